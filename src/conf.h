@@ -1,0 +1,110 @@
+/*
+ * conf.h: the conf file, read and checked. Read-only to everything after start.
+ *
+ * conf_files.c reads files and collects mistakes, conf_yaml.c turns a file into nodes that know their
+ * place, conf.c and conf_route.c turn nodes into struct conf by the directives in conf_table.c, and
+ * conf_check.c holds the rules that span several directives.
+ */
+#ifndef HAYFORK_CONF_H
+#define HAYFORK_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "log.h"
+#include "params.h"
+#include "route.h"
+#include "sql.h"
+
+/* A place in a file. line and column count from 1; line 0 means the file as a whole. */
+struct conf_pos {
+    const char *file; /* owned by the conf; "-o" for the command line */
+    int line;
+    int column; /* in characters, as an editor shows it */
+};
+
+enum conf_handler { CONF_HANDLER_NONE, CONF_HANDLER_SQL, CONF_HANDLER_JSON, CONF_HANDLER_TEXT };
+enum conf_answer { CONF_ANSWER_ROW, CONF_ANSWER_ROWS };
+
+struct conf_route {
+    struct conf_pos pos; /* of the key, "GET /contacts/{id}" */
+    char *method;        /* in capitals, or ANY */
+    char *path;
+    char *label; /* "GET /contacts/{id}", for log lines */
+    enum conf_handler handler;
+
+    /* CONF_HANDLER_SQL */
+    char *sql;               /* as the user wrote it */
+    struct conf_pos sql_pos; /* of the value: for a block, of the `|` */
+    struct sql_statement statement;
+    enum conf_answer answer;
+    struct params_spec *params; /* one per statement parameter, in $n order */
+    struct conf_query *query;   /* the URL parameters declared */
+    size_t n_query;
+
+    /* CONF_HANDLER_JSON: the document, serialised without white space. CONF_HANDLER_TEXT: the text. */
+    char *body;
+
+    bool whole; /* read without a mistake, as every route is in a conf that conf_load returns */
+};
+
+struct conf_query {
+    struct conf_pos pos;
+    char *name;
+    char *default_text; /* NULL is SQL NULL */
+};
+
+struct conf_listen {
+    struct conf_pos pos;
+    char *address; /* as written: 8080, 127.0.0.1:8080, [::1]:8080, unix:/path */
+};
+
+struct conf {
+    struct conf_listen *listen;
+    size_t n_listen;
+    unsigned workers; /* 0 is auto */
+    enum log_level log;
+
+    struct {
+        char *connect;  /* libpq conninfo or URI; "" takes everything from PG* variables */
+        unsigned queue; /* waiting queries per lane and worker */
+    } database;
+
+    struct {
+        size_t body;        /* bytes */
+        unsigned deadline;  /* ms, to the first byte of the answer */
+        unsigned head_time; /* ms, for a request to arrive */
+        unsigned drain;     /* ms, for the last requests when stopping */
+        unsigned clients;   /* connections per worker */
+    } limits;
+
+    struct conf_route *routes;
+    size_t n_routes;
+    struct route_table *table; /* route_match hands back a struct conf_route */
+
+    struct conf_files *files; /* what was read: names and texts, for messages. Private to conf*.c */
+};
+
+/* One `-o key=value`. key is a directive's dotted name ("listen", "database.connect"). */
+struct conf_override {
+    const char *key;
+    const char *value; /* YAML, on one line */
+};
+
+/*
+ * Reads and checks path and everything it names. All mistakes are written to errors (in the form
+ * FILE:LINE:COLUMN: error: …, with the source line and a caret), in the order of the file, then NULL is
+ * returned. On success the conf is the caller's, to be freed with conf_free. Opens no socket, needs no
+ * database, no secret.
+ */
+struct conf *conf_load(const char *path, const struct conf_override *overrides, size_t n_overrides,
+                       FILE *errors);
+
+/* Writes the conf with every default filled in, as a conf file that loads to the same (`hayfork -T`). */
+void conf_print(const struct conf *conf, FILE *out);
+
+void conf_free(struct conf *conf);
+
+#endif

@@ -1,0 +1,234 @@
+/* conf_hint.c: what somebody may have meant by a word that the conf does not know. */
+#include "conf_hint.h"
+
+#include <ctype.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mem.h"
+
+enum { LONGEST = 32 };
+
+/*
+ * What other servers and other people call it. Letters' case and `-` for `_` do not matter. section NULL
+ * is anywhere outside of routes.
+ */
+static const struct synonym {
+    const char *section;
+    const char *word;
+    const char *meaning;
+} synonyms[] = {
+    {"database", "host", "database.connect"},
+    {"database", "port", "database.connect"},
+    {"database", "user", "database.connect"},
+    {"database", "username", "database.connect"},
+    {"database", "password", "database.connect"},
+    {"database", "name", "database.connect"},
+    {"database", "dbname", "database.connect"},
+    {"database", "uri", "database.connect"},
+    {"database", "url", "database.connect"},
+    {NULL, "addr", "listen"},
+    {NULL, "address", "listen"},
+    {NULL, "addresses", "listen"},
+    {NULL, "bind", "listen"},
+    {NULL, "host", "listen"},
+    {NULL, "http_port", "listen"},
+    {NULL, "listen_addr", "listen"},
+    {NULL, "listen_address", "listen"},
+    {NULL, "listen_port", "listen"},
+    {NULL, "port", "listen"},
+    {NULL, "server_host", "listen"},
+    {NULL, "server_port", "listen"},
+    {NULL, "cores", "workers"},
+    {NULL, "nbproc", "workers"},
+    {NULL, "nbthread", "workers"},
+    {NULL, "num_threads", "workers"},
+    {NULL, "processes", "workers"},
+    {NULL, "threads", "workers"},
+    {NULL, "worker_processes", "workers"},
+    {NULL, "error_log", "log"},
+    {NULL, "log_level", "log"},
+    {NULL, "loglevel", "log"},
+    {NULL, "verbose", "log"},
+    {NULL, "verbosity", "log"},
+    {NULL, "db", "database"},
+    {NULL, "databases", "database"},
+    {NULL, "pg", "database"},
+    {NULL, "postgres", "database"},
+    {NULL, "postgresql", "database"},
+    {NULL, "connection", "database.connect"},
+    {NULL, "connection_string", "database.connect"},
+    {NULL, "conninfo", "database.connect"},
+    {NULL, "connstr", "database.connect"},
+    {NULL, "database_uri", "database.connect"},
+    {NULL, "database_url", "database.connect"},
+    {NULL, "db_uri", "database.connect"},
+    {NULL, "db_url", "database.connect"},
+    {NULL, "dbname", "database.connect"},
+    {NULL, "dsn", "database.connect"},
+    {NULL, "backlog", "database.queue"},
+    {NULL, "max_queue", "database.queue"},
+    {NULL, "queue_size", "database.queue"},
+    {NULL, "client_max_body_size", "limits.body"},
+    {NULL, "body_limit", "limits.body"},
+    {NULL, "body_size", "limits.body"},
+    {NULL, "limit_request_body", "limits.body"},
+    {NULL, "max_body", "limits.body"},
+    {NULL, "max_body_size", "limits.body"},
+    {NULL, "proxy_read_timeout", "limits.deadline"},
+    {NULL, "query_timeout", "limits.deadline"},
+    {NULL, "request_timeout", "limits.deadline"},
+    {NULL, "statement_timeout", "limits.deadline"},
+    {NULL, "timeout", "limits.deadline"},
+    {NULL, "timeouts", "limits.deadline"},
+    {NULL, "client_header_timeout", "limits.head_time"},
+    {NULL, "head_timeout", "limits.head_time"},
+    {NULL, "header_timeout", "limits.head_time"},
+    {NULL, "read_timeout", "limits.head_time"},
+    {NULL, "graceful_timeout", "limits.drain"},
+    {NULL, "grace", "limits.drain"},
+    {NULL, "hard_stop_after", "limits.drain"},
+    {NULL, "shutdown_timeout", "limits.drain"},
+    {NULL, "worker_shutdown_timeout", "limits.drain"},
+    {NULL, "max_client_conn", "limits.clients"},
+    {NULL, "max_clients", "limits.clients"},
+    {NULL, "max_connections", "limits.clients"},
+    {NULL, "maxclients", "limits.clients"},
+    {NULL, "maxconn", "limits.clients"},
+    {NULL, "worker_connections", "limits.clients"},
+    {NULL, "endpoint", "routes"},
+    {NULL, "endpoints", "routes"},
+    {NULL, "handlers", "routes"},
+    {NULL, "location", "routes"},
+    {NULL, "locations", "routes"},
+    {NULL, "path", "routes"},
+    {NULL, "paths", "routes"},
+    {NULL, "urls", "routes"},
+    {"route", "cmd", "route.sql"},
+    {"route", "command", "route.sql"},
+    {"route", "select", "route.sql"},
+    {"route", "statement", "route.sql"},
+    {"route", "file", "route.sql_file"},
+    {"route", "body", "route.json"},
+    {"route", "data", "route.json"},
+    {"route", "content", "route.text"},
+    {"route", "return", "route.text"},
+    {"route", "string", "route.text"},
+    {"route", "format", "route.answer"},
+    {"route", "result", "route.answer"},
+    {"route", "returns", "route.answer"},
+    {"route", "type", "route.answer"},
+    {"route", "args", "route.query"},
+    {"route", "arguments", "route.query"},
+    {"route", "parameters", "route.query"},
+    {"route", "params", "route.query"},
+    {"route", "query_params", "route.query"},
+    {"route", "query_string", "route.query"},
+};
+
+static size_t smallest(size_t a, size_t b, size_t c)
+{
+    size_t least = a < b ? a : b;
+    return least < c ? least : c;
+}
+
+/* How many letters have to be put in, taken out, exchanged or swapped with the next to make b of a. */
+static size_t distance(const char *a, const char *b)
+{
+    size_t rows[3][LONGEST + 1];
+    size_t len_a = strlen(a), len_b = strlen(b);
+    if (len_a > LONGEST || len_b > LONGEST)
+        return LONGEST;
+    for (size_t j = 0; j <= len_b; j++)
+        rows[0][j] = j;
+    for (size_t i = 1; i <= len_a; i++) {
+        size_t *row = rows[i % 3], *above = rows[(i + 2) % 3], *second = rows[(i + 1) % 3];
+        row[0] = i;
+        for (size_t j = 1; j <= len_b; j++) {
+            int x = tolower((unsigned char)a[i - 1]), y = tolower((unsigned char)b[j - 1]);
+            row[j] = smallest(above[j] + 1, row[j - 1] + 1, above[j - 1] + (x != y));
+            if (i > 1 && j > 1 && x == tolower((unsigned char)b[j - 2]) &&
+                y == tolower((unsigned char)a[i - 2]) && second[j - 2] + 1 < row[j])
+                row[j] = second[j - 2] + 1;
+        }
+    }
+    return rows[len_a % 3][len_b];
+}
+
+const char *conf_hint_nearest(const char *word, const char *const *words, size_t n)
+{
+    const char *best = NULL;
+    size_t best_distance = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t length = strlen(words[i]), far = distance(word, words[i]);
+        /* A third of the letters may be wrong: a guess that is far off helps nobody. */
+        if (far <= (length + 2) / 3 && far < length && (best == NULL || far < best_distance)) {
+            best = words[i];
+            best_distance = far;
+        }
+    }
+    return best;
+}
+
+static bool same_word(const char *a, const char *b)
+{
+    for (; *a != '\0' && *b != '\0'; a++, b++) {
+        int x = *a == '-' ? '_' : tolower((unsigned char)*a);
+        if (x != *b)
+            return false;
+    }
+    return *a == *b;
+}
+
+const char *conf_hint_synonym(const char *section, const char *key)
+{
+    bool in_route = strcmp(section, "route") == 0;
+    for (size_t i = 0; i < sizeof(synonyms) / sizeof(synonyms[0]); i++) {
+        const struct synonym *row = &synonyms[i];
+        bool applies = row->section == NULL ? !in_route : strcmp(row->section, section) == 0;
+        if (applies && same_word(key, row->word))
+            return row->meaning;
+    }
+    return NULL;
+}
+
+char *conf_hint_choice(const char *const *words, size_t n)
+{
+    char *choice = mem_strdup(n == 0 ? "" : words[0]);
+    for (size_t i = 1; i < n; i++) {
+        char *longer = mem_printf("%s%s%s", choice, i + 1 == n ? " or " : ", ", words[i]);
+        free(choice);
+        choice = longer;
+    }
+    return choice;
+}
+
+char *conf_hint_did_you_mean(const char *word)
+{
+    return word == NULL ? mem_strdup("") : mem_printf("; did you mean \"%s\"?", word);
+}
+
+void conf_hint_unknown(struct conf_files *files, struct conf_pos pos, const char *section, const char *key,
+                       const char *meaning, const char *const *keys, size_t n)
+{
+    bool in_route = strcmp(section, "route") == 0, on_top = section[0] == '\0';
+    char *where = on_top ? mem_strdup("") : mem_printf(" in %s%s", in_route ? "a " : "", section);
+    size_t prefix = strlen(section);
+    if (meaning == NULL) {
+        char *choice = conf_hint_choice(keys, n);
+        conf_files_error(files, pos, "unknown key \"%.*s\"%s; it can be %s", CONF_FILES_QUOTE(key), where,
+                         choice);
+        free(choice);
+    } else if (!in_route && strncmp(meaning, "route.", 6) == 0) {
+        conf_files_error(files, pos, "\"%s\" belongs in a route, below \"routes\"", meaning + 6);
+    } else if (!on_top && strncmp(meaning, section, prefix) == 0 && meaning[prefix] == '.') {
+        conf_files_error(files, pos, "unknown key \"%.*s\"%s; did you mean \"%s\"?", CONF_FILES_QUOTE(key),
+                         where, meaning + prefix + 1);
+    } else {
+        bool top_level = !on_top && strchr(meaning, '.') == NULL;
+        conf_files_error(files, pos, "unknown key \"%.*s\"%s; did you mean \"%s\"%s?", CONF_FILES_QUOTE(key),
+                         where, meaning, top_level ? " at the top level" : "");
+    }
+    free(where);
+}

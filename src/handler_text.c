@@ -1,0 +1,27 @@
+/* handler_text.c: routes with `text`: the same plain text for everybody. */
+#include "handler.h"
+#include "mem.h"
+
+struct handler_text {
+    struct handler super;
+    struct str body;
+};
+
+static void handle(struct handler *handler, const struct handler_request *request)
+{
+    struct handler_text *self = (struct handler_text *)handler;
+    sink_answer(request->sink, 200, STR("text/plain; charset=utf-8"), &self->body, 1);
+}
+
+static void dispose(struct handler *handler)
+{
+    free(handler);
+}
+
+struct handler *handler_text_new(const struct conf_route *route)
+{
+    struct handler_text *self = mem_calloc(1, sizeof(*self));
+    self->super = (struct handler){handle, dispose};
+    self->body = str_of(route->body);
+    return &self->super;
+}

@@ -1,0 +1,33 @@
+/* http.h: from a parsed request to its route's handler, and from a sink to libh2o's response. */
+#ifndef HAYFORK_HTTP_H
+#define HAYFORK_HTTP_H
+
+#include <h2o.h>
+#include <stddef.h>
+
+#include "conf.h"
+#include "handler.h"
+#include "shm.h"
+
+struct http;
+
+/*
+ * handlers[i] serves conf->routes[i]; the array and the handlers become http's. slot is where this worker
+ * counts its answers and shows the route in hand.
+ */
+struct http *http_new(h2o_loop_t *loop, const struct conf *conf, struct handler **handlers,
+                      struct shm_slot *slot);
+
+/* What connections need of libh2o: its context and its one host. */
+h2o_context_t *http_context(struct http *http);
+h2o_hostconf_t **http_hosts(struct http *http);
+
+/* From now on every answer closes its connection. */
+void http_drain(struct http *http);
+
+/* Requests whose answers are not completely sent. */
+size_t http_active(const struct http *http);
+
+void http_free(struct http *http);
+
+#endif

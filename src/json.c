@@ -1,0 +1,110 @@
+/* json.c: an append-only JSON writer (RFC 8259) for the rows of a result. */
+#include "json.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "mem.h"
+
+void json_grow(struct json_writer *writer, size_t size)
+{
+    size_t capacity = writer->capacity < 128 ? 256 : writer->capacity * 2;
+    while (capacity - writer->len < size)
+        capacity *= 2;
+    if (writer->owned) {
+        writer->base = mem_realloc(writer->base, capacity);
+    } else {
+        char *heap = mem_alloc(capacity);
+        if (writer->len != 0)
+            memcpy(heap, writer->base, writer->len);
+        writer->base = heap;
+        writer->owned = true;
+    }
+    writer->capacity = capacity;
+}
+
+/* Which of eight bytes need an escape: the high bit of each byte that is below 0x20, a quote or a backslash.
+ */
+static inline uint64_t escapes_among(uint64_t eight)
+{
+    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+    uint64_t quote = eight ^ (ones * '"'), backslash = eight ^ (ones * '\\');
+    /* (x - n) has a borrow into the high bit where x < n, as long as x itself is below 0x80 */
+    uint64_t control = (eight - ones * 0x20) & ~eight;
+    uint64_t is_quote = (quote - ones) & ~quote;
+    uint64_t is_backslash = (backslash - ones) & ~backslash;
+    return (control | is_quote | is_backslash) & highs;
+}
+
+static char *write_escape(char *out, unsigned char c)
+{
+    static const char hex[] = "0123456789abcdef";
+    *out++ = '\\';
+    switch (c) {
+    case '"':
+    case '\\':
+        *out++ = (char)c;
+        break;
+    case '\b':
+        *out++ = 'b';
+        break;
+    case '\f':
+        *out++ = 'f';
+        break;
+    case '\n':
+        *out++ = 'n';
+        break;
+    case '\r':
+        *out++ = 'r';
+        break;
+    case '\t':
+        *out++ = 't';
+        break;
+    default:
+        memcpy(out, "u00", 3);
+        out[3] = hex[c >> 4];
+        out[4] = hex[c & 15];
+        out += 5;
+    }
+    return out;
+}
+
+/* Escapes at most SEGMENT bytes, so that the room kept for the worst case stays small for long texts too. */
+enum { SEGMENT = 1024, LONGEST_ESCAPE = 6 };
+
+static void write_segment(struct json_writer *writer, const char *text, const char *end)
+{
+    char *out = json_reserve(writer, (size_t)(end - text) * LONGEST_ESCAPE);
+    while (text < end) {
+        while (end - text >= 8) {
+            uint64_t eight;
+            memcpy(&eight, text, 8);
+            if (escapes_among(eight) != 0)
+                break;
+            memcpy(out, text, 8);
+            out += 8;
+            text += 8;
+        }
+        const char *stop = end - text >= 8 ? text + 8 : end;
+        for (; text < stop; text++) {
+            unsigned char c = (unsigned char)*text;
+            if (c < 0x20 || c == '"' || c == '\\')
+                out = write_escape(out, c);
+            else
+                *out++ = (char)c;
+        }
+    }
+    writer->len = (size_t)(out - writer->base);
+}
+
+void json_string(struct json_writer *writer, const char *text, size_t len)
+{
+    const char *end = text + len;
+    json_char(writer, '"');
+    while (text < end) {
+        const char *stop = end - text > SEGMENT ? text + SEGMENT : end;
+        write_segment(writer, text, stop);
+        text = stop;
+    }
+    json_char(writer, '"');
+}

@@ -1,0 +1,108 @@
+/* main.c: options; hands over to the master. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "conf.h"
+#include "log.h"
+#include "master.h"
+#include "mem.h"
+
+static const char usage[] =
+    "usage: hayfork [-c FILE] [-o KEY=VALUE]...      serve\n"
+    "       hayfork -t [-c FILE] [-o KEY=VALUE]...   check the conf\n"
+    "       hayfork -T [-c FILE] [-o KEY=VALUE]...   check the conf and print it with all defaults\n"
+    "       hayfork -V | -h\n"
+    "\n"
+    "  -c FILE       the conf file (default " CONF_PATH ")\n"
+    "  -o KEY=VALUE  replaces one directive of the conf, e.g. -o listen=127.0.0.1:9000\n"
+    "                or -o database.connect=dbname=contacts\n"
+    "  -t            say whether the conf is good; needs no database and opens no socket\n"
+    "  -T            like -t, and print the conf in effect\n"
+    "  -V            print the version\n"
+    "  -h            print this\n"
+    "\n"
+    "TERM finishes the requests in hand and stops; INT stops at once.\n"
+    "exit codes: 0 stopped as told, 64 wrong usage, 69 cannot start, 78 mistake in the conf\n";
+
+enum mode { MODE_SERVE, MODE_CHECK, MODE_PRINT };
+
+struct options {
+    const char *conf_path;
+    enum mode mode;
+    struct conf_override *overrides;
+    size_t n_overrides;
+};
+
+_Noreturn static void refuse(const char *what, const char *word)
+{
+    fprintf(stderr, "hayfork: %s%s\n\n%s", what, word, usage);
+    exit(EX_USAGE);
+}
+
+static void add_override(struct options *options, char *text)
+{
+    char *equals = strchr(text, '=');
+    if (equals == NULL || equals == text)
+        refuse("-o wants KEY=VALUE, not ", text);
+    *equals = '\0';
+    MEM_GROW(&options->overrides, options->n_overrides);
+    options->overrides[options->n_overrides++] = (struct conf_override){text, equals + 1};
+}
+
+static struct options parse(int argc, char **argv)
+{
+    struct options options = {.conf_path = CONF_PATH, .mode = MODE_SERVE};
+    int option;
+    opterr = 0;
+    while ((option = getopt(argc, argv, ":c:o:tTVh")) != -1) {
+        char letter[] = {'-', (char)optopt, '\0'};
+        switch (option) {
+        case 'c':
+            options.conf_path = optarg;
+            break;
+        case 'o':
+            add_override(&options, optarg);
+            break;
+        case 't':
+            options.mode = MODE_CHECK;
+            break;
+        case 'T':
+            options.mode = MODE_PRINT;
+            break;
+        case 'V':
+            puts("hayfork " PACKAGE_VERSION);
+            exit(EXIT_SUCCESS);
+        case 'h':
+            fputs(usage, stdout);
+            exit(EXIT_SUCCESS);
+        case ':':
+            refuse("a value is missing behind ", letter);
+        default:
+            refuse("there is no option ", letter);
+        }
+    }
+    if (optind < argc)
+        refuse("there is no argument ", argv[optind]);
+    return options;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = parse(argc, argv);
+    int code = EXIT_SUCCESS;
+    struct conf *conf = conf_load(options.conf_path, options.overrides, options.n_overrides, stderr);
+    if (conf == NULL)
+        code = EX_CONFIG;
+    else if (options.mode == MODE_SERVE)
+        code = master_run(conf);
+    else if (options.mode == MODE_PRINT)
+        conf_print(conf, stdout);
+    else
+        printf("%s: the conf is good\n", options.conf_path);
+    conf_free(conf);
+    free(options.overrides);
+    return code;
+}

@@ -1,0 +1,27 @@
+/* mem.h: allocation that never fails: out of memory ends the process with a message. */
+#ifndef HAYFORK_MEM_H
+#define HAYFORK_MEM_H
+
+#include <stdarg.h>
+#include <stddef.h>
+
+/* Each returns memory that the caller frees with free(). mem_calloc clears it. */
+void *mem_alloc(size_t size);
+void *mem_calloc(size_t count, size_t size);
+void *mem_realloc(void *old, size_t size);
+char *mem_strdup(const char *text);
+char *mem_strndup(const char *text, size_t len);
+char *mem_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+char *mem_vprintf(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
+
+/*
+ * Makes room for one more element in a growing array. array is the address of the pointer, count the
+ * elements in use; the capacity is the next power of two and is not stored.
+ */
+#define MEM_GROW(array, count)                                                                               \
+    do {                                                                                                     \
+        if (((count) & ((count)-1)) == 0)                                                                    \
+            *(array) = mem_realloc(*(array), ((count) == 0 ? 1 : (count)*2) * sizeof(**(array)));            \
+    } while (0)
+
+#endif

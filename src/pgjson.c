@@ -1,0 +1,221 @@
+/* pgjson.c: rows of a PGresult as JSON objects, equal to what PostgreSQL's row_to_json says. */
+#include "pgjson.h"
+
+#include <stdlib.h>
+
+#include "mem.h"
+#include "pgtypes.h"
+
+enum rule {
+    RULE_TEXT,      /* a JSON string */
+    RULE_NUMBER,    /* as it is; NaN and the infinities are strings */
+    RULE_BOOL,      /* t and f */
+    RULE_JSON,      /* as it is */
+    RULE_TIMESTAMP, /* the blank between date and time becomes T, the zone gets its minutes */
+    RULE_WRAP,      /* only PostgreSQL's to_json knows; once wrapped, its answer goes out as it is */
+};
+
+struct column {
+    enum rule rule;
+    struct str key; /* `{"id":` for the first column, `,"name":` for the others; owned */
+};
+
+struct pgjson_columns {
+    size_t n;
+    struct column columns[];
+};
+
+static enum rule rule_for(Oid type)
+{
+    switch ((enum pgtypes)type) {
+    case PGTYPES_BOOL:
+        return RULE_BOOL;
+    case PGTYPES_INT2:
+    case PGTYPES_INT4:
+    case PGTYPES_INT8:
+    case PGTYPES_FLOAT4:
+    case PGTYPES_FLOAT8:
+    case PGTYPES_NUMERIC:
+        return RULE_NUMBER;
+    case PGTYPES_JSON:
+    case PGTYPES_JSONB:
+        return RULE_JSON;
+    case PGTYPES_TIMESTAMP:
+    case PGTYPES_TIMESTAMPTZ:
+        return RULE_TIMESTAMP;
+    case PGTYPES_TEXT:
+    case PGTYPES_VARCHAR:
+    case PGTYPES_BPCHAR:
+    case PGTYPES_CHAR:
+    case PGTYPES_NAME:
+    case PGTYPES_BYTEA:
+    case PGTYPES_BIT:
+    case PGTYPES_VARBIT:
+    case PGTYPES_UUID:
+    case PGTYPES_DATE:
+    case PGTYPES_TIME:
+    case PGTYPES_TIMETZ:
+    case PGTYPES_INTERVAL:
+    case PGTYPES_MONEY:
+    case PGTYPES_INET:
+    case PGTYPES_CIDR:
+    case PGTYPES_MACADDR:
+    case PGTYPES_MACADDR8:
+    case PGTYPES_XML:
+    case PGTYPES_TSVECTOR:
+    case PGTYPES_TSQUERY:
+    case PGTYPES_OID:
+        return RULE_TEXT;
+    default: /* arrays, composites, ranges, enums, whatever an extension brings */
+        return RULE_WRAP;
+    }
+}
+
+static struct str key_for(const char *name, bool is_first)
+{
+    struct json_writer writer = json_writer_on(NULL, 0);
+    json_char(&writer, is_first ? '{' : ',');
+    json_string(&writer, name, strlen(name));
+    json_char(&writer, ':');
+    return (struct str){writer.base, writer.len};
+}
+
+struct pgjson_columns *pgjson_columns_new(const PGresult *description, bool *wrap_wanted)
+{
+    size_t n = (size_t)PQnfields(description);
+    struct pgjson_columns *columns = mem_calloc(1, sizeof(*columns) + n * sizeof(columns->columns[0]));
+    *wrap_wanted = false;
+    columns->n = n;
+    for (size_t i = 0; i < n; i++) {
+        struct column *column = &columns->columns[i];
+        column->rule = rule_for(PQftype(description, (int)i));
+        column->key = key_for(PQfname(description, (int)i), i == 0);
+        *wrap_wanted |= column->rule == RULE_WRAP;
+    }
+    return columns;
+}
+
+char *pgjson_wrap(const struct pgjson_columns *columns, const char *sql)
+{
+    char *names = mem_strdup(""), *list = mem_strdup("");
+    for (size_t i = 0; i < columns->n; i++) {
+        const char *comma = i == 0 ? "" : ", ";
+        bool wrap = columns->columns[i].rule == RULE_WRAP;
+        char *more_names = mem_printf("%s%sc%zu", names, comma, i);
+        char *more_list = mem_printf(wrap ? "%s%sto_json(c%zu)" : "%s%sc%zu", list, comma, i);
+        free(names);
+        free(list);
+        names = more_names;
+        list = more_list;
+    }
+    /* the text may end in a comment: the bracket needs a line of its own */
+    char *wrapped = mem_printf("WITH q(%s) AS (%s\n) SELECT %s FROM q", names, sql, list);
+    free(names);
+    free(list);
+    return wrapped;
+}
+
+/* PostgreSQL writes numbers as JSON does, but for NaN, Infinity and -Infinity. */
+static void write_number(struct json_writer *writer, const char *text, size_t len)
+{
+    char first = text[text[0] == '-'];
+    if (first >= '0' && first <= '9')
+        json_raw(writer, text, len);
+    else
+        json_string(writer, text, len);
+}
+
+/*
+ * "2026-11-21 22:04:29.5+01" becomes "2026-11-21T22:04:29.5+01:00"; " BC" stays behind it. Has no blank:
+ * infinity.
+ */
+static void write_timestamp(struct json_writer *writer, const char *text, size_t len)
+{
+    char *out = json_reserve(writer, len + 5), *begin = out;
+    const char *end = text + len, *blank = memchr(text, ' ', len);
+    *out++ = '"';
+    if (blank != NULL) {
+        memcpy(out, text, (size_t)(blank - text));
+        out += blank - text;
+        *out++ = 'T';
+        const char *time_end = memchr(blank + 1, ' ', (size_t)(end - blank - 1));
+        if (time_end == NULL)
+            time_end = end;
+        size_t time_len = (size_t)(time_end - blank - 1);
+        memcpy(out, blank + 1, time_len);
+        out += time_len;
+        if (time_len >= 3 && (time_end[-3] == '+' || time_end[-3] == '-')) {
+            memcpy(out, ":00", 3);
+            out += 3;
+        }
+        text = time_end;
+    }
+    memcpy(out, text, (size_t)(end - text));
+    out += end - text;
+    *out++ = '"';
+    writer->len += (size_t)(out - begin);
+}
+
+static void write_value(struct json_writer *writer, enum rule rule, const char *text, size_t len)
+{
+    switch (rule) {
+    case RULE_TEXT:
+        json_string(writer, text, len);
+        break;
+    case RULE_NUMBER:
+        write_number(writer, text, len);
+        break;
+    case RULE_BOOL:
+        if (text[0] == 't')
+            json_raw(writer, "true", 4);
+        else
+            json_raw(writer, "false", 5);
+        break;
+    case RULE_JSON:
+    case RULE_WRAP:
+        json_raw(writer, text, len);
+        break;
+    case RULE_TIMESTAMP:
+        write_timestamp(writer, text, len);
+        break;
+    }
+}
+
+void pgjson_row(struct json_writer *writer, const struct pgjson_columns *columns, const PGresult *result,
+                int row)
+{
+    if (columns->n == 0)
+        json_char(writer, '{');
+    for (size_t i = 0; i < columns->n; i++) {
+        const struct column *column = &columns->columns[i];
+        int field = (int)i;
+        json_raw(writer, column->key.base, column->key.len);
+        if (PQgetisnull(result, row, field))
+            json_raw(writer, "null", 4);
+        else
+            write_value(writer, column->rule, PQgetvalue(result, row, field),
+                        (size_t)PQgetlength(result, row, field));
+    }
+    json_char(writer, '}');
+}
+
+void pgjson_rows(struct json_writer *writer, const struct pgjson_columns *columns, const PGresult *result)
+{
+    int n = PQntuples(result);
+    json_char(writer, '[');
+    for (int row = 0; row < n; row++) {
+        if (row != 0)
+            json_char(writer, ',');
+        pgjson_row(writer, columns, result, row);
+    }
+    json_char(writer, ']');
+}
+
+void pgjson_columns_free(struct pgjson_columns *columns)
+{
+    if (columns == NULL)
+        return;
+    for (size_t i = 0; i < columns->n; i++)
+        free((char *)columns->columns[i].key.base);
+    free(columns);
+}

@@ -1,0 +1,41 @@
+/*
+ * pgjson.h: rows of a PGresult as JSON objects, equal to what PostgreSQL's row_to_json says.
+ *
+ * Values are the text that PostgreSQL sent, with the rules of its to_json (PostgreSQL 15, chapter 9.16):
+ * numbers and json go out as they are, booleans by name, dates and times in ISO 8601, other scalars as
+ * strings. The session must have DateStyle ISO and client_encoding UTF8.
+ */
+#ifndef HAYFORK_PGJSON_H
+#define HAYFORK_PGJSON_H
+
+#include <libpq-fe.h>
+#include <stdbool.h>
+
+#include "json.h"
+
+/* How a result's columns are written: the keys, escaped once, and a rule for each. */
+struct pgjson_columns;
+
+/*
+ * Compiles the columns of a described statement or result. Freed with pgjson_columns_free. Columns of a
+ * type without a plain rule (arrays, composites, anything not built in) are marked: *wrap_wanted is set,
+ * and the statement has to be asked again through pgjson_wrap.
+ */
+struct pgjson_columns *pgjson_columns_new(const PGresult *description, bool *wrap_wanted);
+
+/*
+ * The statement that leaves the marked columns to PostgreSQL's own to_json. sql is its text; the answer is
+ * allocated, to be freed with free(). Columns keep their names through struct pgjson_columns.
+ */
+char *pgjson_wrap(const struct pgjson_columns *columns, const char *sql);
+
+/* Appends one row as an object, keys in the order of the columns. */
+void pgjson_row(struct json_writer *writer, const struct pgjson_columns *columns, const PGresult *result,
+                int row);
+
+/* Appends all rows as an array of objects. */
+void pgjson_rows(struct json_writer *writer, const struct pgjson_columns *columns, const PGresult *result);
+
+void pgjson_columns_free(struct pgjson_columns *columns);
+
+#endif

@@ -1,0 +1,90 @@
+/* pgtypes.h: the OIDs of PostgreSQL's built-in scalar types, which never change (its file pg_type.dat). */
+#ifndef HAYFORK_PGTYPES_H
+#define HAYFORK_PGTYPES_H
+
+enum pgtypes {
+    /* numbers and truth */
+    PGTYPES_BOOL = 16,
+    PGTYPES_INT2 = 21,
+    PGTYPES_INT4 = 23,
+    PGTYPES_INT8 = 20,
+    PGTYPES_FLOAT4 = 700,
+    PGTYPES_FLOAT8 = 701,
+    PGTYPES_NUMERIC = 1700,
+    PGTYPES_MONEY = 790,
+
+    /* text and bytes */
+    PGTYPES_TEXT = 25,
+    PGTYPES_VARCHAR = 1043,
+    PGTYPES_BPCHAR = 1042, /* character(n) */
+    PGTYPES_CHAR = 18,     /* "char", one byte */
+    PGTYPES_NAME = 19,
+    PGTYPES_BYTEA = 17,
+    PGTYPES_BIT = 1560,
+    PGTYPES_VARBIT = 1562,
+    PGTYPES_UUID = 2950,
+
+    /* dates and times */
+    PGTYPES_DATE = 1082,
+    PGTYPES_TIME = 1083,
+    PGTYPES_TIMETZ = 1266,
+    PGTYPES_TIMESTAMP = 1114,
+    PGTYPES_TIMESTAMPTZ = 1184,
+    PGTYPES_INTERVAL = 1186,
+
+    /* documents and text search */
+    PGTYPES_JSON = 114,
+    PGTYPES_JSONB = 3802,
+    PGTYPES_JSONPATH = 4072,
+    PGTYPES_XML = 142,
+    PGTYPES_TSVECTOR = 3614,
+    PGTYPES_TSQUERY = 3615,
+
+    /* network addresses */
+    PGTYPES_INET = 869,
+    PGTYPES_CIDR = 650,
+    PGTYPES_MACADDR = 829,
+    PGTYPES_MACADDR8 = 774,
+
+    /* geometry */
+    PGTYPES_POINT = 600,
+    PGTYPES_LSEG = 601,
+    PGTYPES_PATH = 602,
+    PGTYPES_BOX = 603,
+    PGTYPES_POLYGON = 604,
+    PGTYPES_LINE = 628,
+    PGTYPES_CIRCLE = 718,
+
+    /* ranges */
+    PGTYPES_INT4RANGE = 3904,
+    PGTYPES_INT8RANGE = 3926,
+    PGTYPES_NUMRANGE = 3906,
+    PGTYPES_TSRANGE = 3908,
+    PGTYPES_TSTZRANGE = 3910,
+    PGTYPES_DATERANGE = 3912,
+
+    /* what PostgreSQL counts and names itself by */
+    PGTYPES_OID = 26,
+    PGTYPES_TID = 27,
+    PGTYPES_XID = 28,
+    PGTYPES_XID8 = 5069,
+    PGTYPES_CID = 29,
+    PGTYPES_PG_LSN = 3220,
+    PGTYPES_PG_SNAPSHOT = 5038,
+    PGTYPES_TXID_SNAPSHOT = 2970,
+    PGTYPES_REFCURSOR = 1790,
+    PGTYPES_ACLITEM = 1033,
+    PGTYPES_REGPROC = 24,
+    PGTYPES_REGPROCEDURE = 2202,
+    PGTYPES_REGOPER = 2203,
+    PGTYPES_REGOPERATOR = 2204,
+    PGTYPES_REGCLASS = 2205,
+    PGTYPES_REGTYPE = 2206,
+    PGTYPES_REGCONFIG = 3734,
+    PGTYPES_REGDICTIONARY = 3769,
+    PGTYPES_REGNAMESPACE = 4089,
+    PGTYPES_REGROLE = 4096,
+    PGTYPES_REGCOLLATION = 4191,
+};
+
+#endif

@@ -1,0 +1,198 @@
+# The conf: every mistake is told with its place and a way out, and what is right means the same when
+# hayfork -T has written it out.
+#
+# t/conf/NAME.conf is a conf, t/conf/NAME.err what `hayfork -t -c NAME.conf` says about it. good-*.conf have no
+# mistake and no .err. HAYFORK_UPDATE_GOLDEN=1 writes the .err files anew: read the difference before you
+# commit it.
+use v5.36;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Hayfork::Test;
+
+use File::Temp qw(tempdir);
+
+use Hayfork::Test::Process qw(slurp spew);
+
+my $update = $ENV{HAYFORK_UPDATE_GOLDEN};
+my $folder = tempdir(CLEANUP => 1);
+
+# File names in messages are as they were given: without a folder, here.
+chdir "$FindBin::Bin/conf" or die "$FindBin::Bin/conf: $!";
+
+my @good     = glob 'good-*.conf';
+my %is_good  = map { $_ => 1 } @good;
+my @mistaken = grep { !$is_good{$_} } glob '*.conf';
+cmp_ok scalar @mistaken, '>=', 45, 'there are confs with mistakes';
+
+subtest "$_ is refused" => \&refused, $_ for @mistaken;
+subtest "$_ is good" => \&accepted, $_ for @good;
+
+sub refused ($conf)
+{
+    my $golden = $conf =~ s/conf$/err/r;
+    my $run    = hayfork('-t', '-c', $conf);
+    is $run->{exit}, 'exit 78';
+    is $run->{stdout}, '', 'nothing on standard output';
+    spew($golden, $run->{stderr}) if $update;
+    is $run->{stderr}, -e $golden ? slurp($golden) : "(there is no $golden)", "what $golden says";
+}
+
+sub accepted ($conf)
+{
+    my $run = hayfork('-t', '-c', $conf);
+    is $run->{exit}, 'exit 0';
+    is $run->{stdout}, "$conf: the conf is good\n";
+    is $run->{stderr}, '', 'nothing on standard error';
+
+    my $printed = hayfork('-T', '-c', $conf);
+    is $printed->{exit}, 'exit 0', '-T prints it';
+    my $again = hayfork('-T', '-c', spew("$folder/again.conf", $printed->{stdout}));
+    is $again->{stderr}, '', 'what -T prints is a good conf';
+    is $again->{stdout}, $printed->{stdout}, '... and means the same';
+}
+
+subtest 'no .err file has lost its conf' => sub {
+    my @lost = grep { !-e s/err$/conf/r } glob '*.err';
+    is_deeply \@lost, [];
+};
+
+subtest 'the sample conf is good' => sub {
+    accepted("$Hayfork::Test::TOP_SRCDIR/conf/hayfork.conf");
+};
+
+subtest '-T fills in every default' => sub {
+    my $run = hayfork('-T', '-c', 'good-minimal.conf');
+    is $run->{stdout} =~ s/^ *#.*\n//mgr, <<~CONF;
+        listen: 127.0.0.1:8080
+
+        workers: auto
+
+        log: info
+
+        database:
+          connect: ""
+          queue: 1024
+
+        limits:
+          body: 1M
+          deadline: 5s
+          head_time: 10s
+          drain: 30s
+          clients: 10000
+
+        routes:
+          GET /:
+            text: hello
+        CONF
+};
+
+subtest '-T shows each value as it was understood' => sub {
+    my $run = hayfork('-T', '-c', 'good-every-form.conf');
+    like $run->{stdout}, qr/^  body: 64K\n/m, 'a size';
+    like $run->{stdout}, qr/^  deadline: 1500ms\n/m, 'a time';
+    like $run->{stdout}, qr/^  head_time: 2m\n/m, 'a time in minutes';
+    like $run->{stdout}, qr/^  drain: 0s\n/m, 'no time at all';
+    like $run->{stdout}, qr/^  - "\[::1\]:8082"\n/m, 'an IPv6 address';
+    like $run->{stdout}, qr/^      q: "null"\n      phone: null\n      email: null\n/m, 'text "null" is not SQL NULL';
+    like $run->{stdout}, qr/^    sql: \|\n      -- A page of contacts\.\n/m, 'SQL from a file';
+    like $run->{stdout}, qr/^    json: '\Q{"up":true,"at":"{now}","pi":3.10,"name":"café\/😀"}\E'\n/m,
+        'JSON without blanks, its digits kept';
+};
+
+subtest '-o goes before the file' => sub {
+    my @with = ('-c', 'good-every-form.conf', '-o', 'listen=9000', '-o', 'limits.body=2M', '-o', 'log=warn');
+    my $run  = hayfork('-T', @with);
+    like $run->{stdout}, qr/^listen: 9000\n/m, 'a list is replaced whole';
+    like $run->{stdout}, qr/^  body: 2M\n/m, 'one key of a section';
+    like $run->{stdout}, qr/^  clients: 100\n/m, '... leaves the others';
+    like $run->{stdout}, qr/^log: warn\n/m, 'a single value';
+
+    $run = hayfork('-t', '-c', 'listen-no-port.conf', '-o', 'listen=9000');
+    is $run->{exit}, 'exit 0', 'what is replaced cannot be wrong';
+
+    $run = hayfork('-T', '-c', 'good-minimal.conf', '-o', 'database.connect=dbname=contacts', '-o', 'workers=2', '-o',
+        'workers=3');
+    like $run->{stdout}, qr/^  connect: dbname=contacts\n/m, 'what the file does not have is added';
+    like $run->{stdout}, qr/^workers: 3\n/m, 'of two the last one counts';
+};
+
+subtest 'mistakes in -o have their place, too' => sub {
+    my @options = map { ('-o', $_) } (
+        'listen=[::1]:9000', 'workers=many', 'lissen=9000', 'database.conect=dbname=contacts', 'db.connect=x',
+        'timeout=5s', 'limits.drain=5', 'log=', 'limits.clients=*all',
+    );
+    my $run = hayfork('-t', '-c', 'good-minimal.conf', @options);
+    is $run->{exit}, 'exit 78';
+    is $run->{stdout}, '';
+    is $run->{stderr}, <<~'END';
+        -o:1:9: error: an IPv6 address needs quotes, or its brackets are taken for a list: write "[::1]:8080"
+            listen=[::1]:9000
+                    ^
+        -o:2:9: error: workers takes auto or a whole number from 1 to 512, not "many"
+            workers=many
+                    ^
+        -o:3:1: error: unknown key "lissen"; did you mean "listen"?
+            lissen=9000
+            ^
+        -o:4:1: error: unknown key "conect" in database; did you mean "connect"?
+            database.conect=dbname=contacts
+            ^
+        -o:5:1: error: unknown key "db.connect"; did you mean "database.connect"?
+            db.connect=x
+            ^
+        -o:6:1: error: unknown key "timeout"; did you mean "limits.deadline"?
+            timeout=5s
+            ^
+        -o:7:14: error: drain needs a unit: write 5s for seconds, 5ms for milliseconds or 5m for minutes
+            limits.drain=5
+                         ^
+        -o:8:5: error: log has no value; leave the line out for the default
+            log=
+                ^
+        -o:9:16: error: aliases (*all) are not part of the conf; quote a value that begins with `*`
+            limits.clients=*all
+                           ^
+        END
+
+    $run = hayfork('-t', '-c', 'good-minimal.conf', '-o', "log=info\nworkers=2");
+    is $run->{exit}, 'exit 78';
+    is $run->{stderr}, "-o: error: an override is a single line\n", 'an override cannot smuggle in another';
+};
+
+subtest 'a conf that cannot be read' => sub {
+    my $run = hayfork('-t', '-c', 'no-such-file.conf');
+    is $run->{exit}, 'exit 78';
+    is $run->{stderr}, "no-such-file.conf: error: cannot read no-such-file.conf: No such file or directory\n";
+
+    $run = hayfork('-t', '-c', '/');
+    is $run->{exit}, 'exit 78';
+    is $run->{stderr}, "/: error: cannot read /: Is a directory\n";
+
+    $run = hayfork('-t', '-c', '/dev/zero');
+    is $run->{exit}, 'exit 78', 'an endless file';
+    is $run->{stderr}, "/dev/zero: error: cannot read /dev/zero: it is larger than 16 MiB\n";
+};
+
+subtest 'files that the conf names are found beside it' => sub {
+    mkdir "$folder/etc" or die $!;
+    spew("$folder/etc/one.sql", "SELECT :a::int AS a\n");
+    spew("$folder/etc/two.json", "[1, 2\n");
+    spew("$folder/etc/hayfork.conf", <<~CONF);
+        routes:
+          GET /a/{a}:
+            sql_file: one.sql
+            answer: row
+          GET /b:
+            json_file: two.json
+        CONF
+    my $run = hayfork('-t', '-c', "$folder/etc/hayfork.conf");
+    is $run->{exit}, 'exit 78';
+    is $run->{stderr}, <<~END;
+        $folder/etc/two.json:1:6: error: the JSON ends here before it is complete
+            [1, 2
+                 ^
+        END
+};
+
+done_testing;

@@ -1,0 +1,212 @@
+# PostgreSQL's types as JSON: every answer is compared with what row_to_json makes of the same row.
+use v5.36;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Hayfork::Test;
+
+needs_postgres;
+my $cluster = cluster;
+
+# One table per family of types: the column's type, then its values as SQL literals.
+my %TYPES = (
+    integers => {
+        smallint => [qw('-32768' '0' '32767')],
+        integer  => [qw('-2147483648' '0' '2147483647')],
+        bigint   => [qw('-9223372036854775808' '0' '9007199254740993' '9223372036854775807')],
+        oid      => [qw('0' '4294967295')],
+    },
+    floats => {
+        real => [
+            qw('0' '-0' '1' '0.1' '1.5' '-2.25e-10' '3.4028235e+38' '1e-45' '16777217' '1e21' 'NaN' 'Infinity'
+              '-Infinity')
+        ],
+        'double precision' => [
+            qw('0' '-0' '0.1' '0.30000000000000004' '1e100' '5e-324' '1.7976931348623157e308' '123456789012345680'
+              '1e15' '1e16' 'NaN' 'Infinity' '-Infinity')
+        ],
+    },
+    numerics => {
+        numeric => [
+            qw('0' '-0' '0.00' '1.10' '-1' '12345678901234567890123456789.000000001' '1e400' '1e-400' 'NaN' 'Infinity'
+              '-Infinity')
+        ],
+        'numeric(6,2)' => [qw('0' '1.5' '-9999.99')],
+        money          => [qw('12.34' '-1234567.89')],
+    },
+    booleans => { boolean => [qw(true false)] },
+    texts    => {
+        text => [
+            q(''), q('plain'), q('quote " backslash \ slash /'), q(E'\b\f\n\r\t'), q(E'\x01\x1f\x7f'), q('é ü ß'),
+            q('漢字 𠮷 🦊'), q('<script>&amp;</script>'), q(E'\u2028\u2029\uFEFF'), q(repeat('long "x" ', 20000)),
+        ],
+        'varchar(20)'  => [q('varied'), q('')],
+        'char(5)'      => [q('ab'), q('')],
+        name           => [q('pg_class')],
+        '"char"'       => [q('x'), q('"'), q('')],
+        bytea          => [q('\x00ff5c22'), q('')],
+        uuid           => [q('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11')],
+        'bit varying'  => [q(B'101'), q(B'')],
+        inet           => [q('192.0.2.1/24'), q('::1')],
+    },
+    documents => {
+        json => [
+            q('{"b": 1, "a": [1, 2.50, null, true], "b": 2}'), q('"text"'), q('  [ ]  '), q('null'),
+            q('{"deep": {"er": [[[]]]}}'), q('1e400'), q('"\ud83e\udd8a \u0000 \/"'),
+        ],
+        jsonb => [q('{"b": 1, "a": [1, 2.50, null, true], "b": 2}'), q('"text"'), q('[]'), q('null'), q('-0.0')],
+    },
+    times => {
+        date        => [q('2024-02-29'), q('0044-03-15 BC'), q('infinity'), q('-infinity'), q('99999-01-01')],
+        time        => [q('00:00'), q('23:59:59.999999'), q('24:00')],
+        timetz      => [q('12:34:56.7+05:30')],
+        timestamp   => [q('2024-02-29 12:34:56.789'), q('0044-03-15 BC'), q('infinity'), q('-infinity'), q('99999-01-01')],
+        timestamptz => [
+            q('2024-02-29 12:34:56.789+02'), q('1883-11-18 12:00+00'), q('0044-03-15 BC'), q('infinity'),
+            q('-infinity'), q('99999-01-01'),
+        ],
+        interval => [q('1 year 2 mons 3 days 04:05:06.789'), q('-1 day'), q('0')],
+    },
+    arrays => {
+        'int[]'     => [q('{1,2,NULL}'), q('{}'), q('{{1,2},{3,4}}'), q('[0:1]={7,8}')],
+        'text[]'    => [q('{a,"b \"quoted\"",NULL,"NULL",""}')],
+        'numeric[]' => [q('{1.10,NaN}')],
+        'float8[]'  => [q('{-0,0.1,Infinity}')],
+        'bool[]'    => [q('{t,f,NULL}')],
+        'jsonb[]'   => [q(ARRAY['{"a": 1}'::jsonb, NULL, '[]'])],
+        'date[]'    => [q('{2024-02-29,infinity}')],
+        'timestamptz[]' => [q('{2024-02-29 12:00+00}')],
+        int2vector  => [q('1 2 3')],
+    },
+    composites => {
+        point_of_sale          => [q(ROW('corner "shop"', 12.50, '{1,2}', ROW(1, NULL))), q(ROW(NULL, NULL, NULL, NULL))],
+        'point_of_sale[]'      => [q(ARRAY[ROW('a', 1, '{}', NULL)]::point_of_sale[])],
+        mood                   => [q('so "so"')],
+        'mood[]'               => [q(ARRAY['happy', NULL]::mood[])],
+        positive               => [q(7)],
+        flag                   => [q(true)],
+        document               => [q('{"a": 1}')],
+        stamp                  => [q('2024-02-29 12:34:56')],
+        int4range              => [q<'[1,5)'>, q('empty')],
+        tstzrange              => [q<'[2024-01-01,)'>],
+        point                  => [q('(1,2)')],
+        hstore_like            => [q(ROW('key "k"', NULL))],
+    },
+);
+
+$cluster->psql(<<'SQL');
+    CREATE TYPE pair AS (x int, y text);
+    CREATE TYPE point_of_sale AS (name text, turnover numeric, tills int[], nested pair);
+    CREATE TYPE hstore_like AS (k text, v text);
+    CREATE TYPE mood AS ENUM ('happy', 'so "so"');
+    CREATE DOMAIN positive AS int CHECK (VALUE > 0);
+    CREATE DOMAIN flag AS boolean;
+    CREATE DOMAIN document AS jsonb;
+    CREATE DOMAIN stamp AS timestamp;
+    ALTER DATABASE contacts SET TimeZone = 'Europe/London';
+SQL
+
+# A row per value, NULL in the other columns, and a row of NULLs at the end.
+my $routes = '';
+for my $family (sort keys %TYPES) {
+    my @types = sort keys %{ $TYPES{$family} };
+    my $n     = 0;
+    my $table = "CREATE TABLE $family (row serial, " . join(', ', map { "c$_ $types[$_]" } 0 .. $#types) . ');';
+    for my $i (0 .. $#types) {
+        $table .= "INSERT INTO $family (c$i) VALUES ($_);" for @{ $TYPES{$family}{ $types[$i] } };
+    }
+    $cluster->psql("$table INSERT INTO $family DEFAULT VALUES");
+    $routes .= <<~CONF;
+          GET /$family:
+            sql: |
+              SELECT * FROM $family ORDER BY row
+            answer: rows
+          GET /$family/{row}:
+            sql: |
+              SELECT * FROM $family WHERE row = :row
+            answer: row
+        CONF
+}
+
+my $conf = <<~CONF;
+    workers: 1
+    database:
+      connect: ${\ $cluster->conninfo }
+    routes:
+      GET /names:
+        sql: |
+          SELECT 1 AS "with ""quotes""", 2 AS "back\\slash", 3 AS "naïve 🦊", 4 AS " ", 5 AS a, 6 AS a
+        answer: row
+      GET /nothing:
+        sql: |
+          SELECT 1 AS a WHERE false
+        answer: rows
+      GET /no-columns:
+        sql: |
+          SELECT FROM generate_series(1, 3)
+        answer: rows
+      GET /echo/{text}:
+        sql: |
+          SELECT :text::text AS text
+        answer: row
+    $routes
+    CONF
+
+my $server = server($conf, cluster => $cluster);
+my $client = $server->client;
+
+# What PostgreSQL makes of each family with its settings as they come.
+my %expected = map { $_ => $cluster->rows_as_json("SELECT * FROM $_ ORDER BY row") } keys %TYPES;
+
+for my $family (sort keys %TYPES) {
+    subtest $family => sub {
+        my $response = $client->get("/$family");
+        is $response->status, 200, "GET /$family";
+        json_is $response->body, $expected{$family}, 'all rows in an array';
+        for my $row (split ' ', $cluster->psql("SELECT row FROM $family ORDER BY row")) {
+            json_is $client->get("/$family/$row")->body,
+              $cluster->row_as_json("SELECT * FROM $family WHERE row = $row"), "row $row as an object";
+        }
+    };
+}
+
+subtest 'column names are keys, whatever is in them' => sub {
+    my $sql = 'SELECT 1 AS "with ""quotes""", 2 AS "back\\slash", 3 AS "naïve 🦊", 4 AS " ", 5 AS a, 6 AS a';
+    my $got = $client->get('/names');
+    is $got->status, 200;
+    like $got->body, qr/^\{"with \\"quotes\\"":1,"back\\\\slash":2,"naïve 🦊":3," ":4,/;
+    json_is $got->body, $cluster->row_as_json($sql), 'as row_to_json has it';
+};
+
+subtest 'no rows are an empty array, rows without columns are empty objects' => sub {
+    json_is $client->get('/nothing')->body,    '[]',         'no rows';
+    json_is $client->get('/no-columns')->body, '[{},{},{}]', 'three rows without columns';
+};
+
+subtest 'text goes in and comes out unchanged' => sub {
+    for my $text (q(it's), 'say "so"', 'back\\slash', ':id $1 %s %', 'a b+c', "tab\tand\nline", "\x01\x7f", 'é 漢字 🦊',
+        '<&>', '{}', '..', '-- ; DROP TABLE contact') {
+        my $path = join '', map { sprintf '%%%02X', $_ } unpack 'C*', $text;
+        utf8::decode(my $expected = $text);
+        is $client->get("/echo/$path")->json->{text}, $expected, $text =~ s/[^\x20-\x7e]+/…/gr;
+    }
+};
+
+is $server->stop, 'exit 0', 'it ends well';
+is_deeply [ $server->log_lines(qr/ (?:warn|error) /) ], [], 'without a complaint';
+
+# What somebody set for the people who look into the database must not show in the answers.
+$cluster->psql(<<'SQL');
+    ALTER DATABASE contacts SET DateStyle = 'German';
+    ALTER DATABASE contacts SET IntervalStyle = 'sql_standard';
+    ALTER DATABASE contacts SET client_encoding = 'LATIN1';
+SQL
+for my $env ({}, { PGCLIENTENCODING => 'LATIN1', PGDATESTYLE => 'SQL, DMY' }) {
+    $server = server($conf, cluster => $cluster, env => $env);
+    subtest join(' ', 'settings for the eyes of psql users', sort keys %$env) => sub {
+        json_is $server->get("/$_")->body, $expected{$_}, $_ for sort keys %TYPES;
+    };
+    is $server->stop, 'exit 0', 'it ends well';
+}
+
+done_testing;

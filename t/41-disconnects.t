@@ -1,0 +1,123 @@
+# Clients that go away before their answer has come: their query may outlive them, and nobody else notices.
+use v5.36;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Hayfork::Test;
+
+use Hayfork::Test::Process qw(wait_for);
+
+needs_postgres;
+my $cluster = cluster->load_contacts;
+my $server  = server(<<~CONF, cluster => $cluster);
+    workers: 2
+    database:
+      connect: ${\ $cluster->conninfo }
+    routes:
+      GET /contacts:
+        sql: |
+          SELECT id, firstname, lastname, phone, email FROM contact ORDER BY id
+        answer: rows
+      GET /contacts/{id}:
+        sql: |
+          SELECT id FROM contact WHERE id = :id
+        answer: row
+      GET /slow/{id}/{seconds}:
+        sql: |
+          SELECT id FROM contact, pg_sleep(:seconds) WHERE id = :id
+        answer: row
+    CONF
+my @workers = $server->workers;
+is scalar @workers, 2, 'two workers';
+
+# Nothing may have happened to the workers, and everybody gets his own answer.
+sub all_is_well ()
+{
+    my $load = $server->load(
+        requests    => 500,
+        connections => 16,
+        target      => sub ($n) { '/contacts/' . ($n + 1) },
+        check       => sub ($n, $response) { $response->body eq sprintf '{"id":%d}', $n + 1 },
+    );
+    is $load->summary, '200: 500, lost: 0', 'the others are answered';
+    is_deeply [ $load->wrong ], [], '… with their own contacts';
+    is_deeply [ $server->workers ], \@workers, '… by the workers that were there before';
+    return;
+}
+
+# How many of the slow queries PostgreSQL is at.
+sub sleeping ()
+{
+    return $cluster->value(<<~SQL, 'postgres');
+        SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()
+        SQL
+}
+
+for my $how ('close', 'reset') {
+    subtest "in the middle of a request ($how)" => sub {
+        my $request = Hayfork::Test::Client::request_text('GET', '/contacts/1', headers => { 'X-Filler' => 'x' x 100 });
+        for my $part (1, 4, 20, 60, length($request) - 1) {
+            my $client = $server->client;
+            $client->send(substr $request, 0, $part);
+            $client->close($how);
+        }
+        all_is_well();
+    };
+
+    subtest "right behind a request ($how)" => sub {
+        for my $id (1 .. 200) {
+            my $client = $server->client;
+            $client->ask('GET', "/contacts/$id");
+            $client->close($how);
+        }
+        all_is_well();
+    };
+
+    subtest "with pipelined requests waiting ($how)" => sub {
+        for (1 .. 20) {
+            my $client = $server->client;
+            $client->send(join '', map { Hayfork::Test::Client::request_text('GET', "/contacts/$_") } 1 .. 50);
+            $client->close($how);
+        }
+        all_is_well();
+    };
+
+    subtest "in the middle of a long answer ($how)" => sub {
+        for (1 .. 10) {
+            my $client = $server->client;
+            $client->ask('GET', '/contacts');
+            $client->fill;
+            $client->close($how);
+        }
+        all_is_well();
+    };
+
+    subtest "while their query runs ($how)" => sub {
+        my @clients = map { $server->client } 1 .. 4;
+        $clients[$_]->ask('GET', '/slow/' . ($_ + 1) . '/0.2') for 0 .. $#clients;
+        wait_for('a slow query to run', sub { sleeping() });
+        $_->close($how) for @clients;
+        all_is_well();
+    };
+
+    subtest "while their query waits behind a slow one ($how)" => sub {
+        my @slow = map { $server->client } 1 .. 4;
+        $_->ask('GET', '/slow/1/0.2') for @slow;
+        wait_for('a slow query to run', sub { sleeping() });
+        my @gone = map { $server->client } 1 .. 50;
+        my @stay = map { $server->client } 1 .. 50;
+        for my $i (0 .. 49) {
+            $gone[$i]->ask('GET', '/contacts/' . ($i + 1));
+            $stay[$i]->ask('GET', '/contacts/' . ($i + 101));
+        }
+        $_->close($how) for @gone;
+        my @wrong = grep { $stay[$_]->receive->json->{id} != $_ + 101 } 0 .. 49;
+        is "@wrong", '', 'those who stayed get their own contacts';
+        is $_->receive->status, 200, 'a slow one, too' for @slow;
+        all_is_well();
+    };
+}
+
+is $server->stop, 'exit 0', 'it ends well';
+is_deeply [ $server->log_lines(qr/ (?:warn|error) /) ], [], 'without a complaint';
+done_testing;

@@ -1,0 +1,73 @@
+# PostgreSQL goes away and comes back: routes that need it say 503 at once and serve as soon as it is
+# there, the others never notice.
+use v5.36;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Hayfork::Test;
+
+use Time::HiRes qw(time);
+
+use Hayfork::Test::Process qw(wait_for);
+
+needs_postgres;
+my $cluster = cluster->load_contacts;
+$cluster->stop;
+my $server = sample_server($cluster, cluster => undef);
+
+# A 503 as it should be, which comes without waiting for a connection.
+sub is_away ($response, $name)
+{
+    problem_is $response, 503, {}, $name;
+    like $response->header('Retry-After'), qr/^[1-9]\d?$/, '… with seconds to wait in Retry-After';
+    return;
+}
+
+sub others_serve ()
+{
+    is $server->get('/')->status,          200, 'the text is served';
+    is $server->get('/v1/avatar')->status, 200, 'the avatars are served';
+    is $server->get('/nowhere')->status,   404, 'what is not there is still 404';
+    is $server->request('POST', '/contacts/1')->status, 405, 'what is not allowed is still 405';
+    return;
+}
+
+my @workers;
+
+subtest 'started before PostgreSQL' => sub {
+    @workers = wait_for('two workers', sub { my @now = $server->workers; @now == 2 ? \@now : undef })->@*;
+    is_away $server->get($_), $_ for '/contacts/1', '/contacts', '/contacts?limit=1';
+    others_serve;
+    my @lines = $server->log_lines(qr/ (?:error|warn) /);
+    is scalar @lines, 1, 'one line in the log';
+    like $lines[0], qr/cannot connect to the database.*No such file or directory/, '… that says what is wrong';
+};
+
+subtest 'PostgreSQL starts' => sub {
+    $cluster->boot;
+    is $server->wait_for_status('/contacts/1', 200)->json->{id}, 1, 'it serves, by itself';
+    $server->wait_for_sessions($cluster);
+    is $server->get("/contacts/$_")->json->{id}, $_, "contact $_" for 1 .. 20;
+};
+
+for my $signal ('INT', 'QUIT', 'KILL') {
+    subtest "PostgreSQL is stopped with SIG$signal and started again" => sub {
+        my $client = $server->client;
+        is $client->get('/contacts/1')->status, 200, 'a client is served';
+        $cluster->stop($signal);
+        is_away $server->wait_for_status('/contacts/1', 503), 'then it gets 503';
+        is_away $client->get('/contacts/1'), 'on a connection that was there before';
+        others_serve;
+        $cluster->boot;
+        $server->wait_for_sessions($cluster);
+        is $server->wait_for_status('/contacts/1', 200)->json->{id}, 1, 'and is served again';
+        is $server->get("/contacts/$_")->json->{id}, $_, "contact $_" for 1 .. 20;
+    };
+}
+
+subtest 'all of that' => sub {
+    is_deeply [ $server->workers ], \@workers, 'with the same workers';
+    is $server->stop, 'exit 0', 'it ends well';
+};
+
+done_testing;

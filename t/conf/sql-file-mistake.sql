@@ -1,0 +1,4 @@
+SELECT id
+  FROM contact -- all
+ WHERE id = :id
+   AND name = "open

@@ -1,0 +1,133 @@
+# Hayfork::Test::Load: many requests over many connections at once, every answer looked at.
+#
+#   my $load = $server->load(
+#       requests    => 10_000,
+#       connections => 64,
+#       target      => sub ($n) { '/contacts/' . ($n + 1) },
+#       check       => sub ($n, $response) { … },           # true if the answer is right for request $n
+#       at          => { 5_000 => sub { … } },              # done once that many requests have an end
+#   );
+#
+# Each connection has one request under way at a time and is kept open. A request whose connection is
+# closed or reset without a byte of an answer is counted as lost and not sent again.
+package Hayfork::Test::Load;
+
+use v5.36;
+
+use Carp qw(croak);
+use IO::Select;
+use Time::HiRes qw(sleep);
+
+use Hayfork::Test::Client;
+use Hayfork::Test::Process;
+use Hayfork::Test::Response;
+
+sub run ($class, $address, %with)
+{
+    my $self = bless {
+        address => $address,
+        %with,
+        select   => IO::Select->new,
+        next     => 0,     # the number of the next request
+        done     => 0,     # requests that have been answered or lost
+        lost     => 0,
+        statuses => {},    # status => how often
+        wrong    => [],    # what was wrong with answers
+        under    => {},    # file number => { socket, n, buffer }
+    }, $class;
+
+    $self->open_one for 1 .. $with{connections};
+    while ($self->{done} < $with{requests}) {
+        my @ready = $self->{select}->can_read($Hayfork::Test::Process::LIMIT);
+        croak "after $self->{done} answers nothing came for $Hayfork::Test::Process::LIMIT s" if !@ready;
+        $self->read_from($_) for @ready;
+    }
+    return $self;
+}
+
+# How many requests got that status.
+sub count ($self, $status) { return $self->{statuses}{$status} // 0 }
+sub lost  ($self)          { return $self->{lost} }
+sub wrong ($self)          { return @{ $self->{wrong} } }
+
+# The outcomes, "200: 9990, 503: 10, lost: 0".
+sub summary ($self)
+{
+    my %count = %{ $self->{statuses} };
+    return join ', ', (map { "$_: $count{$_}" } sort keys %count), "lost: $self->{lost}";
+}
+
+# Opens one connection and sends a request on it, if there are any left.
+sub open_one ($self)
+{
+    return if $self->{next} >= $self->{requests};
+    my $socket;
+    Hayfork::Test::Process::wait_for('a connection to be taken',
+        sub { $socket = Hayfork::Test::Client::connect_to($self->{address}) });
+    my $state = $self->{under}{ fileno $socket } = { socket => $socket };
+    $self->{select}->add($socket);
+    $self->send_on($state);
+    return;
+}
+
+sub close_one ($self, $state)
+{
+    $self->{select}->remove($state->{socket});
+    delete $self->{under}{ fileno $state->{socket} };
+    close $state->{socket};
+    return;
+}
+
+# Sends the next request. If the connection turns out to be closed, reading from it will tell.
+sub send_on ($self, $state)
+{
+    return $self->close_one($state) if $self->{next} >= $self->{requests};
+    $state->{n}      = $self->{next}++;
+    $state->{buffer} = '';
+    syswrite $state->{socket}, "GET " . $self->{target}->($state->{n}) . " HTTP/1.1\r\nHost: test\r\n\r\n";
+    return;
+}
+
+sub read_from ($self, $socket)
+{
+    my $state = $self->{under}{ fileno $socket };
+    my $n     = sysread $socket, $state->{buffer}, 1 << 17, length $state->{buffer};
+    my $eof   = !$n;
+    my $response;
+    if (!eval { $response = Hayfork::Test::Response->take(\$state->{buffer}, 'GET', $eof); 1 }) {
+        $self->close_one($state);
+        $self->complain($state, $@);
+        return $self->finish_one(sub { $self->open_one });
+    }
+    if (defined $response) {
+        $self->{statuses}{ $response->status }++;
+        $self->complain($state, 'bytes behind the answer') if $state->{buffer} ne '';
+        $self->complain($state, 'not its answer: ' . $response->status . ' ' . $response->body)
+          if !$self->{check}->($state->{n}, $response);
+        my $closing = $eof || lc($response->header('connection') // '') eq 'close';
+        $self->close_one($state) if $closing;
+        return $self->finish_one(sub { $closing ? $self->open_one : $self->send_on($state) });
+    }
+    if ($eof) {
+        $self->{lost}++;
+        $self->close_one($state);
+        return $self->finish_one(sub { $self->open_one });
+    }
+    return;
+}
+
+sub finish_one ($self, $go_on)
+{
+    $self->{done}++;
+    my $event = delete $self->{at}{ $self->{done} };
+    $event->() if defined $event;
+    return $go_on->();
+}
+
+sub complain ($self, $state, $what)
+{
+    push @{ $self->{wrong} }, 'request ' . $state->{n} . ': ' . $what;
+    return;
+}
+
+1;
