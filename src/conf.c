@@ -7,6 +7,7 @@
 #include "conf_check.h"
 #include "conf_files.h"
 #include "conf_hint.h"
+#include "conf_include.h"
 #include "conf_route.h"
 #include "conf_table.h"
 #include "conf_yaml.h"
@@ -45,16 +46,16 @@ static char *guess_dotted(const char *name, const char *dot, const char *const *
 static char *guess_meaning(const char *section, const char *key, const char *const *keys, size_t n)
 {
     const char *dot = strchr(key, '.');
-    if (conf_route_has_key(key))
-        return mem_printf("route.%s", key);
+    char *elsewhere = conf_table_anywhere(key);
+    if (elsewhere != NULL)
+        return elsewhere;
     if (dot != NULL)
         return guess_dotted(key, dot, keys, n);
     const char *synonym = conf_hint_synonym(section, key);
     if (synonym != NULL)
         return mem_strdup(synonym);
-    char *elsewhere = conf_table_anywhere(key);
-    if (elsewhere != NULL)
-        return elsewhere;
+    if (conf_route_has_key(key))
+        return mem_printf("route.%s", key);
     const char *near = conf_hint_nearest(key, keys, n);
     if (near == NULL)
         return NULL;
@@ -104,13 +105,11 @@ static void read_listen(struct conf *conf, const struct conf_yaml *node)
 
 static void read_directive(struct conf *conf, const struct conf_directive *row, const struct conf_yaml *node)
 {
-    if (row->type == CONF_TYPE_ROUTES && conf_yaml_is_null(node))
-        return; /* that there are no routes is said once, at the end */
+    if (row->type != CONF_TYPE_LISTEN && !conf_table_is_scalar(row))
+        return; /* they belong together: see conf_include_read */
     if (conf_yaml_is_null(node)) {
         conf_files_error(conf->files, node->pos, "%s has no value; leave the line out for the default",
                          row->name);
-    } else if (row->type == CONF_TYPE_ROUTES) {
-        conf_route_read(conf, node);
     } else if (row->type == CONF_TYPE_LISTEN) {
         read_listen(conf, node);
     } else if (node->kind != CONF_YAML_SCALAR) {
@@ -149,7 +148,7 @@ static void read_defaults(struct conf *conf)
 {
     for (size_t i = 0; i < conf_table_rows; i++) {
         const struct conf_directive *row = &conf_table[i];
-        if (row->type != CONF_TYPE_LISTEN && row->type != CONF_TYPE_ROUTES)
+        if (conf_table_is_scalar(row))
             free(conf_table_set(row, conf, row->standard));
     }
 }
@@ -231,23 +230,18 @@ static void apply_overrides(struct conf *conf, struct conf_yaml *root, const str
     }
 }
 
-/* Reads the file into a tree. Returns a mapping, an empty one where the file has none. */
-static struct conf_yaml *read_tree(struct conf *conf, const char *path)
+/* Reads all routes, and says so if there are none, unless mistakes may be the reason. */
+static void read_routes(struct conf *conf, const char *path, const struct conf_yaml *root, bool readable)
 {
-    struct conf_yaml *root = NULL;
-    const struct conf_file *file = conf_files_read(conf->files, path, true, (struct conf_pos){NULL, 0, 0});
-    if (file == NULL)
-        return conf_yaml_new_map((struct conf_pos){NULL, 0, 0});
-    root = conf_yaml_read(conf->files, conf_files_at(file, 0), (struct str){file->text, file->len});
-    if (root != NULL && root->kind != CONF_YAML_MAP && !conf_yaml_is_null(root))
-        conf_files_error(conf->files, root->pos,
-                         "a conf is a mapping of directives, such as `listen: 8080`; this is %s",
-                         conf_yaml_what(root));
-    if (root == NULL || root->kind != CONF_YAML_MAP) {
-        conf_yaml_free(root);
-        root = conf_yaml_new_map((struct conf_pos){file->name, 0, 0});
-    }
-    return root;
+    size_t before = conf_files_errors(conf->files);
+    conf_include_read(conf, path, root);
+    const struct conf_yaml *routes = conf_yaml_get(root, "routes");
+    if (!readable || root->incomplete || conf->n_routes > 0 || conf_files_errors(conf->files) > before ||
+        (routes != NULL && routes->incomplete))
+        return;
+    conf_files_error(conf->files, routes == NULL ? (struct conf_pos){root->pos.file, 0, 0} : routes->pos,
+                     "there is nothing to serve: the conf needs `routes:` with at least one route%s",
+                     conf_yaml_get(root, "include") == NULL ? "" : ", and what it includes has none either");
 }
 
 struct conf *conf_load(const char *path, const struct conf_override *overrides, size_t n_overrides,
@@ -258,16 +252,11 @@ struct conf *conf_load(const char *path, const struct conf_override *overrides, 
     conf->table = route_table_new();
     read_defaults(conf);
 
-    struct conf_yaml *root = read_tree(conf, path);
+    struct conf_yaml *root = conf_yaml_read_file(conf->files, path, (struct conf_pos){NULL, 0, 0});
     bool readable = conf_files_errors(conf->files) == 0 || root->n_items > 0;
     apply_overrides(conf, root, overrides, n_overrides);
     read_section(conf, "", root);
-    const struct conf_yaml *routes = conf_yaml_get(root, "routes");
-    if (readable && conf->n_routes == 0 && !root->incomplete &&
-        (routes == NULL || conf_yaml_is_null(routes) ||
-         (routes->kind == CONF_YAML_MAP && !routes->incomplete)))
-        conf_files_error(conf->files, routes == NULL ? (struct conf_pos){root->pos.file, 0, 0} : routes->pos,
-                         "there is nothing to serve: the conf needs `routes:` with at least one route");
+    read_routes(conf, path, root, readable);
     if (conf->n_listen == 0)
         add_listen(conf, (struct conf_pos){root->pos.file, 0, 0}, conf_table_find("", "listen")->standard);
     conf_yaml_free(root);
@@ -289,7 +278,7 @@ void conf_free(struct conf *conf)
     for (size_t i = 0; i < conf->n_routes; i++)
         conf_route_free(&conf->routes[i]);
     for (size_t i = 0; i < conf_table_rows; i++) {
-        if (conf_table[i].type == CONF_TYPE_STRING)
+        if (conf_table[i].type == CONF_TYPE_STRING || conf_table[i].type == CONF_TYPE_FIELD)
             free(*(char **)((char *)conf + conf_table[i].offset));
     }
     route_table_free(conf->table);

@@ -2,8 +2,9 @@
  * conf.h: the conf file, read and checked. Read-only to everything after start.
  *
  * conf_files.c reads files and collects mistakes, conf_yaml.c turns a file into nodes that know their
- * place, conf.c and conf_route.c turn nodes into struct conf by the directives in conf_table.c, and
- * conf_check.c holds the rules that span several directives.
+ * place, conf.c turns nodes into struct conf by the directives in conf_table.c, conf_include.c finds the
+ * routes, conf_route.c reads one with conf_params.c and conf_headers.c, conf_check.c and conf_statement.c
+ * hold the rules that span several directives.
  */
 #ifndef HAYFORK_CONF_H
 #define HAYFORK_CONF_H
@@ -26,7 +27,21 @@ struct conf_pos {
 };
 
 enum conf_handler { CONF_HANDLER_NONE, CONF_HANDLER_SQL, CONF_HANDLER_JSON, CONF_HANDLER_TEXT };
-enum conf_answer { CONF_ANSWER_ROW, CONF_ANSWER_ROWS };
+enum conf_answer { CONF_ANSWER_ROW, CONF_ANSWER_ROWS, CONF_ANSWER_NONE, CONF_ANSWER_VALUE };
+enum conf_lane { CONF_LANE_READ, CONF_LANE_WRITE };
+
+/* A part of a header's value: text as it is, or the value of a column of the first row or of a parameter. */
+struct conf_piece {
+    bool is_name; /* text is a name: a column of the answer if it has one, else a parameter */
+    char *text;
+};
+
+struct conf_header {
+    struct conf_pos pos;
+    char *name; /* as it is sent */
+    struct conf_piece *pieces;
+    size_t n_pieces;
+};
 
 struct conf_route {
     struct conf_pos pos; /* of the key, "GET /contacts/{id}" */
@@ -40,9 +55,21 @@ struct conf_route {
     struct conf_pos sql_pos; /* of the value: for a block, of the `|` */
     struct sql_statement statement;
     enum conf_answer answer;
-    struct params_spec *params; /* one per statement parameter, in $n order */
-    struct conf_query *query;   /* the URL parameters declared */
-    size_t n_query;
+    struct params_spec *params;  /* one per statement parameter, in $n order; texts owned by declared */
+    struct conf_param *declared; /* what `query`, `body` and `body_as` declare */
+    size_t n_declared;
+    bool ignore_unknown_query; /* `unknown_query: ignore` */
+    bool takes_body;           /* has `body` or `body_as` */
+    const char **body_fields;  /* the names in `body`; the array is owned */
+    size_t n_body_fields;
+    enum conf_lane lane; /* by the method, or `lane` */
+    int status;          /* for a good answer: `status`, else 200, or 204 for `answer: none` */
+    int no_row;          /* status when there is no row: `no_row`, else 404 */
+
+    /* all handlers */
+    unsigned deadline;           /* ms: `deadline`, else limits.deadline */
+    struct conf_header *headers; /* of this route, then those of `defaults` that it does not name itself */
+    size_t n_headers;
 
     /* CONF_HANDLER_JSON: the document, serialised without white space. CONF_HANDLER_TEXT: the text. */
     char *body;
@@ -50,10 +77,10 @@ struct conf_route {
     bool whole; /* read without a mistake, as every route is in a conf that conf_load returns */
 };
 
-struct conf_query {
+/* A parameter as the route declares it. */
+struct conf_param {
     struct conf_pos pos;
-    char *name;
-    char *default_text; /* NULL is SQL NULL */
+    struct params_spec spec; /* its texts are owned here */
 };
 
 struct conf_listen {
@@ -66,18 +93,28 @@ struct conf {
     size_t n_listen;
     unsigned workers; /* 0 is auto */
     enum log_level log;
+    char *server; /* the Server field; "" for none */
 
     struct {
         char *connect;  /* libpq conninfo or URI; "" takes everything from PG* variables */
+        char *read;     /* the same for the read lane, a replica; "" is connect */
         unsigned queue; /* waiting queries per lane and worker */
     } database;
 
     struct {
+        size_t head;   /* bytes */
+        size_t target; /* bytes */
+        unsigned fields;
         size_t body;        /* bytes */
+        unsigned head_time; /* ms, from a head's first byte */
+        unsigned body_time; /* ms, and a second more for each body_rate bytes */
+        size_t body_rate;   /* bytes a second */
+        unsigned idle;      /* ms, between requests */
         unsigned deadline;  /* ms, to the first byte of the answer */
-        unsigned head_time; /* ms, for a request to arrive */
-        unsigned drain;     /* ms, for the last requests when stopping */
+        unsigned stall;     /* ms, for a client to take a part of its answer */
+        unsigned requests;  /* per connection; 0 is no limit */
         unsigned clients;   /* connections per worker */
+        unsigned drain;     /* ms, for the last requests when stopping */
     } limits;
 
     struct conf_route *routes;

@@ -7,7 +7,7 @@
 #include <sys/un.h>
 
 #include "conf_files.h"
-#include "conf_hint.h"
+#include "conf_statement.h"
 #include "mem.h"
 
 /* A listen address in a form that can be compared. */
@@ -152,108 +152,13 @@ static bool check_path(struct conf *conf, struct conf_route *route, struct str n
         return false;
     }
     const struct conf_route *other = route_add(conf->table, route->method, route->path, route);
+    bool same_file = other != NULL && other->pos.file == route->pos.file;
     if (other != NULL)
-        conf_files_error(conf->files, route->pos,
-                         "this takes the same requests as \"%s\" on line %d; only one of them can be there",
-                         other->label, other->pos.line);
+        conf_files_error(
+            conf->files, route->pos,
+            "this takes the same requests as \"%s\" on line %d%s%s; only one of them can be there",
+            other->label, other->pos.line, same_file ? "" : " of ", same_file ? "" : other->pos.file);
     return true;
-}
-
-static bool check_sql(struct conf *conf, struct conf_route *route)
-{
-    size_t error_at = 0;
-    const char *problem = sql_scan(str_of(route->sql), &route->statement, &error_at);
-    if (problem != NULL)
-        conf_files_error(conf->files, conf_files_place(conf->files, route->sql_pos, route->sql, error_at),
-                         "%s", problem);
-    return problem == NULL;
-}
-
-static size_t find_capture(const struct str *names, size_t n_names, const char *name)
-{
-    size_t i = 0;
-    while (i < n_names && !str_equal(names[i], str_of(name)))
-        i++;
-    return i;
-}
-
-static size_t find_query(const struct conf_route *route, const char *name)
-{
-    size_t i = 0;
-    while (i < route->n_query && strcmp(route->query[i].name, name) != 0)
-        i++;
-    return i;
-}
-
-static bool sql_uses(const struct conf_route *route, struct str name)
-{
-    for (size_t i = 0; i < route->statement.n_params; i++) {
-        if (str_equal(str_of(route->statement.names[i]), name))
-            return true;
-    }
-    return false;
-}
-
-/* An SQL parameter that neither the path nor `query` has. */
-static void note_sourceless(struct conf *conf, const struct conf_route *route, const struct str *names,
-                            size_t n_names, size_t parameter)
-{
-    const char *name = route->statement.names[parameter];
-    char *copies[ROUTE_MAX_CAPTURES];
-    const char **declared = mem_alloc((n_names + route->n_query) * sizeof(*declared));
-    for (size_t i = 0; i < n_names; i++)
-        declared[i] = copies[i] = mem_strndup(names[i].base, names[i].len);
-    for (size_t i = 0; i < route->n_query; i++)
-        declared[n_names + i] = route->query[i].name;
-    const char *near = conf_hint_nearest(name, declared, n_names + route->n_query);
-    struct conf_pos pos =
-        conf_files_place(conf->files, route->sql_pos, route->sql, route->statement.name_offsets[parameter]);
-    if (near != NULL)
-        conf_files_error(conf->files, pos, ":%s comes from nowhere; did you mean :%s?", name, near);
-    else
-        conf_files_error(conf->files, pos,
-                         ":%s comes from nowhere; put {%s} into the path, or %s under query", name, name,
-                         name);
-    for (size_t i = 0; i < n_names; i++)
-        free(copies[i]);
-    free(declared);
-}
-
-/* Every parameter of the SQL comes from exactly one place, and nothing is declared in vain. */
-static void check_params(struct conf *conf, struct conf_route *route, const struct str *names, size_t n_names)
-{
-    const struct sql_statement *statement = &route->statement;
-    route->params = mem_calloc(statement->n_params, sizeof(*route->params));
-    for (size_t i = 0; i < statement->n_params; i++) {
-        struct params_spec *spec = &route->params[i];
-        size_t capture = find_capture(names, n_names, statement->names[i]);
-        size_t query = find_query(route, statement->names[i]);
-        spec->name = statement->names[i];
-        if (capture < n_names) {
-            spec->source = PARAMS_PATH;
-            spec->capture = capture;
-        } else if (query < route->n_query) {
-            spec->source = PARAMS_QUERY;
-            spec->default_text = route->query[query].default_text;
-        } else {
-            note_sourceless(conf, route, names, n_names, i);
-        }
-    }
-    for (size_t i = 0; i < route->n_query; i++) {
-        const struct conf_query *query = &route->query[i];
-        if (find_capture(names, n_names, query->name) < n_names)
-            conf_files_error(conf->files, query->pos,
-                             "%s comes from the path already; a parameter has one source", query->name);
-        else if (!sql_uses(route, str_of(query->name)))
-            conf_files_error(conf->files, query->pos, "%s is declared, but the SQL has no :%s", query->name,
-                             query->name);
-    }
-    for (size_t i = 0; i < n_names; i++) {
-        if (!sql_uses(route, names[i]))
-            conf_files_error(conf->files, path_pos(conf, route, (size_t)(names[i].base - route->path)),
-                             "the path has {%.*s}, but the SQL has no :%.*s", (int)names[i].len,
-                             names[i].base, (int)names[i].len, names[i].base);
-    }
 }
 
 void conf_check(struct conf *conf)
@@ -263,9 +168,11 @@ void conf_check(struct conf *conf)
         struct conf_route *route = &conf->routes[i];
         struct str names[ROUTE_MAX_CAPTURES];
         size_t n_names = 0;
+        if (route->deadline == 0)
+            route->deadline = conf->limits.deadline;
         bool path_is_sound = route->path != NULL && check_path(conf, route, names, &n_names);
-        bool sql_is_sound = route->sql != NULL && check_sql(conf, route);
+        bool sql_is_sound = route->sql != NULL && conf_statement_scan(conf, route);
         if (route->whole && path_is_sound && sql_is_sound)
-            check_params(conf, route, names, n_names);
+            conf_statement_check_params(conf, route, names, n_names);
     }
 }

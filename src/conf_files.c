@@ -14,6 +14,7 @@ struct mistake {
     size_t file;  /* index of pos.file */
     size_t order; /* of noting, so that sorting keeps it for equal places */
     char *message;
+    char *help; /* lines to go below the source line, or NULL */
 };
 
 struct conf_files {
@@ -38,8 +39,10 @@ void conf_files_free(struct conf_files *files)
         free(files->files[i]->text);
         free(files->files[i]);
     }
-    for (size_t i = 0; i < files->n_mistakes; i++)
+    for (size_t i = 0; i < files->n_mistakes; i++) {
         free(files->mistakes[i].message);
+        free(files->mistakes[i].help);
+    }
     free(files->files);
     free(files->mistakes);
     free(files);
@@ -238,10 +241,10 @@ struct str conf_files_line(const struct conf_files *files, const char *file_name
 size_t conf_files_byte_of(struct str line, size_t character)
 {
     size_t at = 0;
-    while (at < line.len && (character > 0 || is_continuation(line.base[at]))) {
+    for (; character > 0 && at < line.len; character--) {
         at++;
-        if (at < line.len && !is_continuation(line.base[at]))
-            character--;
+        while (at < line.len && is_continuation(line.base[at]))
+            at++;
     }
     return at;
 }
@@ -342,6 +345,13 @@ void conf_files_error(struct conf_files *files, struct conf_pos pos, const char 
     files->mistakes[files->n_mistakes++] = mistake;
 }
 
+void conf_files_help(struct conf_files *files, const char *lines)
+{
+    struct mistake *last = &files->mistakes[files->n_mistakes - 1];
+    free(last->help);
+    last->help = mem_strdup(lines);
+}
+
 size_t conf_files_errors(const struct conf_files *files)
 {
     return files->n_mistakes;
@@ -384,6 +394,17 @@ static void print_source(struct str line, int column, FILE *out)
     fputs("^\n", out);
 }
 
+static void print_help(const char *lines, FILE *out)
+{
+    while (*lines != '\0') {
+        size_t len = strcspn(lines, "\n");
+        fputs("    ", out);
+        print_clean((struct str){lines, len}, out);
+        putc('\n', out);
+        lines += len + (lines[len] == '\n');
+    }
+}
+
 static int compare_mistakes(const void *left, const void *right)
 {
     const struct mistake *a = left, *b = right;
@@ -411,6 +432,8 @@ void conf_files_print(struct conf_files *files, FILE *out)
         struct str line = conf_files_line(files, mistake->pos.file, mistake->pos.line);
         if (line.len > 0)
             print_source(line, mistake->pos.column, out);
+        if (mistake->help != NULL)
+            print_help(mistake->help, out);
     }
 }
 

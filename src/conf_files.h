@@ -1,5 +1,6 @@
 /*
- * conf_files.h: the files a conf was read from, and the mistakes found in them. Private to conf*.c.
+ * conf_files.h: the files a conf was read from, and the mistakes found in them. For conf*.c, and for db_*.c,
+ * which adds what PostgreSQL finds.
  *
  * Mistakes are collected, so that they can be shown in the order of the files and not in the order in
  * which the rules happened to look.
@@ -59,6 +60,9 @@ size_t conf_files_byte_of(struct str line, size_t character);
 /* Notes a mistake. */
 void conf_files_error(struct conf_files *files, struct conf_pos pos, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Adds lines, parted by line feeds, that go below the source line of the mistake noted last. */
+void conf_files_help(struct conf_files *files, const char *lines);
 
 /* How many mistakes were noted so far. */
 size_t conf_files_errors(const struct conf_files *files);

@@ -12,7 +12,7 @@ enum { LONGEST = 32 };
 
 /*
  * What other servers and other people call it. Letters' case and `-` for `_` do not matter. section NULL
- * is anywhere outside of routes.
+ * is anywhere outside of routes and their parameters.
  */
 static const struct synonym {
     const char *section;
@@ -28,6 +28,34 @@ static const struct synonym {
     {"database", "dbname", "database.connect"},
     {"database", "uri", "database.connect"},
     {"database", "url", "database.connect"},
+    {"database", "read_only", "database.read"},
+    {"database", "readonly", "database.read"},
+    {"database", "replica", "database.read"},
+    {"database", "replicas", "database.read"},
+    {"database", "read_replica", "database.read"},
+    {"database", "slave", "database.read"},
+    {"database", "standby", "database.read"},
+    {"parameter", "allowed", "parameter.one_of"},
+    {"parameter", "choices", "parameter.one_of"},
+    {"parameter", "enum", "parameter.one_of"},
+    {"parameter", "in", "parameter.one_of"},
+    {"parameter", "options", "parameter.one_of"},
+    {"parameter", "values", "parameter.one_of"},
+    {"parameter", "default_value", "parameter.default"},
+    {"parameter", "fallback", "parameter.default"},
+    {"parameter", "value", "parameter.default"},
+    {"parameter", "ge", "parameter.min"},
+    {"parameter", "gte", "parameter.min"},
+    {"parameter", "least", "parameter.min"},
+    {"parameter", "minimum", "parameter.min"},
+    {"parameter", "le", "parameter.max"},
+    {"parameter", "lte", "parameter.max"},
+    {"parameter", "maximum", "parameter.max"},
+    {"parameter", "most", "parameter.max"},
+    {"parameter", "mandatory", "parameter.required"},
+    {"parameter", "must", "parameter.required"},
+    {"parameter", "not_null", "parameter.required"},
+    {"parameter", "optional", "parameter.required"},
     {NULL, "addr", "listen"},
     {NULL, "address", "listen"},
     {NULL, "addresses", "listen"},
@@ -67,6 +95,10 @@ static const struct synonym {
     {NULL, "db_url", "database.connect"},
     {NULL, "dbname", "database.connect"},
     {NULL, "dsn", "database.connect"},
+    {NULL, "db_replica", "database.read"},
+    {NULL, "read_replica", "database.read"},
+    {NULL, "replica", "database.read"},
+    {NULL, "standby", "database.read"},
     {NULL, "backlog", "database.queue"},
     {NULL, "max_queue", "database.queue"},
     {NULL, "queue_size", "database.queue"},
@@ -86,6 +118,15 @@ static const struct synonym {
     {NULL, "head_timeout", "limits.head_time"},
     {NULL, "header_timeout", "limits.head_time"},
     {NULL, "read_timeout", "limits.head_time"},
+    {NULL, "large_client_header_buffers", "limits.head"},
+    {NULL, "limit_request_line", "limits.target"},
+    {NULL, "limit_request_fields", "limits.fields"},
+    {NULL, "client_body_timeout", "limits.body_time"},
+    {NULL, "keepalive_timeout", "limits.idle"},
+    {NULL, "idle_timeout", "limits.idle"},
+    {NULL, "send_timeout", "limits.stall"},
+    {NULL, "keepalive_requests", "limits.requests"},
+    {NULL, "server_tokens", "server"},
     {NULL, "graceful_timeout", "limits.drain"},
     {NULL, "grace", "limits.drain"},
     {NULL, "hard_stop_after", "limits.drain"},
@@ -97,6 +138,19 @@ static const struct synonym {
     {NULL, "maxclients", "limits.clients"},
     {NULL, "maxconn", "limits.clients"},
     {NULL, "worker_connections", "limits.clients"},
+    {NULL, "default", "defaults"},
+    {NULL, "common", "defaults"},
+    {NULL, "global", "defaults"},
+    {NULL, "globals", "defaults"},
+    {NULL, "add_header", "defaults.headers"},
+    {NULL, "headers", "defaults.headers"},
+    {NULL, "unknown_query", "defaults.unknown_query"},
+    {NULL, "conf_dir", "include"},
+    {NULL, "import", "include"},
+    {NULL, "imports", "include"},
+    {NULL, "include_dir", "include"},
+    {NULL, "include_if_exists", "include"},
+    {NULL, "includes", "include"},
     {NULL, "endpoint", "routes"},
     {NULL, "endpoints", "routes"},
     {NULL, "handlers", "routes"},
@@ -110,12 +164,59 @@ static const struct synonym {
     {"route", "select", "route.sql"},
     {"route", "statement", "route.sql"},
     {"route", "file", "route.sql_file"},
-    {"route", "body", "route.json"},
     {"route", "data", "route.json"},
     {"route", "content", "route.text"},
     {"route", "return", "route.text"},
     {"route", "string", "route.text"},
+    {"route", "add_header", "route.headers"},
+    {"route", "header", "route.headers"},
+    {"route", "http_response", "route.headers"},
+    {"route", "more_set_headers", "route.headers"},
+    {"route", "response_headers", "route.headers"},
+    {"route", "set_header", "route.headers"},
+    {"route", "set_headers", "route.headers"},
+    {"route", "proxy_read_timeout", "route.deadline"},
+    {"route", "query_timeout", "route.deadline"},
+    {"route", "request_timeout", "route.deadline"},
+    {"route", "statement_timeout", "route.deadline"},
+    {"route", "timeout", "route.deadline"},
+    {"route", "timeout_server", "route.deadline"},
+    {"route", "code", "route.status"},
+    {"route", "http_status", "route.status"},
+    {"route", "response_code", "route.status"},
+    {"route", "response_status", "route.status"},
+    {"route", "status_code", "route.status"},
+    {"route", "if_empty", "route.no_row"},
+    {"route", "no_rows", "route.no_row"},
+    {"route", "not_found", "route.no_row"},
+    {"route", "on_empty", "route.no_row"},
+    {"route", "access", "route.lane"},
+    {"route", "access_mode", "route.lane"},
+    {"route", "connection", "route.lane"},
+    {"route", "pool", "route.lane"},
+    {"route", "pool_mode", "route.lane"},
+    {"route", "read", "route.lane"},
+    {"route", "read_only", "route.lane"},
+    {"route", "readonly", "route.lane"},
+    {"route", "tx_mode", "route.lane"},
+    {"route", "write", "route.lane"},
+    {"route", "columns", "route.body"},
+    {"route", "fields", "route.body"},
+    {"route", "form", "route.body"},
+    {"route", "payload", "route.body"},
+    {"route", "request_body", "route.body"},
+    {"route", "body_param", "route.body_as"},
+    {"route", "json_body", "route.body_as"},
+    {"route", "raw_body", "route.body_as"},
+    {"route", "whole_body", "route.body_as"},
+    {"route", "extra_query", "route.unknown_query"},
+    {"route", "ignore_unknown", "route.unknown_query"},
+    {"route", "strict", "route.unknown_query"},
+    {"route", "unknown", "route.unknown_query"},
+    {"route", "unknown_params", "route.unknown_query"},
     {"route", "format", "route.answer"},
+    {"route", "output", "route.answer"},
+    {"route", "response", "route.answer"},
     {"route", "result", "route.answer"},
     {"route", "returns", "route.answer"},
     {"route", "type", "route.answer"},
@@ -181,9 +282,15 @@ static bool same_word(const char *a, const char *b)
     return *a == *b;
 }
 
+/* Is a section not one of its kind, but one of many? */
+static bool is_of_many(const char *section)
+{
+    return strcmp(section, "route") == 0 || strcmp(section, "parameter") == 0;
+}
+
 const char *conf_hint_synonym(const char *section, const char *key)
 {
-    bool in_route = strcmp(section, "route") == 0;
+    bool in_route = is_of_many(section);
     for (size_t i = 0; i < sizeof(synonyms) / sizeof(synonyms[0]); i++) {
         const struct synonym *row = &synonyms[i];
         bool applies = row->section == NULL ? !in_route : strcmp(row->section, section) == 0;
@@ -212,7 +319,7 @@ char *conf_hint_did_you_mean(const char *word)
 void conf_hint_unknown(struct conf_files *files, struct conf_pos pos, const char *section, const char *key,
                        const char *meaning, const char *const *keys, size_t n)
 {
-    bool in_route = strcmp(section, "route") == 0, on_top = section[0] == '\0';
+    bool in_route = is_of_many(section), on_top = section[0] == '\0';
     char *where = on_top ? mem_strdup("") : mem_printf(" in %s%s", in_route ? "a " : "", section);
     size_t prefix = strlen(section);
     if (meaning == NULL) {

@@ -1,5 +1,5 @@
 /*
- * conf_hint.h: what somebody may have meant by a word that the conf does not know. Private to conf*.c.
+ * conf_hint.h: what somebody may have meant by a word that the conf does not know. For conf*.c and db_*.c.
  *
  * By spelling, and by what other servers call the same thing.
  */
@@ -15,7 +15,8 @@ const char *conf_hint_nearest(const char *word, const char *const *words, size_t
 
 /*
  * What an unknown key is called here, or NULL. section is "" for the top level, "route" inside of a route,
- * else the section's name. The answer is the key's dotted name: "limits.body", "route.sql", "routes".
+ * "parameter" in the mapping of a parameter, else the section's name. The answer is the key's dotted name:
+ * "limits.body", "route.sql", "routes".
  */
 const char *conf_hint_synonym(const char *section, const char *key);
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "conf.h"
+#include "conf_headers.h"
 #include "conf_table.h"
 
 enum { STEP = 2 }; /* blanks of indentation for each level */
@@ -133,17 +134,92 @@ static void print_listen(const struct conf *conf, FILE *out)
     }
 }
 
-static void print_query(const struct conf_route *route, int indent, FILE *out)
+static void print_key(const char *key, int indent, FILE *out)
 {
-    fprintf(out, "%*squery:\n", indent, "");
-    for (size_t i = 0; i < route->n_query; i++) {
-        const struct conf_query *query = &route->query[i];
-        const char *quote = is_plain(query->name) ? "" : "\"";
-        fprintf(out, "%*s%s%s%s: ", indent + STEP, "", quote, query->name, quote);
-        if (query->default_text == NULL)
-            fputs("null\n", out);
-        else
-            print_scalar(query->default_text, false, indent + STEP, out);
+    const char *quote = is_plain(key) ? "" : "\"";
+    fprintf(out, "%*s", indent, "");
+    if (is_printable(key) && strpbrk(key, "\"\\") == NULL)
+        fprintf(out, "%s%s%s", quote, key, quote);
+    else
+        print_escaped(key, out);
+    fputs(":", out);
+}
+
+/* What may be given to a parameter, where there is more to say than its default. */
+static void print_options(const struct params_spec *spec, int indent, FILE *out)
+{
+    putc('\n', out);
+    if (spec->required)
+        print_text("required", "true", false, indent, out);
+    if (spec->default_text != NULL)
+        print_text("default", spec->default_text, false, indent, out);
+    if (spec->min != NULL)
+        print_text("min", spec->min, false, indent, out);
+    if (spec->max != NULL)
+        print_text("max", spec->max, false, indent, out);
+    if (spec->n_one_of > 0)
+        fprintf(out, "%*sone_of:\n", indent, "");
+    for (size_t i = 0; i < spec->n_one_of; i++) {
+        fprintf(out, "%*s- ", indent + STEP, "");
+        print_scalar(spec->one_of[i], false, indent + STEP, out);
+    }
+}
+
+/* The parameters of one source, below its key, if there are any. */
+static void print_params(const char *key, const struct conf_route *route, enum params_source source,
+                         int indent, FILE *out)
+{
+    bool any = false;
+    for (size_t i = 0; i < route->n_declared; i++) {
+        const struct params_spec *spec = &route->declared[i].spec;
+        if (spec->source != source)
+            continue;
+        if (!any)
+            fprintf(out, "%*s%s:\n", indent, "", key);
+        any = true;
+        print_key(spec->name, indent + STEP, out);
+        if (spec->required || spec->min != NULL || spec->max != NULL || spec->n_one_of > 0) {
+            print_options(spec, indent + 2 * STEP, out);
+        } else if (spec->default_text == NULL) {
+            fputs(" null\n", out);
+        } else {
+            putc(' ', out);
+            print_scalar(spec->default_text, false, indent + STEP, out);
+        }
+    }
+}
+
+static void print_sql_route(const struct conf_route *route, int indent, FILE *out)
+{
+    static const char *const answers[] = {[CONF_ANSWER_ROW] = "row",
+                                          [CONF_ANSWER_ROWS] = "rows",
+                                          [CONF_ANSWER_NONE] = "none",
+                                          [CONF_ANSWER_VALUE] = "value"};
+    print_text("sql", route->sql, true, indent, out);
+    print_params("query", route, PARAMS_QUERY, indent, out);
+    print_text("unknown_query", route->ignore_unknown_query ? "ignore" : "refuse", false, indent, out);
+    print_params("body", route, PARAMS_BODY, indent, out);
+    for (size_t i = 0; i < route->n_declared; i++) {
+        if (route->declared[i].spec.source == PARAMS_BODY_AS)
+            print_text("body_as", route->declared[i].spec.name, false, indent, out);
+    }
+    print_text("answer", answers[route->answer], false, indent, out);
+    fprintf(out, "%*sstatus: %d\n", indent, "", route->status);
+    if (route->answer != CONF_ANSWER_ROWS)
+        fprintf(out, "%*sno_row: %d\n", indent, "", route->no_row);
+    print_text("lane", route->lane == CONF_LANE_READ ? "read" : "write", false, indent, out);
+}
+
+static void print_headers(const struct conf_route *route, int indent, FILE *out)
+{
+    if (route->n_headers > 0)
+        fprintf(out, "%*sheaders:\n", indent, "");
+    for (size_t i = 0; i < route->n_headers; i++) {
+        char *value = conf_headers_write(&route->headers[i]);
+        print_key(route->headers[i].name, indent + STEP, out);
+        putc(' ', out);
+        print_scalar(value, false, indent + STEP, out);
+        free(value);
     }
 }
 
@@ -158,14 +234,15 @@ static void print_route(const struct conf_route *route, FILE *out)
         print_escaped(route->label, out);
     fputs(":\n", out);
     if (route->handler == CONF_HANDLER_SQL) {
-        print_text("sql", route->sql, true, indent, out);
-        print_text("answer", route->answer == CONF_ANSWER_ROW ? "row" : "rows", false, indent, out);
-        if (route->n_query > 0)
-            print_query(route, indent, out);
+        print_sql_route(route, indent, out);
     } else {
         bool is_json = route->handler == CONF_HANDLER_JSON;
         print_text(is_json ? "json" : "text", route->body, is_json, indent, out);
     }
+    char *deadline = conf_table_write(conf_table_find("limits", "deadline"), &route->deadline);
+    print_text("deadline", deadline, false, indent, out);
+    free(deadline);
+    print_headers(route, indent, out);
 }
 
 static void print_directive(const struct conf *conf, const struct conf_directive *row, FILE *out)
@@ -190,6 +267,8 @@ void conf_print(const struct conf *conf, FILE *out)
     const char *section = "";
     for (size_t i = 0; i < conf_table_rows; i++) {
         const struct conf_directive *row = &conf_table[i];
+        if (row->type == CONF_TYPE_INCLUDE || row->type == CONF_TYPE_DEFAULTS)
+            continue; /* they have become part of the routes */
         if (i > 0 && (strcmp(row->section, section) != 0 || row->section[0] == '\0'))
             putc('\n', out);
         if (row->section[0] != '\0' && strcmp(row->section, section) != 0)

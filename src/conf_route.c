@@ -4,46 +4,75 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf_headers.h"
 #include "conf_hint.h"
 #include "conf_json.h"
+#include "conf_params.h"
 #include "conf_table.h"
 #include "mem.h"
+
+/* The keys of a route. Those before N_HANDLER_KEYS make it what it is. */
+enum route_key_index {
+    KEY_SQL,
+    KEY_SQL_FILE,
+    KEY_JSON,
+    KEY_JSON_FILE,
+    KEY_TEXT,
+    N_HANDLER_KEYS,
+    KEY_ANSWER = N_HANDLER_KEYS,
+    KEY_QUERY,
+    KEY_UNKNOWN_QUERY,
+    KEY_BODY,
+    KEY_BODY_AS,
+    KEY_STATUS,
+    KEY_NO_ROW,
+    KEY_LANE,
+    KEY_DEADLINE,
+    KEY_HEADERS,
+    N_ROUTE_KEYS
+};
 
 /* One route while it is being read. */
 struct reading {
     struct conf_files *files;
     struct conf_route *route;
-    const struct conf_yaml *handler_key; /* the first one */
-    const struct conf_yaml *answer_key;
-    const struct conf_yaml *query_key;
+    const struct conf_yaml *keys[N_ROUTE_KEYS]; /* those that the route has; of the handlers the first one */
+    const struct conf_yaml *handler_key;
     bool unknown_key; /* something may be missing only because its name is misspelled */
 };
 
-/* Each reader takes the value of its key, which is never nothing. */
-static void read_sql(struct reading *reading, const char *key, const struct conf_yaml *value);
-static void read_sql_file(struct reading *reading, const char *key, const struct conf_yaml *value);
-static void read_json(struct reading *reading, const char *key, const struct conf_yaml *value);
-static void read_json_file(struct reading *reading, const char *key, const struct conf_yaml *value);
-static void read_text(struct reading *reading, const char *key, const struct conf_yaml *value);
-static void read_answer(struct reading *reading, const char *key, const struct conf_yaml *value);
-static void read_query(struct reading *reading, const char *key, const struct conf_yaml *value);
+/* Reads the value of a key, which is never nothing. */
+typedef void read_value(struct reading *reading, const char *key, const struct conf_yaml *value);
+
+static read_value read_sql, read_sql_file, read_json, read_json_file, read_text, read_answer, read_query,
+    read_unknown_query, read_body, read_body_as, read_status, read_no_row, read_lane, read_deadline,
+    read_headers;
 
 static const struct route_key {
     const char *name;
-    enum conf_handler handler; /* that it makes of the route */
-    void (*read)(struct reading *reading, const char *key, const struct conf_yaml *value);
-} route_keys[] = {
-    /* clang-format off */
-    {"sql", CONF_HANDLER_SQL, read_sql},
-    {"sql_file", CONF_HANDLER_SQL, read_sql_file},
-    {"json", CONF_HANDLER_JSON, read_json},
-    {"json_file", CONF_HANDLER_JSON, read_json_file},
-    {"text", CONF_HANDLER_TEXT, read_text},
-    {"answer", CONF_HANDLER_NONE, read_answer},
-    {"query", CONF_HANDLER_NONE, read_query},
-    /* clang-format on */
+    enum conf_handler handler; /* that it makes of the route, or that it goes with; NONE goes with all */
+    read_value *read;
+} route_keys[N_ROUTE_KEYS] = {
+    [KEY_SQL] = {"sql", CONF_HANDLER_SQL, read_sql},
+    [KEY_SQL_FILE] = {"sql_file", CONF_HANDLER_SQL, read_sql_file},
+    [KEY_JSON] = {"json", CONF_HANDLER_JSON, read_json},
+    [KEY_JSON_FILE] = {"json_file", CONF_HANDLER_JSON, read_json_file},
+    [KEY_TEXT] = {"text", CONF_HANDLER_TEXT, read_text},
+    [KEY_ANSWER] = {"answer", CONF_HANDLER_SQL, read_answer},
+    [KEY_QUERY] = {"query", CONF_HANDLER_SQL, read_query},
+    [KEY_UNKNOWN_QUERY] = {"unknown_query", CONF_HANDLER_SQL, read_unknown_query},
+    [KEY_BODY] = {"body", CONF_HANDLER_SQL, read_body},
+    [KEY_BODY_AS] = {"body_as", CONF_HANDLER_SQL, read_body_as},
+    [KEY_STATUS] = {"status", CONF_HANDLER_SQL, read_status},
+    [KEY_NO_ROW] = {"no_row", CONF_HANDLER_SQL, read_no_row},
+    [KEY_LANE] = {"lane", CONF_HANDLER_SQL, read_lane},
+    [KEY_DEADLINE] = {"deadline", CONF_HANDLER_NONE, read_deadline},
+    [KEY_HEADERS] = {"headers", CONF_HANDLER_NONE, read_headers},
 };
-enum { N_ROUTE_KEYS = sizeof(route_keys) / sizeof(route_keys[0]), N_HANDLER_KEYS = 5 };
+
+/* The keys that `defaults` may have. */
+static const enum route_key_index default_keys[] = {KEY_HEADERS, KEY_DEADLINE, KEY_UNKNOWN_QUERY};
+enum { N_DEFAULT_KEYS = sizeof(default_keys) / sizeof(default_keys[0]) };
 
 static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE", "ANY"};
 enum { N_METHODS = sizeof(methods) / sizeof(methods[0]) };
@@ -62,26 +91,12 @@ bool conf_route_has_key(const char *name)
     return find_key(name) != NULL;
 }
 
-static const struct route_key *key_of_handler(enum conf_handler handler)
+static const char *name_of_handler(enum conf_handler handler)
 {
     size_t i = 0;
     while (route_keys[i].handler != handler)
         i++;
-    return &route_keys[i];
-}
-
-static bool looks_like_sql(const char *text)
-{
-    static const char *const verbs[] = {"SELECT", "INSERT", "UPDATE", "DELETE",
-                                        "WITH",   "VALUES", "TABLE",  "CALL"};
-    text += strspn(text, " \t\r\n(");
-    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
-        size_t len = strlen(verbs[i]);
-        if (strncasecmp(text, verbs[i], len) == 0 && text[len] != '\0' &&
-            strchr(" \t\r\n(", text[len]) != NULL)
-            return true;
-    }
-    return false;
+    return route_keys[i].name;
 }
 
 static bool want_text(struct reading *reading, const char *key, const struct conf_yaml *value)
@@ -163,89 +178,118 @@ static void read_text(struct reading *reading, const char *key, const struct con
         reading->route->body = mem_strdup(value->value);
 }
 
+/* Reads one of n words. Returns its index, or n after noting a mistake; choice is how that names the words.
+ */
+static size_t read_word(struct reading *reading, const char *key, const struct conf_yaml *value,
+                        const char *const *words, size_t n, const char *choice)
+{
+    if (!want_text(reading, key, value))
+        return n;
+    size_t i = 0;
+    while (i < n && strcmp(value->value, words[i]) != 0)
+        i++;
+    if (i == n)
+        conf_files_error(reading->files, value->pos, "%s takes %s, not \"%.*s\"", key, choice,
+                         CONF_FILES_QUOTE(value->value));
+    return i;
+}
+
 static void read_answer(struct reading *reading, const char *key, const struct conf_yaml *value)
 {
-    static const char *const answers[] = {"row", "rows"};
-    if (!want_text(reading, key, value))
-        return;
-    for (size_t i = 0; i < 2; i++) {
-        if (strcmp(value->value, answers[i]) == 0) {
-            reading->route->answer = i == 0 ? CONF_ANSWER_ROW : CONF_ANSWER_ROWS;
-            return;
-        }
-    }
-    conf_files_error(reading->files, value->pos, "%s takes row (one object) or rows (an array), not \"%.*s\"",
-                     key, CONF_FILES_QUOTE(value->value));
-}
-
-static bool is_name(const char *text)
-{
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_";
-    size_t n = strspn(text, letters);
-    if (n == 0)
-        return false;
-    while (text[n] != '\0' && (strchr(letters, text[n]) != NULL || strchr("0123456789", text[n]) != NULL))
-        n++;
-    return text[n] == '\0';
-}
-
-/* Adds a URL parameter. value is its default, or NULL for SQL NULL. */
-static void add_query(struct reading *reading, const struct conf_yaml *name, const struct conf_yaml *value)
-{
-    struct conf_route *route = reading->route;
-    if (!is_name(name->value)) {
-        conf_files_error(
-            reading->files, name->pos,
-            "\"%.*s\" cannot be a parameter's name: that is letters, digits and `_`, with no digit first",
-            CONF_FILES_QUOTE(name->value));
-        return;
-    }
-    if (value != NULL && value->kind != CONF_YAML_SCALAR) {
-        conf_files_error(reading->files, value->pos, "the default of %s is a single value, not %s",
-                         name->value, conf_yaml_what(value));
-        return;
-    }
-    for (size_t i = 0; i < route->n_query; i++) {
-        if (strcmp(route->query[i].name, name->value) == 0) {
-            conf_files_error(reading->files, name->pos, "query names %s twice", name->value);
-            return;
-        }
-    }
-    MEM_GROW(&route->query, route->n_query);
-    route->query[route->n_query++] = (struct conf_query){
-        .pos = name->pos,
-        .name = mem_strdup(name->value),
-        .default_text = value == NULL || conf_yaml_is_null(value) ? NULL : mem_strdup(value->value),
-    };
+    static const char *const answers[] = {[CONF_ANSWER_ROW] = "row",
+                                          [CONF_ANSWER_ROWS] = "rows",
+                                          [CONF_ANSWER_NONE] = "none",
+                                          [CONF_ANSWER_VALUE] = "value"};
+    size_t i = read_word(reading, key, value, answers, 4,
+                         "row (one object), rows (an array), none (no body) or value (the first column as it "
+                         "is)");
+    if (i < 4)
+        reading->route->answer = (enum conf_answer)i;
 }
 
 static void read_query(struct reading *reading, const char *key, const struct conf_yaml *value)
 {
-    if (value->kind == CONF_YAML_SCALAR) {
-        if (!looks_like_sql(value->value)) {
-            conf_files_error(reading->files, value->pos,
-                             "%s takes a list of names, or a mapping from names to defaults: write [%.*s]",
-                             key, CONF_FILES_QUOTE(value->value));
-            return;
-        }
-        conf_files_error(reading->files, value->pos,
-                         "%s names the URL parameters; the SQL goes into `sql: |`, with the text below it",
-                         key);
+    (void)key;
+    if (!conf_params_read(reading->files, reading->route, PARAMS_QUERY, value))
         reading->unknown_key = true;
+}
+
+static void read_unknown_query(struct reading *reading, const char *key, const struct conf_yaml *value)
+{
+    static const char *const words[] = {"refuse", "ignore"};
+    reading->route->ignore_unknown_query =
+        read_word(reading, key, value, words, 2, "refuse (answered 400) or ignore") == 1;
+}
+
+static void read_body(struct reading *reading, const char *key, const struct conf_yaml *value)
+{
+    (void)key;
+    if (!conf_params_read(reading->files, reading->route, PARAMS_BODY, value))
+        reading->unknown_key = true;
+}
+
+static void read_body_as(struct reading *reading, const char *key, const struct conf_yaml *value)
+{
+    (void)key;
+    conf_params_read_body_as(reading->files, reading->route, value);
+}
+
+/* Returns 0 for what is not a number of three digits. */
+static int status_of(const char *text)
+{
+    return strlen(text) == 3 && strspn(text, "0123456789") == 3 ? atoi(text) : 0;
+}
+
+static void read_status(struct reading *reading, const char *key, const struct conf_yaml *value)
+{
+    if (!want_text(reading, key, value))
         return;
-    }
-    for (size_t i = 0; i < value->n_items; i++) {
-        const struct conf_yaml *item = value->items[i].value;
-        if (value->kind == CONF_YAML_MAP)
-            add_query(reading, value->items[i].key, item);
-        else if (item->kind == CONF_YAML_SCALAR && !conf_yaml_is_null(item))
-            add_query(reading, item, NULL);
-        else
-            conf_files_error(
-                reading->files, item->pos,
-                "a list under %s holds names, not %s; names with defaults are a mapping, without `-`", key,
-                conf_yaml_what(item));
-    }
+    int status = status_of(value->value);
+    if (status >= 200 && status <= 299)
+        reading->route->status = status;
+    else
+        conf_files_error(reading->files, value->pos,
+                         "%s is that of a good answer: it takes a number from 200 to 299, not \"%.*s\"", key,
+                         CONF_FILES_QUOTE(value->value));
+}
+
+static void read_no_row(struct reading *reading, const char *key, const struct conf_yaml *value)
+{
+    if (!want_text(reading, key, value))
+        return;
+    int status = status_of(value->value);
+    if (status == 204 || (status >= 400 && status <= 499))
+        reading->route->no_row = status;
+    else
+        conf_files_error(reading->files, value->pos,
+                         "%s takes 204 (nothing, and that is no error) or a status from 400 to 499, not "
+                         "\"%.*s\"",
+                         key, CONF_FILES_QUOTE(value->value));
+}
+
+static void read_lane(struct reading *reading, const char *key, const struct conf_yaml *value)
+{
+    static const char *const lanes[] = {[CONF_LANE_READ] = "read", [CONF_LANE_WRITE] = "write"};
+    size_t i = read_word(reading, key, value, lanes, 2, "read or write");
+    /* After a mistake it is the lane on which everything can run, so that it causes no other. */
+    reading->route->lane = i < 2 ? (enum conf_lane)i : CONF_LANE_WRITE;
+}
+
+static void read_deadline(struct reading *reading, const char *key, const struct conf_yaml *value)
+{
+    if (!want_text(reading, key, value))
+        return;
+    char *problem =
+        conf_table_read(conf_table_find("limits", "deadline"), &reading->route->deadline, value->value);
+    if (problem != NULL)
+        conf_files_error(reading->files, value->pos, "%s", problem);
+    free(problem);
+}
+
+static void read_headers(struct reading *reading, const char *key, const struct conf_yaml *value)
+{
+    (void)key;
+    conf_headers_read(reading->files, value, &reading->route->headers, &reading->route->n_headers);
 }
 
 static void note_unknown_key(struct reading *reading, const struct conf_yaml *key)
@@ -274,7 +318,7 @@ static void read_pair(struct reading *reading, const struct conf_yaml *key, cons
         note_unknown_key(reading, key);
         return;
     }
-    if (row->handler != CONF_HANDLER_NONE) {
+    if (row < &route_keys[N_HANDLER_KEYS]) {
         if (reading->handler_key != NULL) {
             conf_files_error(reading->files, key->pos,
                              "a route has one handler; %s on line %d is one already",
@@ -283,46 +327,97 @@ static void read_pair(struct reading *reading, const struct conf_yaml *key, cons
         }
         reading->handler_key = key;
         reading->route->handler = row->handler;
-    } else if (row->read == read_answer) {
-        reading->answer_key = key;
-    } else {
-        reading->query_key = key;
     }
+    reading->keys[row - route_keys] = key;
     if (conf_yaml_is_null(value))
         conf_files_error(reading->files, value->pos, "%s has no value", row->name);
     else
         row->read(reading, row->name, value);
 }
 
-/* What goes with what in a route. */
-static void check_keys(struct reading *reading)
+/* What goes with what in a route with SQL. */
+static void check_sql_keys(struct reading *reading)
 {
     const struct conf_route *route = reading->route;
-    const struct conf_yaml *sql_only[] = {reading->answer_key, reading->query_key};
+    const struct conf_yaml *status = reading->keys[KEY_STATUS], *no_row = reading->keys[KEY_NO_ROW];
+    bool is_get = route->method != NULL && strcmp(route->method, "GET") == 0;
+    if (reading->keys[KEY_ANSWER] == NULL) {
+        conf_files_error(
+            reading->files, route->pos,
+            "this route needs an answer: write `answer: row` for one object, `answer: rows` for "
+            "an array, `answer: none` for no body, or `answer: value` for the first column as it "
+            "is");
+    } else if (no_row != NULL && route->answer == CONF_ANSWER_ROWS) {
+        conf_files_error(
+            reading->files, no_row->pos,
+            "with `answer: rows` no row is an empty array; no_row goes with row, value and none");
+    } else if (status != NULL && route->answer != CONF_ANSWER_NONE &&
+               (route->status == 204 || route->status == 205)) {
+        conf_files_error(reading->files, status->pos,
+                         "an answer with status %d has no body: write `answer: none`", route->status);
+    }
+    for (size_t i = KEY_BODY; is_get && i <= KEY_BODY_AS; i++) {
+        if (reading->keys[i] != NULL)
+            conf_files_error(reading->files, reading->keys[i]->pos,
+                             "a GET request has no body: make this route a POST, or take URL parameters by "
+                             "`query`");
+    }
+    conf_params_finish(reading->files, reading->route);
+}
+
+/* What must not be in a route without SQL. */
+static void check_other_keys(struct reading *reading)
+{
+    const struct conf_route *route = reading->route;
+    const char *handler = name_of_handler(route->handler);
+    for (size_t i = N_HANDLER_KEYS; i < N_ROUTE_KEYS; i++) {
+        if (reading->keys[i] != NULL && route_keys[i].handler == CONF_HANDLER_SQL)
+            conf_files_error(reading->files, reading->keys[i]->pos,
+                             "%s goes with sql; this route is answered with %s", route_keys[i].name, handler);
+    }
+    for (size_t i = 0; i < route->n_headers; i++) {
+        const char *name = conf_headers_first_name(&route->headers[i]);
+        if (name != NULL)
+            conf_files_error(reading->files, route->headers[i].pos,
+                             "{%s} is a column or a parameter of SQL, and this route is answered with %s; a "
+                             "brace that stands for itself is `{{`",
+                             name, handler);
+    }
+}
+
+static void check_keys(struct reading *reading)
+{
     if (reading->handler_key == NULL) {
         const char *names[N_HANDLER_KEYS];
         for (size_t i = 0; i < N_HANDLER_KEYS; i++)
             names[i] = route_keys[i].name;
         char *choice = conf_hint_choice(names, N_HANDLER_KEYS);
-        conf_files_error(reading->files, route->pos,
+        conf_files_error(reading->files, reading->route->pos,
                          "this route does not say how it is answered: it needs %s", choice);
         free(choice);
-        return;
+    } else if (reading->route->handler == CONF_HANDLER_SQL) {
+        check_sql_keys(reading);
+    } else {
+        check_other_keys(reading);
     }
-    if (route->handler == CONF_HANDLER_SQL) {
-        if (reading->answer_key == NULL)
-            conf_files_error(
-                reading->files, route->pos,
-                "this route needs an answer: write `answer: row` for one object, or `answer: rows` for "
-                "an array");
-        return;
-    }
-    for (size_t i = 0; i < 2; i++) {
-        if (sql_only[i] != NULL)
-            conf_files_error(reading->files, sql_only[i]->pos,
-                             "%s goes with sql; this route is answered with %s", sql_only[i]->value,
-                             key_of_handler(route->handler)->name);
-    }
+}
+
+/* Fills in what the route does not say itself. */
+static void complete(const struct reading *reading, const struct conf_route *defaults)
+{
+    struct conf_route *route = reading->route;
+    bool is_get = route->method != NULL && strcmp(route->method, "GET") == 0;
+    if (reading->keys[KEY_LANE] == NULL)
+        route->lane = is_get ? CONF_LANE_READ : CONF_LANE_WRITE;
+    if (reading->keys[KEY_UNKNOWN_QUERY] == NULL)
+        route->ignore_unknown_query = defaults->ignore_unknown_query;
+    if (route->status == 0)
+        route->status = route->handler == CONF_HANDLER_SQL && route->answer == CONF_ANSWER_NONE ? 204 : 200;
+    if (route->no_row == 0)
+        route->no_row = 404;
+    if (route->deadline == 0)
+        route->deadline = defaults->deadline;
+    conf_headers_inherit(&route->headers, &route->n_headers, defaults->headers, defaults->n_headers);
 }
 
 static bool is_method(const char *word)
@@ -378,7 +473,8 @@ static void read_route_key(struct conf_files *files, struct conf_route *route, c
     route->label = mem_strdup(key->value);
 }
 
-static void read_route(struct conf *conf, struct conf_route *route, const struct conf_yaml_pair *pair)
+static void read_route(struct conf *conf, struct conf_route *route, const struct conf_yaml_pair *pair,
+                       const struct conf_route *defaults)
 {
     struct reading reading = {.files = conf->files, .route = route};
     const struct conf_yaml *value = pair->value;
@@ -390,18 +486,19 @@ static void read_route(struct conf *conf, struct conf_route *route, const struct
         for (size_t i = 0; i < value->n_items; i++)
             read_pair(&reading, value->items[i].key, value->items[i].value);
     } else if (!conf_yaml_is_null(value)) {
+        bool sql = value->kind != CONF_YAML_SCALAR || conf_params_looks_like_sql(value->value);
         conf_files_error(conf->files, value->pos,
                          "a route takes a mapping, not %s: write `%s:` in the line below, indented",
-                         conf_yaml_what(value),
-                         value->kind == CONF_YAML_SCALAR && !looks_like_sql(value->value) ? "text" : "sql");
+                         conf_yaml_what(value), sql ? "sql" : "text");
         reading.unknown_key = true;
     }
     if (!reading.unknown_key && !value->incomplete)
         check_keys(&reading);
+    complete(&reading, defaults);
     route->whole = !value->incomplete && conf_files_errors(conf->files) == before;
 }
 
-void conf_route_read(struct conf *conf, const struct conf_yaml *node)
+void conf_route_read(struct conf *conf, const struct conf_yaml *node, const struct conf_route *defaults)
 {
     if (node->kind != CONF_YAML_MAP) {
         conf_files_error(conf->files, node->pos,
@@ -409,21 +506,78 @@ void conf_route_read(struct conf *conf, const struct conf_yaml *node)
                          conf_yaml_what(node));
         return;
     }
-    conf->routes = mem_calloc(node->n_items, sizeof(*conf->routes));
-    conf->n_routes = node->n_items;
-    for (size_t i = 0; i < node->n_items; i++)
-        read_route(conf, &conf->routes[i], &node->items[i]);
+    for (size_t i = 0; i < node->n_items; i++) {
+        MEM_GROW(&conf->routes, conf->n_routes);
+        struct conf_route *route = &conf->routes[conf->n_routes++];
+        *route = (struct conf_route){0};
+        read_route(conf, route, &node->items[i], defaults);
+    }
+}
+
+static void note_no_default(struct conf_files *files, const struct conf_yaml *key)
+{
+    const char *names[N_DEFAULT_KEYS];
+    for (size_t i = 0; i < N_DEFAULT_KEYS; i++)
+        names[i] = route_keys[default_keys[i]].name;
+    const char *synonym = conf_hint_synonym("route", key->value);
+    const char *near =
+        synonym == NULL ? conf_hint_nearest(key->value, names, N_DEFAULT_KEYS) : strchr(synonym, '.') + 1;
+    char *meaning = NULL;
+    for (size_t i = 0; near != NULL && i < N_DEFAULT_KEYS; i++) {
+        if (strcmp(near, names[i]) == 0)
+            meaning = mem_printf("defaults.%s", near);
+    }
+    if (find_key(key->value) != NULL) {
+        char *choice = conf_hint_choice(names, N_DEFAULT_KEYS);
+        conf_files_error(files, key->pos,
+                         "%s has no default: each route says it itself; defaults can have %s", key->value,
+                         choice);
+        free(choice);
+    } else {
+        conf_hint_unknown(files, key->pos, "defaults", key->value, meaning, names, N_DEFAULT_KEYS);
+    }
+    free(meaning);
+}
+
+void conf_route_read_defaults(struct conf_files *files, const struct conf_yaml *node,
+                              struct conf_route *defaults)
+{
+    struct reading reading = {.files = files, .route = defaults};
+    if (node->kind != CONF_YAML_MAP) {
+        conf_files_error(
+            files, node->pos,
+            "defaults takes a mapping, not %s: below it, indented, it can have headers, deadline "
+            "and unknown_query",
+            conf_yaml_what(node));
+        return;
+    }
+    for (size_t i = 0; i < node->n_items; i++) {
+        const struct conf_yaml *key = node->items[i].key, *value = node->items[i].value;
+        size_t k = 0;
+        while (k < N_DEFAULT_KEYS && strcmp(route_keys[default_keys[k]].name, key->value) != 0)
+            k++;
+        if (k == N_DEFAULT_KEYS)
+            note_no_default(files, key);
+        else if (conf_yaml_is_null(value))
+            conf_files_error(files, value->pos, "%s has no value", key->value);
+        else
+            route_keys[default_keys[k]].read(&reading, key->value, value);
+    }
+    for (size_t i = 0; i < defaults->n_headers; i++) {
+        const char *name = conf_headers_first_name(&defaults->headers[i]);
+        if (name != NULL)
+            conf_files_error(files, defaults->headers[i].pos,
+                             "defaults are for all routes, and not every one has {%s}: write this header in "
+                             "the route; a brace that stands for itself is `{{`",
+                             name);
+    }
 }
 
 void conf_route_free(struct conf_route *route)
 {
-    for (size_t i = 0; i < route->n_query; i++) {
-        free(route->query[i].name);
-        free(route->query[i].default_text);
-    }
+    conf_params_free(route);
+    conf_headers_free(route->headers, route->n_headers);
     sql_free(&route->statement);
-    free(route->query);
-    free(route->params);
     free(route->method);
     free(route->path);
     free(route->label);

@@ -7,6 +7,7 @@
 
 #include "conf_files.h"
 #include "conf_hint.h"
+#include "http1.h"
 #include "mem.h"
 
 #define AT(member) offsetof(struct conf, member)
@@ -20,25 +21,49 @@ const struct conf_directive conf_table[] = {
      "where to listen: ADDRESS:PORT, PORT, \"[IPV6]:PORT\" or unix:/PATH; or a list of them"},
     {"", "workers", CONF_TYPE_UNSIGNED, AT(workers), 1, 512, {"auto"}, "auto",
      "worker processes; auto is one for each core that may be used"},
+    {"", "server", CONF_TYPE_FIELD, AT(server), 0, 0, {NULL}, "hayfork",
+     "the value of the Server field in answers; \"\" leaves it out"},
     {"", "log", CONF_TYPE_ENUM, AT(log), 0, 0, {"error", "warn", "info", "debug"}, "info",
      "the least grave lines that are logged: error, warn, info or debug"},
 
     {"database", "connect", CONF_TYPE_STRING, AT(database.connect), 0, 0, {NULL}, "",
      "libpq conninfo or URI; what it leaves out comes from PG* variables and ~/.pgpass"},
+    {"database", "read", CONF_TYPE_STRING, AT(database.read), 0, 0, {NULL}, "",
+     "the same for the read lane, such as a replica; \"\" is connect"},
     {"database", "queue", CONF_TYPE_UNSIGNED, AT(database.queue), 1, 1000000, {NULL}, "1024",
      "queries that may wait in each worker; one more is answered 503"},
 
-    {"limits", "body", CONF_TYPE_SIZE, AT(limits.body), 0, 1UL << 30, {NULL}, "1M",
+    {"limits", "head", CONF_TYPE_SIZE, AT(limits.head), 1024, 1UL << 16, {NULL}, "16K",
+     "largest request head, in bytes; a larger one is answered 431"},
+    {"limits", "target", CONF_TYPE_SIZE, AT(limits.target), 64, 1UL << 16, {NULL}, "8K",
+     "longest request target (path and query); a longer one is answered 414"},
+    {"limits", "fields", CONF_TYPE_UNSIGNED, AT(limits.fields), 8, HTTP1_MAX_FIELDS, {NULL}, "100",
+     "most fields in a request head; more are answered 431"},
+    {"limits", "body", CONF_TYPE_SIZE, AT(limits.body), 0, 1UL << 40, {NULL}, "1M",
      "largest request body; a larger one is answered 413"},
+    {"limits", "head_time", CONF_TYPE_TIME, AT(limits.head_time), 100, HOUR, {NULL}, "10s",
+     "time in which a request head has to arrive, from its first byte"},
+    {"limits", "body_time", CONF_TYPE_TIME, AT(limits.body_time), 100, HOUR, {NULL}, "20s",
+     "time in which a request body has to arrive; each body_rate bytes add a second"},
+    {"limits", "body_rate", CONF_TYPE_SIZE, AT(limits.body_rate), 1, 1UL << 30, {NULL}, "1K",
+     "bytes of a request body that have to come in a second, once body_time is over"},
+    {"limits", "idle", CONF_TYPE_TIME, AT(limits.idle), 100, 24 * HOUR, {NULL}, "60s",
+     "time that a connection may wait for its next request"},
     {"limits", "deadline", CONF_TYPE_TIME, AT(limits.deadline), 10, HOUR, {NULL}, "5s",
      "time to the first byte of the answer"},
-    {"limits", "head_time", CONF_TYPE_TIME, AT(limits.head_time), 100, HOUR, {NULL}, "10s",
-     "time in which a request has to arrive"},
+    {"limits", "stall", CONF_TYPE_TIME, AT(limits.stall), 100, HOUR, {NULL}, "30s",
+     "time in which a client has to take 16K of its answer, or is cut off"},
+    {"limits", "requests", CONF_TYPE_UNSIGNED, AT(limits.requests), 1, 1000000000, {"unlimited"}, "10000",
+     "requests on one connection; the last one's answer closes it"},
+    {"limits", "clients", CONF_TYPE_UNSIGNED, AT(limits.clients), 1, 1000000, {NULL}, "10000",
+     "connections in each worker; one more waits"},
     {"limits", "drain", CONF_TYPE_TIME, AT(limits.drain), 0, HOUR, {NULL}, "30s",
      "time that the last requests get when the server stops"},
-    {"limits", "clients", CONF_TYPE_UNSIGNED, AT(limits.clients), 1, 1000000, {NULL}, "10000",
-     "connections in each worker"},
 
+    {"", "include", CONF_TYPE_INCLUDE, AT(routes), 0, 0, {NULL}, NULL,
+     "files with more routes, each with its own defaults: a pattern such as conf.d/*.conf, or a list"},
+    {"", "defaults", CONF_TYPE_DEFAULTS, AT(routes), 0, 0, {NULL}, NULL,
+     "headers, deadline and unknown_query for those of this file's routes that do not say"},
     {"", "routes", CONF_TYPE_ROUTES, AT(routes), 0, 0, {NULL}, NULL,
      "what is answered: METHOD /path, and how"},
     /* clang-format on */
@@ -198,13 +223,40 @@ static char *read_enum(const struct conf_directive *row, const char *text, unsig
     return message;
 }
 
+bool conf_table_is_scalar(const struct conf_directive *row)
+{
+    return row->type != CONF_TYPE_LISTEN && row->type != CONF_TYPE_INCLUDE &&
+           row->type != CONF_TYPE_DEFAULTS && row->type != CONF_TYPE_ROUTES;
+}
+
 char *conf_table_set(const struct conf_directive *row, struct conf *conf, const char *text)
 {
+    return conf_table_read(row, (char *)conf + row->offset, text);
+}
+
+static bool is_string(const struct conf_directive *row)
+{
+    return row->type == CONF_TYPE_STRING || row->type == CONF_TYPE_FIELD;
+}
+
+static bool is_field_value(const char *text)
+{
+    size_t len = strlen(text);
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] < ' ' || text[i] > '~')
+            return false;
+    }
+    return len == 0 || (text[0] != ' ' && text[len - 1] != ' ');
+}
+
+char *conf_table_read(const struct conf_directive *row, void *place, const char *text)
+{
     _Static_assert(sizeof(enum log_level) == sizeof(unsigned), "an enum is kept in the place of an unsigned");
-    void *place = (char *)conf + row->offset;
     unsigned long value = 0;
     char *message = NULL;
-    if (row->type == CONF_TYPE_STRING) {
+    if (row->type == CONF_TYPE_FIELD && !is_field_value(text))
+        return mem_printf("%s takes printable ASCII characters, without a blank at either end", row->name);
+    if (is_string(row)) {
         char **string = place;
         free(*string);
         *string = mem_strdup(text);
@@ -225,8 +277,12 @@ char *conf_table_set(const struct conf_directive *row, struct conf *conf, const 
 
 char *conf_table_get(const struct conf_directive *row, const struct conf *conf)
 {
-    const void *place = (const char *)conf + row->offset;
-    if (row->type == CONF_TYPE_STRING)
+    return conf_table_write(row, (const char *)conf + row->offset);
+}
+
+char *conf_table_write(const struct conf_directive *row, const void *place)
+{
+    if (is_string(row))
         return mem_strdup(*(char *const *)place);
     unsigned long value = row->type == CONF_TYPE_SIZE ? *(const size_t *)place : *(const unsigned *)place;
     if (row->type == CONF_TYPE_ENUM || (value == 0 && row->words[0] != NULL))

@@ -49,12 +49,15 @@ static const char *explain_syntax_error(const char *problem, struct str line, si
         (strstr(problem, "expected key") != NULL && here == ':' && before == ']'))
         return "an IPv6 address needs quotes, or its brackets are taken for a list: write \"[::1]:8080\"";
     if (strstr(problem, "',' or '}'") != NULL && here == '{' && before == '/')
-        return "inside { } a path with braces needs quotes: write \"GET /contacts/{id}\": ...";
+        return "inside { } or [ ] a text with braces needs quotes: write \"GET /contacts/{id}\" or "
+               "\"/contacts/{id}\"";
     if (strstr(problem, "mapping values are not allowed") != NULL)
         return "this `:` makes no sense here: the indentation fits no key above, or a value that holds `: ` "
                "needs quotes";
     if (strstr(problem, "could not find expected ':'") != NULL)
         return "this is neither a key with a `:` behind it nor part of the value above";
+    if (strstr(problem, "did not find expected key") != NULL && (before == '}' || before == ']'))
+        return "a value that begins with a bracket or a brace needs quotes, unless it is a list or a mapping";
     if (strstr(problem, "did not find expected key") != NULL)
         return "this fits no key above: check the indentation, and that nothing follows a closing quote";
     if (strstr(problem, "expected '-' indicator") != NULL)
@@ -194,7 +197,8 @@ static bool accept_key(struct reader *reader, struct conf_yaml *map, const struc
         return false;
     }
     if (key->kind != CONF_YAML_SCALAR || conf_yaml_is_null(key)) {
-        conf_files_error(reader->files, key->pos, "a key has to be text, not %s", conf_yaml_what(key));
+        conf_files_error(reader->files, key->pos, "a key has to be text, not %s%s", conf_yaml_what(key),
+                         key->kind == CONF_YAML_MAP ? "; a value with braces needs quotes" : "");
         map->incomplete = true;
         return false;
     }
@@ -328,6 +332,24 @@ struct conf_yaml *conf_yaml_read(struct conf_files *files, struct conf_pos origi
     if (reader.failed) {
         conf_yaml_free(root);
         root = NULL;
+    }
+    return root;
+}
+
+struct conf_yaml *conf_yaml_read_file(struct conf_files *files, const char *name, struct conf_pos named_at)
+{
+    const struct conf_file *file = conf_files_read(files, name, true, named_at);
+    if (file == NULL)
+        return conf_yaml_new_map((struct conf_pos){NULL, 0, 0});
+    struct conf_yaml *root =
+        conf_yaml_read(files, conf_files_at(file, 0), (struct str){file->text, file->len});
+    if (root != NULL && root->kind != CONF_YAML_MAP && !conf_yaml_is_null(root))
+        conf_files_error(files, root->pos,
+                         "a conf is a mapping of directives, such as `listen: 8080`; this is %s",
+                         conf_yaml_what(root));
+    if (root == NULL || root->kind != CONF_YAML_MAP) {
+        conf_yaml_free(root);
+        root = conf_yaml_new_map((struct conf_pos){file->name, 0, 0});
     }
     return root;
 }

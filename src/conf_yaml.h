@@ -42,6 +42,12 @@ struct conf_yaml {
  */
 struct conf_yaml *conf_yaml_read(struct conf_files *files, struct conf_pos origin, struct str text);
 
+/*
+ * Reads a file that has to be a mapping (see conf_files_read for named_at). Notes all mistakes. Returns a
+ * mapping, to be freed with conf_yaml_free; it is empty where the file has none.
+ */
+struct conf_yaml *conf_yaml_read_file(struct conf_files *files, const char *name, struct conf_pos named_at);
+
 /* An empty mapping. */
 struct conf_yaml *conf_yaml_new_map(struct conf_pos pos);
 

@@ -1,17 +1,59 @@
-/* conn.h: HTTP/1.1 connections. */
+/*
+ * conn.h: HTTP/1.1 connections (RFC 9112): strict in what they read, bounded in what they hold.
+ *
+ * libh2o keeps the loop, the sockets, the request object with its memory, and the output filters.
+ */
 #ifndef HAYFORK_CONN_H
 #define HAYFORK_CONN_H
 
 #include <h2o.h>
 
-/* What all connections of a worker share. */
+#include "body.h"
+#include "conf.h"
+#include "http1.h"
+
+struct conn;
+
+/* What all connections of a worker share. The fields are conn*.c's own, but for the first group. */
 struct conn_context {
-    h2o_accept_ctx_t accept;
+    h2o_context_t *h2o;
+    h2o_hostconf_t **hosts;
+    const struct conf *conf;
+    /* A request has come; its body may still be under way. To be answered through libh2o, now or later. */
+    void (*on_request)(void *arg, h2o_req_t *req, struct body *body);
+    /* What has come is no request: to be answered with this status. The connection closes behind it. */
+    void (*on_reject)(void *arg, h2o_req_t *req, int status, const char *detail);
+    void *arg;
+
+    h2o_linklist_t connections;
+    size_t n_connections;
+    struct conn *reading; /* whose input lies in the shared buffer; NULL once that connection is closed */
+    bool draining;
+    struct http1_limits limits;
+    struct http1_head head; /* the head being parsed: most come in one piece */
+    char *input;            /* what one read brought */
+    h2o_timeout_t head_timeout, idle_timeout, body_timeout, stall_timeout, linger_timeout, gone_timeout;
+    time_t date_at;
+    char date[H2O_TIMESTR_RFC1123_LEN + 1];
 };
 
-void conn_context_init(struct conn_context *context, h2o_context_t *h2o, h2o_hostconf_t **hosts);
+/* Fills in the second group; the first is the caller's, and must be set. */
+void conn_context_init(struct conn_context *context);
 
 /* Takes over an accepted socket and serves the requests on it. */
 void conn_accept(struct conn_context *context, h2o_socket_t *socket);
+
+/* A request's field by its name in lower case, or an empty str with base NULL. */
+struct str conn_field(h2o_req_t *req, struct str name);
+
+/* From now on every answer closes its connection. */
+void conn_drain(struct conn_context *context);
+
+/* Closes the connections on which no request has begun. For a second after conn_drain it is too early: a
+ * client may just be using one again. */
+void conn_close_idle(struct conn_context *context);
+
+/* Closes all connections as they are, and frees what conn_context_init made. */
+void conn_context_dispose(struct conn_context *context);
 
 #endif

@@ -20,7 +20,7 @@
  * A query is on one of two lists: waiting (not sent) or in flight (sent, in the order of the answers).
  * Every query has a Sync of its own: it is a transaction of its own, and its error is nobody else's.
  */
-#include "db.h"
+#include "db_private.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -31,7 +31,6 @@
 #include "db_session.h"
 #include "log.h"
 #include "mem.h"
-#include "pgjson.h"
 
 enum {
     IN_FLIGHT_MAX = 32, /* queries on the wire; what comes on top waits here, where it can be taken back */
@@ -39,67 +38,13 @@ enum {
     BACK_OFF_FIRST_MS = 50,
     BACK_OFF_LAST_MS = 2000,
     TICK_MS = 20,              /* how exactly they are kept, while there is no connection */
+    PREPARE_AGAIN_MS = 1000,   /* a statement that could not be prepared is tried again after so long */
     COMPLAINT_INTERVAL_S = 60, /* the same complaint is logged again after so long */
 };
 
-struct db_statement {
-    struct db_lane *lane;
-    const char *label;
-    const char *sql;
-    size_t n_params;
-    char name[24];
-    bool prepared; /* on the present connection */
-    bool wrapped;  /* the present preparation leaves some columns to to_json */
-    uint32_t *types;
-    struct pgjson_columns *columns;
-};
-
-struct deadline {
-    struct deadline *next;
-    unsigned ms;
-    h2o_timeout_t timeout;
-};
-
-struct db_query {
-    h2o_linklist_t link;
-    struct db_lane *lane;
-    struct db_statement *statement;
-    const char *const *values;
-    db_done_cb *done; /* NULL: nobody waits for it, or it prepares the statement */
-    void *owner;
-    PGresult *result;
-    h2o_timeout_entry_t timer;
-    bool prepares; /* it prepares and describes its statement */
-    bool sent;
-    bool again; /* was sent on a connection that broke, and is sent a second time */
-};
-
-struct db_lane {
-    h2o_loop_t *loop;
-    struct db_lane_conf conf;
-    enum db_state state;
-    PGconn *pg;
-    h2o_socket_t *socket; /* watches a duplicate of libpq's descriptor, which is libpq's to close */
-    h2o_linklist_t waiting, in_flight;
-    size_t n_waiting, n_in_flight;
-    struct db_statement **statements;
-    size_t n_statements;
-    size_t n_unprepared; /* preparations on the wire while PREPARING */
-    struct deadline *deadlines;
-    h2o_timeout_t tick_timeout;
-    h2o_timeout_entry_t tick;
-    uint64_t wake_at;  /* clock_ms: when an attempt has failed, or the next one begins */
-    unsigned back_off; /* ms */
-    bool hopeful;      /* CONNECTING right after READY: requests wait for it instead of being turned away */
-    unsigned seed;     /* for the jitter */
-    void (*settled)(void *arg);
-    void *settled_arg;
-    h2o_linklist_t spare; /* queries to be used again */
-};
-
 static void lane_connect(struct db_lane *lane);
-static void lane_broken(struct db_lane *lane, const char *what);
 static void on_socket(h2o_socket_t *socket, const char *error);
+static void prepare_again(struct db_lane *lane, struct db_statement *statement);
 
 const char *db_state_name(enum db_state state)
 {
@@ -160,7 +105,7 @@ static void no_more_complaints(struct db_lane *lane)
 
 /* Queries */
 
-static struct db_query *query_new(struct db_lane *lane)
+struct db_query *db_query_new(struct db_lane *lane)
 {
     struct db_query *query;
     if (h2o_linklist_is_empty(&lane->spare)) {
@@ -238,20 +183,25 @@ static h2o_timeout_t *deadline_timeout(struct db_lane *lane, unsigned ms)
     return &deadline->timeout;
 }
 
-enum db_refusal db_check(const struct db_lane *lane, const struct db_statement *statement)
+enum db_refusal db_check(struct db_lane *lane, struct db_statement *statement)
 {
     bool reconnects = lane->hopeful && (lane->state == DB_CONNECTING || lane->state == DB_PREPARING);
     if (lane->state != DB_READY && !(reconnects && statement->types != NULL))
         return DB_AWAY;
-    if (lane->state == DB_READY && !statement->prepared)
+    if (lane->state == DB_READY && statement->preparation == UNPREPARED &&
+        clock_ms() - statement->tried_at >= PREPARE_AGAIN_MS)
+        prepare_again(lane, statement);
+    if (lane->state == DB_READY && (statement->preparation == UNPREPARED || statement->types == NULL))
         return DB_UNPREPARED;
-    return lane->n_waiting >= lane->conf.queue ? DB_FULL : DB_ACCEPTED;
+    /* what there is room for on the wire does not wait: it goes out at the end of this turn */
+    size_t room = IN_FLIGHT_MAX > lane->n_in_flight ? IN_FLIGHT_MAX - lane->n_in_flight : 0;
+    return lane->n_waiting >= lane->conf.queue + room ? DB_FULL : DB_ACCEPTED;
 }
 
 struct db_query *db_submit(struct db_lane *lane, struct db_statement *statement, const char *const *values,
                            unsigned deadline, db_done_cb *done, void *owner)
 {
-    struct db_query *query = query_new(lane);
+    struct db_query *query = db_query_new(lane);
     query->statement = statement;
     query->values = values;
     query->done = done;
@@ -275,7 +225,7 @@ void db_abandon(struct db_query *query)
 
 /* Sending */
 
-static bool send_sync(struct db_lane *lane)
+bool db_send_sync(struct db_lane *lane)
 {
 #ifdef HAVE_PQSENDPIPELINESYNC
     return PQsendPipelineSync(lane->pg) == 1; /* leaves the system call to the end of the turn */
@@ -284,7 +234,7 @@ static bool send_sync(struct db_lane *lane)
 #endif
 }
 
-static void mark_sent(struct db_query *query)
+void db_mark_sent(struct db_query *query)
 {
     query->sent = true;
     h2o_linklist_insert(&query->lane->in_flight, &query->link);
@@ -296,25 +246,14 @@ static bool send_query(struct db_lane *lane, struct db_query *query)
     struct db_statement *statement = query->statement;
     h2o_linklist_unlink(&query->link);
     lane->n_waiting--;
-    mark_sent(query);
-    return PQsendQueryPrepared(lane->pg, statement->name, (int)statement->n_params, query->values, NULL, NULL,
-                               0) == 1 &&
-           send_sync(lane);
-}
-
-/* Puts a preparation of the statement on the wire. sql is its text, or its wrapped form. */
-static bool send_preparation(struct db_lane *lane, struct db_statement *statement, const char *sql)
-{
-    struct db_query *query = query_new(lane);
-    query->statement = statement;
-    query->prepares = true;
-    mark_sent(query);
-    return PQsendPrepare(lane->pg, statement->name, sql, 0, NULL) == 1 &&
-           PQsendDescribePrepared(lane->pg, statement->name) == 1 && send_sync(lane);
+    db_mark_sent(query);
+    return PQsendQueryPrepared(lane->pg, statement->name, (int)statement->conf.statement->n_params,
+                               query->values, NULL, NULL, 0) == 1 &&
+           db_send_sync(lane);
 }
 
 /* Pushes out what libpq holds, and asks to be called when the socket takes more. */
-static bool flush(struct db_lane *lane)
+bool db_flush(struct db_lane *lane)
 {
     int left = PQflush(lane->pg);
     if (left == 1 && !h2o_socket_is_writing(lane->socket))
@@ -327,103 +266,96 @@ void db_lane_turn_end(struct db_lane *lane)
     if (lane->state != DB_READY || h2o_linklist_is_empty(&lane->waiting))
         return;
     bool fine = true, any = false;
-    while (fine && lane->n_in_flight < IN_FLIGHT_MAX && !h2o_linklist_is_empty(&lane->waiting)) {
-        struct db_query *query = first_of(&lane->waiting);
-        if (!query->statement->prepared) { /* it waited for a connection on which this failed */
+    h2o_linklist_t *next;
+    for (h2o_linklist_t *link = lane->waiting.next;
+         fine && lane->n_in_flight < IN_FLIGHT_MAX && link != &lane->waiting; link = next) {
+        struct db_query *query = H2O_STRUCT_FROM_MEMBER(struct db_query, link, link);
+        next = link->next;
+        if (query->statement->preparation == PREPARING)
+            continue;
+        if (query->statement->preparation == UNPREPARED) { /* this has failed since the query was taken */
             query_end(query, DB_NOT_SENT);
             continue;
         }
         fine = send_query(lane, query);
         any = true;
     }
-    if (any && (!fine || !flush(lane)))
-        lane_broken(lane, "lost the connection to the database");
+    if (any && (!fine || !db_flush(lane)))
+        db_broken(lane, "lost the connection to the database");
 }
-
-/* Preparing */
 
 static void prepare_all(struct db_lane *lane)
 {
     lane_enter(lane, DB_PREPARING);
+    lane->encoding = PQclientEncoding(lane->pg);
+    lane->spoilt = false;
     bool fine = PQsetnonblocking(lane->pg, 1) == 0 && PQenterPipelineMode(lane->pg) == 1;
     lane->n_unprepared = lane->n_statements;
-    for (size_t i = 0; fine && i < lane->n_statements; i++) {
-        struct db_statement *statement = lane->statements[i];
-        statement->prepared = false;
-        statement->wrapped = false;
-        snprintf(statement->name, sizeof(statement->name), "s%zu", i);
-        fine = send_preparation(lane, statement, statement->sql);
-    }
-    if (!fine || !flush(lane))
-        lane_broken(lane, "cannot prepare the statements");
+    for (size_t i = 0; fine && i < lane->n_statements; i++)
+        fine = db_prepare(lane, lane->statements[i]);
+    if (!fine || !db_flush(lane))
+        db_broken(lane, "cannot prepare the statements");
 }
 
-static void take_types(struct db_statement *statement, const PGresult *description)
+void db_ready(struct db_lane *lane)
 {
-    size_t n = (size_t)PQnparams(description);
-    free(statement->types);
-    statement->types = mem_calloc(n, sizeof(*statement->types));
-    for (size_t i = 0; i < n; i++)
-        statement->types[i] = PQparamtype(description, (int)i);
-}
-
-/*
- * The description of a statement has come. Returns false where it has columns that need PostgreSQL's own
- * to_json: then it is being prepared once more, under another name.
- */
-static bool take_description(struct db_lane *lane, struct db_statement *statement,
-                             const PGresult *description)
-{
-    if (statement->wrapped) { /* the columns are those of the first description */
-        statement->prepared = true;
-        return true;
-    }
-    bool wrap_wanted;
-    if ((size_t)PQnparams(description) != statement->n_params) {
-        log_errorx("%s will answer 500: PostgreSQL sees %d parameters where there are %zu", statement->label,
-                   PQnparams(description), statement->n_params);
-        return true;
-    }
-    take_types(statement, description);
-    pgjson_columns_free(statement->columns);
-    statement->columns = pgjson_columns_new(description, &wrap_wanted);
-    if (!wrap_wanted) {
-        statement->prepared = true;
-        return true;
-    }
-    char *wrapped = pgjson_wrap(statement->columns, statement->sql);
-    statement->wrapped = true;
-    statement->name[0] = 'w';
-    bool sent = send_preparation(lane, statement, wrapped) && flush(lane);
-    free(wrapped);
-    return !sent; /* where it was not, the connection is broken, and that is seen by the caller's caller */
-}
-
-static void on_prepared(struct db_lane *lane, struct db_query *query)
-{
-    struct db_statement *statement = query->statement;
-    bool done = true;
-    if (PQresultStatus(query->result) == PGRES_COMMAND_OK)
-        done = take_description(lane, statement, query->result);
-    else
-        log_errorx("%s cannot be prepared and will answer 500: %s", statement->label,
-                   PQresultErrorMessage(query->result));
-    if (!done || --lane->n_unprepared > 0)
-        return;
     lane->back_off = BACK_OFF_FIRST_MS;
     lane->hopeful = false;
     lane_enter(lane, DB_READY);
     no_more_complaints(lane);
 }
 
+static void prepare_again(struct db_lane *lane, struct db_statement *statement)
+{
+    if (!db_prepare(lane, statement) || !db_flush(lane))
+        db_broken(lane, "lost the connection to the database");
+}
+
 /* Reading */
+
+/*
+ * "cached plan must not change result type": the tables have changed since the statement was prepared. The
+ * query was not executed; it goes back to the queue and its statement is prepared anew, once.
+ */
+static bool is_outdated(const struct db_query *query)
+{
+    return !query->refreshed && query->done != NULL &&
+           strcmp(db_error_field(query->result, PG_DIAG_SQLSTATE), "0A000") == 0;
+}
+
+static void wait_again(struct db_query *query)
+{
+    struct db_lane *lane = query->lane;
+    PQclear(query->result);
+    query->result = NULL;
+    query->sent = false;
+    h2o_linklist_insert(lane->waiting.next, &query->link);
+    lane->n_waiting++;
+}
+
+static void refresh(struct db_lane *lane, struct db_query *query)
+{
+    query->refreshed = true;
+    wait_again(query);
+    if (query->statement->preparation == PREPARED)
+        prepare_again(lane, query->statement);
+}
 
 /* The Sync behind a query has come: whatever it was answered with is now certain. */
 static void on_sync(struct db_lane *lane, struct db_query *query)
 {
     query_unlink(query);
+    if (PQclientEncoding(lane->pg) != lane->encoding) {
+        lane->spoilt = true; /* this answer, and those behind it, are no UTF-8 */
+        query_tell(query, DB_LOST);
+        query_free(query);
+        return;
+    }
     if (query->prepares) {
-        on_prepared(lane, query);
+        db_on_prepared(lane, query);
+    } else if (is_outdated(query)) {
+        refresh(lane, query);
+        return;
     } else {
         ExecStatusType status = PQresultStatus(query->result);
         query_tell(query, status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK ? DB_OK : DB_REJECTED);
@@ -449,7 +381,7 @@ static void keep_result(struct db_query *query, PGresult *result)
 static void read_results(struct db_lane *lane)
 {
     bool was_null = false; /* two in a row: libpq has nothing more to say */
-    while (lane->n_in_flight > 0 && !PQisBusy(lane->pg)) {
+    while (lane->n_in_flight > 0 && !lane->spoilt && !PQisBusy(lane->pg)) {
         PGresult *result = PQgetResult(lane->pg);
         if (result == NULL) {
             if (was_null)
@@ -508,10 +440,12 @@ static void lane_back_off(struct db_lane *lane)
         query_end(first_of(&lane->waiting), DB_NOT_SENT);
 }
 
-/* What was in flight on a broken connection: reads wait to be sent once more, the others are lost. */
+/*
+ * What was in flight on a broken connection: reads wait to be sent once more (a second time they are given
+ * up, and may safely be asked again); of the others nobody knows whether they were done.
+ */
 static void take_back(struct db_lane *lane)
 {
-    h2o_linklist_t *behind = &lane->waiting;
     while (!h2o_linklist_is_empty(&lane->in_flight)) {
         struct db_query *query = H2O_STRUCT_FROM_MEMBER(struct db_query, link, lane->in_flight.prev);
         query_unlink(query);
@@ -519,11 +453,9 @@ static void take_back(struct db_lane *lane)
         query->result = NULL;
         if (query->done != NULL && lane->conf.read_only && !query->again) {
             query->again = true;
-            query->sent = false;
-            h2o_linklist_insert(behind->next, &query->link); /* from the last to the first: order is kept */
-            lane->n_waiting++;
+            wait_again(query); /* from the last to the first: order is kept */
         } else {
-            query_tell(query, DB_LOST);
+            query_tell(query, lane->conf.read_only ? DB_NOT_SENT : DB_LOST);
             query_free(query);
         }
     }
@@ -534,11 +466,10 @@ static void lane_close(struct db_lane *lane)
     unwatch(lane);
     PQfinish(lane->pg);
     lane->pg = NULL;
-    for (size_t i = 0; i < lane->n_statements; i++)
-        lane->statements[i]->prepared = false;
+    db_forget_preparations(lane);
 }
 
-static void lane_broken(struct db_lane *lane, const char *what)
+void db_broken(struct db_lane *lane, const char *what)
 {
     bool was_ready = lane->state == DB_READY;
     complain(lane, was_ready ? DB_COMPLAINT_LOST : DB_COMPLAINT_CONNECT, what);
@@ -558,7 +489,7 @@ static void go_on_connecting(struct db_lane *lane)
 {
     PostgresPollingStatusType wants = PQconnectPoll(lane->pg);
     if (wants == PGRES_POLLING_FAILED || !watch(lane)) {
-        lane_broken(lane, "cannot connect to the database");
+        db_broken(lane, "cannot connect to the database");
     } else if (wants == PGRES_POLLING_OK) {
         h2o_socket_read_start(lane->socket, on_socket);
         prepare_all(lane);
@@ -580,8 +511,10 @@ static void on_socket(h2o_socket_t *socket, const char *error)
     }
     bool fine = PQconsumeInput(lane->pg) == 1;
     read_results(lane);
-    if (!fine || PQstatus(lane->pg) == CONNECTION_BAD || !flush(lane))
-        lane_broken(lane, "lost the connection to the database");
+    if (lane->spoilt)
+        db_broken(lane, "a statement has changed client_encoding for the session, which is given up");
+    else if (!fine || PQstatus(lane->pg) == CONNECTION_BAD || !db_flush(lane))
+        db_broken(lane, "lost the connection to the database");
 }
 
 static void lane_connect(struct db_lane *lane)
@@ -590,7 +523,7 @@ static void lane_connect(struct db_lane *lane)
     lane->wake_at = clock_ms() + CONNECT_LIMIT_MS;
     lane->pg = db_session_start(&lane->conf);
     if (PQstatus(lane->pg) == CONNECTION_BAD || !watch(lane))
-        lane_broken(lane, "cannot connect to the database");
+        db_broken(lane, "cannot connect to the database");
     else
         h2o_socket_notify_write(lane->socket, on_socket); /* libpq: begin as if it wanted to write */
 }
@@ -604,7 +537,7 @@ static void on_tick(h2o_timeout_entry_t *entry)
     if (lane->state == DB_BACKING_OFF)
         lane_connect(lane);
     else
-        lane_broken(lane, "no answer from the database while connecting");
+        db_broken(lane, "no answer from the database while connecting");
 }
 
 /* Making and ending */
@@ -622,26 +555,6 @@ struct db_lane *db_lane_new(h2o_loop_t *loop, const struct db_lane_conf *conf)
     h2o_timeout_init(loop, &lane->tick_timeout, TICK_MS);
     lane->tick.cb = on_tick;
     return lane;
-}
-
-struct db_statement *db_statement_new(struct db_lane *lane, const char *label, const char *sql,
-                                      size_t n_params)
-{
-    struct db_statement *statement = mem_calloc(1, sizeof(*statement));
-    *statement = (struct db_statement){.lane = lane, .label = label, .sql = sql, .n_params = n_params};
-    MEM_GROW(&lane->statements, lane->n_statements);
-    lane->statements[lane->n_statements++] = statement;
-    return statement;
-}
-
-const uint32_t *db_statement_types(const struct db_statement *statement)
-{
-    return statement->types;
-}
-
-const struct pgjson_columns *db_statement_columns(const struct db_statement *statement)
-{
-    return statement->columns;
 }
 
 void db_lane_start(struct db_lane *lane, void (*settled)(void *arg), void *arg)
@@ -665,11 +578,8 @@ void db_lane_free(struct db_lane *lane)
         h2o_linklist_unlink(&query->link);
         free(query);
     }
-    for (size_t i = 0; i < lane->n_statements; i++) {
-        pgjson_columns_free(lane->statements[i]->columns);
-        free(lane->statements[i]->types);
-        free(lane->statements[i]);
-    }
+    for (size_t i = 0; i < lane->n_statements; i++)
+        db_statement_free(lane->statements[i]);
     free(lane->statements);
     h2o_timeout_dispose(lane->loop, &lane->tick_timeout);
     for (struct deadline *deadline = lane->deadlines, *next; deadline != NULL; deadline = next) {

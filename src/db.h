@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "sql.h"
+
 /* The lane's life; the diagram is at the top of db.c. */
 enum db_state { DB_CONNECTING, DB_PREPARING, DB_READY, DB_BROKEN, DB_BACKING_OFF, DB_DRAINING };
 
@@ -47,15 +49,21 @@ enum db_refusal { DB_ACCEPTED, DB_AWAY, DB_FULL, DB_UNPREPARED };
 /* result belongs to the lane and is gone after the call; it is NULL for DB_NOT_SENT and DB_LOST. */
 typedef void db_done_cb(void *owner, enum db_outcome outcome, const PGresult *result);
 
+/* A field of an error (PG_DIAG_…; PostgreSQL 15, chapter 34.3), or an empty text. Belongs to result. */
+const char *db_error_field(const PGresult *result, int field);
+
 /* A lane that is not connected yet. conf is copied, its strings must outlive the lane. */
 struct db_lane *db_lane_new(h2o_loop_t *loop, const struct db_lane_conf *conf);
 
-/*
- * Adds a statement, to be prepared each time the lane connects. sql and label (its route, for the log)
- * must outlive the lane. To be called before db_lane_start.
- */
-struct db_statement *db_statement_new(struct db_lane *lane, const char *label, const char *sql,
-                                      size_t n_params);
+/* What a lane is to prepare. The texts must outlive the lane. */
+struct db_statement_conf {
+    const char *label; /* its route, for the log */
+    const struct sql_statement *statement;
+    bool as_text; /* columns are wanted as PostgreSQL's own text, and not as JSON */
+};
+
+/* Adds a statement, to be prepared each time the lane connects. To be called before db_lane_start. */
+struct db_statement *db_statement_new(struct db_lane *lane, const struct db_statement_conf *conf);
 
 /* The types of its parameters. Valid once db_check has accepted it. */
 const uint32_t *db_statement_types(const struct db_statement *statement);
@@ -69,8 +77,11 @@ const struct pgjson_columns *db_statement_columns(const struct db_statement *sta
  */
 void db_lane_start(struct db_lane *lane, void (*settled)(void *arg), void *arg);
 
-/* Would a query with this statement be taken now? Parameter types and columns are known if so. */
-enum db_refusal db_check(const struct db_lane *lane, const struct db_statement *statement);
+/*
+ * Would a query with this statement be taken now? Parameter types and columns are known if so. A statement
+ * that could not be prepared is tried again, about once a second while it is asked for.
+ */
+enum db_refusal db_check(struct db_lane *lane, struct db_statement *statement);
 
 /*
  * Hands a query to the lane. It is sent at the end of the loop's turn, or when there is room. values are

@@ -1,6 +1,7 @@
 /* db_session.c: begins a PostgreSQL session with the settings that a lane relies on. */
 #include "db_session.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,9 +29,19 @@ static void on_notice(void *arg, const char *message)
     log_debug("PostgreSQL: %s", message);
 }
 
-PGconn *db_session_start(const struct db_lane_conf *conf)
+/* What libpq is told: PQconnectStartParams takes arrays that end with NULL. */
+struct settings {
+    const char *keywords[6];
+    const char *values[6]; /* NULL counts as not said */
+    char *options;         /* owned */
+    char timeout[16];
+};
+
+/* timeout in seconds; 0 leaves it to libpq. */
+static void settings_make(struct settings *settings, const struct db_lane_conf *conf, unsigned timeout)
 {
     char *users = user_options(conf->connect);
+    bool timeout_is_ours = timeout > 0 && getenv("PGCONNECT_TIMEOUT") == NULL;
     /*
      * DateStyle and client_encoding: pgjson.c relies on them; standard_conforming_strings: sql.c does.
      * IntervalStyle: an answer must not depend on a setting that was made for the eyes of psql users.
@@ -41,16 +52,38 @@ PGconn *db_session_start(const struct db_lane_conf *conf)
         mem_printf("%s -c DateStyle=ISO -c IntervalStyle=postgres -c statement_timeout=%u"
                    " -c client_connection_check_interval=500 -c standard_conforming_strings=on%s",
                    users, conf->deadline, conf->read_only ? " -c default_transaction_read_only=on" : "");
+    free(users);
     unsetenv("PGDATESTYLE"); /* libpq would send it behind our options */
-    /* dbname is expanded as a conninfo string; what comes behind it goes before what it says. */
-    const char *keywords[] = {"fallback_application_name", "dbname", "client_encoding", "options", NULL};
-    const char *values[] = {"hayfork", conf->connect[0] == '\0' ? NULL : conf->connect, "UTF8", options,
-                            NULL};
-    PGconn *pg = PQconnectStartParams(keywords, values, 1);
+    *settings = (struct settings){
+        /* dbname is expanded as a conninfo string; what comes behind it goes before what it says. */
+        .keywords = {"fallback_application_name", "connect_timeout", "dbname", "client_encoding", "options"},
+        .values = {"hayfork", timeout_is_ours ? settings->timeout : NULL,
+                   conf->connect[0] == '\0' ? NULL : conf->connect, "UTF8", options},
+        .options = options,
+    };
+    snprintf(settings->timeout, sizeof(settings->timeout), "%u", timeout);
+}
+
+/* Takes over what libpq has made of the settings. */
+static PGconn *settings_used(struct settings *settings, PGconn *pg)
+{
     if (pg == NULL)
         log_fatalx("out of memory");
     PQsetNoticeProcessor(pg, on_notice, NULL);
-    free(options);
-    free(users);
+    free(settings->options);
     return pg;
+}
+
+PGconn *db_session_start(const struct db_lane_conf *conf)
+{
+    struct settings settings;
+    settings_make(&settings, conf, 0);
+    return settings_used(&settings, PQconnectStartParams(settings.keywords, settings.values, 1));
+}
+
+PGconn *db_session_connect(const struct db_lane_conf *conf, unsigned timeout)
+{
+    struct settings settings;
+    settings_make(&settings, conf, timeout);
+    return settings_used(&settings, PQconnectdbParams(settings.keywords, settings.values, 1));
 }

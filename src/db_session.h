@@ -13,4 +13,10 @@
  */
 PGconn *db_session_start(const struct db_lane_conf *conf);
 
+/*
+ * The same session, but waits until it is there or has failed: timeout seconds for each host, unless the
+ * user's conninfo or PGCONNECT_TIMEOUT says something else. Of conf it reads connect, read_only and deadline.
+ */
+PGconn *db_session_connect(const struct db_lane_conf *conf, unsigned timeout);
+
 #endif

@@ -1,6 +1,7 @@
 /* handler_json.c: routes with `json` or `json_file`: a document, with "{now}" replaced by the time. */
 #include "clock.h"
 #include "handler.h"
+#include "headers.h"
 #include "mem.h"
 
 #define NOW "{now}"
@@ -8,6 +9,7 @@
 /* The document cut at every {now}; the parts of an answer are the pieces with the time in between. */
 struct handler_json {
     struct handler super;
+    const struct conf_route *route;
     size_t n_pieces;
     struct str pieces[];
 };
@@ -25,7 +27,14 @@ static void handle(struct handler *handler, const struct handler_request *reques
         for (size_t i = 0; i < n_parts; i++)
             parts[i] = i % 2 == 0 ? self->pieces[i / 2] : (struct str){now, CLOCK_ISO_LEN};
     }
-    sink_answer(sink, 200, STR("application/json"), parts, n_parts);
+    struct headers headers = headers_fill(self->route, sink, NULL, NULL);
+    struct sink_head head = {
+        .status = 200,
+        .content_type = headers.content_type.len != 0 ? headers.content_type : STR("application/json"),
+        .fields = headers.fields,
+        .n_fields = headers.n,
+    };
+    sink_answer(sink, &head, parts, n_parts);
 }
 
 static void dispose(struct handler *handler)
@@ -40,6 +49,7 @@ struct handler *handler_json_new(const struct conf_route *route)
         n++;
     struct handler_json *self = mem_calloc(1, sizeof(*self) + n * sizeof(self->pieces[0]));
     self->super = (struct handler){handle, dispose};
+    self->route = route;
     const char *from = route->body, *next;
     while ((next = strstr(from, NOW)) != NULL) {
         self->pieces[self->n_pieces++] = (struct str){from, (size_t)(next - from)};

@@ -1,94 +1,58 @@
-/* handler_sql.c: routes with `sql`: parameters in, a query on the route's lane, its rows out as JSON. */
-#include <inttypes.h>
+/* handler_sql.c: routes with `sql`: parameters in, a query on the route's lane, its answer out. */
 #include <stdlib.h>
+#include <strings.h>
 
-#include "handler.h"
-#include "log.h"
+#include "handler_sql_private.h"
+#include "headers.h"
 #include "mem.h"
 #include "params.h"
-#include "pgjson.h"
-#include "problem.h"
 
-enum { FIRST_BODY_SIZE = 1024 }; /* bytes taken from the request's memory before the heap is asked */
-
-struct handler_sql {
-    struct handler super;
-    const struct conf_route *route;
-    struct db_lane *lane;
-    struct db_statement *statement;
-    unsigned deadline;
-};
-
-/* A request that waits for its query. It lives in the request's memory, so it is gone with the client. */
-struct call {
-    const struct handler_sql *handler;
-    struct sink *sink;
-    struct db_query *query; /* NULL once it is answered */
-    char *body;             /* an answer that outgrew the request's memory, or NULL */
-};
-
-static void refuse(struct sink *sink, int status, const char *detail)
+void *handler_sql_alloc(void *arg, size_t size)
 {
-    problem_send(sink, &(struct problem){.status = status, .detail = detail});
+    struct sink *sink = arg;
+    return sink->ops->alloc(sink, size);
 }
 
-static void answer_rows(struct call *call, const PGresult *result)
+bool handler_sql_parameter(void *arg, const char *name, struct str *value)
 {
-    const struct handler_sql *self = call->handler;
-    const struct pgjson_columns *columns = db_statement_columns(self->statement);
-    struct sink *sink = call->sink;
-    if (self->route->answer == CONF_ANSWER_ROW && PQntuples(result) == 0) {
-        refuse(sink, 404, "There is no such row.");
-        return;
+    const struct call *call = arg;
+    const struct sql_statement *statement = &call->handler->route->statement;
+    for (size_t i = 0; call->values != NULL && i < statement->n_params; i++) {
+        if (strcmp(statement->names[i], name) == 0 && call->values[i] != NULL) {
+            *value = str_of(call->values[i]);
+            return true;
+        }
     }
-    struct json_writer body = json_writer_on(sink->ops->alloc(sink, FIRST_BODY_SIZE), FIRST_BODY_SIZE);
-    if (self->route->answer == CONF_ANSWER_ROW)
-        pgjson_row(&body, columns, result, 0);
-    else
-        pgjson_rows(&body, columns, result);
-    if (body.owned)
-        call->body = body.base;
-    struct str part = {body.base, body.len};
-    sink_answer(sink, 200, STR("application/json"), &part, 1);
+    return false;
 }
 
-/* What the server's error means for the client; the log line has what the client is not told. */
-static void answer_error(struct call *call, const PGresult *result)
+void handler_sql_refuse(struct call *call, struct problem problem)
 {
-    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    if (state == NULL)
-        state = "";
-    if (strcmp(state, "57014") == 0) { /* statement_timeout */
-        refuse(call->sink, 504, "The database did not answer in time.");
-        return;
-    }
-    log_errorx("%s: SQLSTATE %s: %s (request %016" PRIx64 ")", call->sink->route, state,
-               PQresultErrorMessage(result), call->sink->request_id);
-    bool transient = strncmp(state, "08", 2) == 0 || strncmp(state, "53", 2) == 0 ||
-                     strncmp(state, "57P", 3) == 0 || strcmp(state, "40001") == 0 ||
-                     strcmp(state, "40P01") == 0;
-    if (transient)
-        refuse(call->sink, 503, "The database could not do this now; nothing was changed.");
-    else
-        refuse(call->sink, 500, "The database refused the query of this route.");
+    struct headers headers = headers_fill(call->handler->route, call->sink, handler_sql_parameter, call);
+    problem.fields = headers.fields;
+    problem.n_fields = headers.n;
+    problem_send(call->sink, &problem);
 }
 
 static void on_done(void *owner, enum db_outcome outcome, const PGresult *result)
 {
     struct call *call = owner;
-    call->query = NULL;
+    call->pending = NULL;
     switch (outcome) {
     case DB_OK:
-        answer_rows(call, result);
+        handler_sql_answer(call, result);
         break;
     case DB_REJECTED:
-        answer_error(call, result);
+        handler_sql_error(call, result);
         break;
     case DB_NOT_SENT:
-        refuse(call->sink, 503, "The database could not be asked in time; nothing was done.");
+        handler_sql_refuse(
+            call,
+            (struct problem){.status = 503, .detail = "The database could not be asked; nothing was done."});
         break;
     case DB_LOST:
-        refuse(call->sink, 504, "The database did not answer in time.");
+        handler_sql_refuse(call,
+                           (struct problem){.status = 504, .detail = "The database did not answer in time."});
         break;
     }
 }
@@ -97,68 +61,107 @@ static void on_done(void *owner, enum db_outcome outcome, const PGresult *result
 static void on_gone(struct sink *sink)
 {
     struct call *call = sink->data;
-    if (call->query != NULL)
-        db_abandon(call->query);
-    free(call->body);
-}
-
-static void *arena_alloc(void *arg, size_t size)
-{
-    struct sink *sink = arg;
-    return sink->ops->alloc(sink, size);
-}
-
-/* Gathers the values; NULL after the request has been answered with what is wrong. */
-static const char **gather(const struct handler_sql *self, const struct handler_request *request)
-{
-    struct sink *sink = request->sink;
-    const struct conf_route *route = self->route;
-    const uint32_t *types = db_statement_types(self->statement);
-    size_t n = route->statement.n_params;
-    struct params_arena arena = {arena_alloc, sink};
-    struct params_problem wrong;
-    const char **values = sink->ops->alloc(sink, (n + 1) * sizeof(*values));
-    if (!params_gather(route->params, types, n, request->captures, request->query, &arena, values, &wrong)) {
-        problem_send(sink,
-                     &(struct problem){.status = 400, .detail = wrong.detail, .parameter = wrong.parameter});
-        return NULL;
-    }
-    return values;
+    if (call->pending != NULL)
+        db_abandon(call->pending);
+    free(call->answer);
 }
 
 /* Says why there can be no query now; false if there can. */
-static bool refused(const struct handler_sql *self, struct sink *sink)
+static bool refused(struct call *call)
 {
+    const struct handler_sql *self = call->handler;
+    struct problem problem = {.status = 503};
     switch (db_check(self->lane, self->statement)) {
     case DB_ACCEPTED:
         return false;
     case DB_AWAY:
-        refuse(sink, 503, "The database is not available.");
+        problem.detail = "The database is not available.";
         break;
     case DB_FULL:
-        refuse(sink, 503, "Too many queries are waiting already.");
+        problem.detail = "Too many queries are waiting already.";
         break;
     case DB_UNPREPARED:
-        refuse(sink, 500, "The query of this route could not be prepared.");
+        problem.status = 500;
+        problem.detail = "The query of this route could not be prepared.";
         break;
     }
+    handler_sql_refuse(call, problem);
     return true;
+}
+
+static void ask(struct call *call, struct str body)
+{
+    const struct handler_sql *self = call->handler;
+    const struct conf_route *route = self->route;
+    size_t n = route->statement.n_params;
+    if (refused(call))
+        return;
+    struct params_request request = {
+        .captures = call->captures,
+        .query = call->query,
+        .body = body,
+        .ignore_unknown_query = route->ignore_unknown_query,
+        .body_fields = route->body_fields,
+        .n_body_fields = route->n_body_fields,
+    };
+    struct params_arena arena = {handler_sql_alloc, call->sink};
+    struct params_problem wrong = {0};
+    const char **values = handler_sql_alloc(call->sink, (n + 1) * sizeof(*values));
+    if (!params_gather(route->params, db_statement_types(self->statement), n, &request, &arena, values,
+                       &wrong)) {
+        handler_sql_refuse(
+            call, (struct problem){.status = 400, .detail = wrong.detail, .parameter = wrong.parameter});
+        return;
+    }
+    call->values = values;
+    call->pending = db_submit(self->lane, self->statement, values, route->deadline, on_done, call);
+}
+
+static void on_body(struct body_whole *whole, bool complete)
+{
+    struct call *call = H2O_STRUCT_FROM_MEMBER(struct call, body, whole);
+    if (complete)
+        ask(call, (struct str){whole->bytes, whole->len});
+    else
+        handler_sql_refuse(call,
+                           (struct problem){.status = whole->body->status, .detail = whole->body->detail});
+}
+
+/* application/json, or a type that is JSON by its suffix (RFC 6839 section 3.1); parameters do not matter. */
+static bool is_json(struct str type)
+{
+    size_t len = 0;
+    while (len < type.len && type.base[len] != ';' && type.base[len] != ' ' && type.base[len] != '\t')
+        len++;
+    if (len == strlen("application/json") && strncasecmp(type.base, "application/json", len) == 0)
+        return true;
+    return len > strlen("application/+json") && strncasecmp(type.base, "application/", 12) == 0 &&
+           strncasecmp(type.base + len - 5, "+json", 5) == 0;
 }
 
 static void handle(struct handler *handler, const struct handler_request *request)
 {
     struct handler_sql *self = (struct handler_sql *)handler;
     struct sink *sink = request->sink;
-    if (refused(self, sink))
-        return;
-    const char **values = gather(self, request);
-    if (values == NULL)
-        return;
     struct call *call = sink->ops->alloc(sink, sizeof(*call));
-    *call = (struct call){.handler = self, .sink = sink};
-    call->query = db_submit(self->lane, self->statement, values, self->deadline, on_done, call);
+    memset(call, 0, sizeof(*call));
+    call->handler = self;
+    call->sink = sink;
+    call->query = request->query;
+    memcpy(call->captures, request->captures, self->n_captures * sizeof(call->captures[0]));
     sink->data = call;
     sink->gone = on_gone;
+    if (!self->route->takes_body) {
+        ask(call, (struct str){NULL, 0});
+    } else if (request->body->length > 0 && !is_json(request->content_type)) {
+        handler_sql_refuse(call,
+                           (struct problem){.status = 415, .detail = "The body must be application/json."});
+    } else {
+        call->body.alloc = handler_sql_alloc;
+        call->body.arg = sink;
+        call->body.done = on_body;
+        body_collect(&call->body, request->body);
+    }
 }
 
 static void dispose(struct handler *handler)
@@ -166,15 +169,22 @@ static void dispose(struct handler *handler)
     free(handler);
 }
 
-struct handler *handler_sql_new(const struct conf_route *route, struct db_lane *lane, unsigned deadline)
+struct handler *handler_sql_new(const struct conf_route *route, struct db_lane *lane)
 {
     struct handler_sql *self = mem_calloc(1, sizeof(*self));
+    size_t error_at;
+    struct str names[ROUTE_MAX_CAPTURES];
     *self = (struct handler_sql){
         .super = {handle, dispose},
         .route = route,
         .lane = lane,
-        .statement = db_statement_new(lane, route->label, route->statement.text, route->statement.n_params),
-        .deadline = deadline,
+        .statement = db_statement_new(lane,
+                                      &(struct db_statement_conf){
+                                          .label = route->label,
+                                          .statement = &route->statement,
+                                          .as_text = route->answer == CONF_ANSWER_VALUE,
+                                      }),
     };
+    route_check_pattern(str_of(route->path), names, &self->n_captures, &error_at);
     return &self->super;
 }

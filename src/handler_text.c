@@ -1,16 +1,26 @@
 /* handler_text.c: routes with `text`: the same plain text for everybody. */
 #include "handler.h"
+#include "headers.h"
 #include "mem.h"
 
 struct handler_text {
     struct handler super;
+    const struct conf_route *route;
     struct str body;
 };
 
 static void handle(struct handler *handler, const struct handler_request *request)
 {
     struct handler_text *self = (struct handler_text *)handler;
-    sink_answer(request->sink, 200, STR("text/plain; charset=utf-8"), &self->body, 1);
+    struct headers headers = headers_fill(self->route, request->sink, NULL, NULL);
+    struct sink_head head = {
+        .status = 200,
+        .content_type =
+            headers.content_type.len != 0 ? headers.content_type : STR("text/plain; charset=utf-8"),
+        .fields = headers.fields,
+        .n_fields = headers.n,
+    };
+    sink_answer(request->sink, &head, &self->body, 1);
 }
 
 static void dispose(struct handler *handler)
@@ -22,6 +32,7 @@ struct handler *handler_text_new(const struct conf_route *route)
 {
     struct handler_text *self = mem_calloc(1, sizeof(*self));
     self->super = (struct handler){handle, dispose};
+    self->route = route;
     self->body = str_of(route->body);
     return &self->super;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "conn.h"
 #include "mem.h"
 #include "problem.h"
 #include "sink.h"
@@ -15,14 +16,7 @@ struct http {
     struct handler **handlers;
     struct shm_slot *slot;
     uint64_t id_seed, n_requests;
-    size_t n_active;
-    bool draining;
-};
-
-/* libh2o's handler object, which finds its way back to us. */
-struct http_handler {
-    h2o_handler_t super;
-    struct http *http;
+    struct conn_context connections;
 };
 
 /* One request and its answer. It lives in the request's memory; on_dispose is called when that goes. */
@@ -31,7 +25,6 @@ struct exchange {
     h2o_generator_t generator;
     h2o_req_t *req;
     struct http *http;
-    bool is_head;
     bool started; /* the head has left for libh2o */
 };
 
@@ -59,8 +52,8 @@ static void sink_start(struct sink *sink, const struct sink_head *head)
     if (head->content_length != SINK_LENGTH_UNKNOWN)
         req->res.content_length = head->content_length;
     if (head->content_type.len != 0)
-        h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL, head->content_type.base,
-                       head->content_type.len);
+        h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, "Content-Type",
+                       head->content_type.base, head->content_type.len);
     for (size_t i = 0; i < head->n_fields; i++) {
         const struct sink_field *field = &head->fields[i];
         h2o_add_header_by_str(&req->pool, &req->res.headers, field->name.base, field->name.len, 0,
@@ -72,13 +65,11 @@ static void sink_start(struct sink *sink, const struct sink_head *head)
 static void send_parts(struct exchange *exchange, const struct str *parts, size_t n, h2o_send_state_t state)
 {
     h2o_req_t *req = exchange->req;
-    if (exchange->is_head)
-        n = 0;
-    h2o_iovec_t *bufs = h2o_mem_alloc_pool(&req->pool, (n + 1) * sizeof(*bufs));
+    h2o_iovec_t few[8], *bufs = few; /* the connection copies them */
+    if (n > sizeof(few) / sizeof(few[0]))
+        bufs = h2o_mem_alloc_pool(&req->pool, n * sizeof(*bufs));
     for (size_t i = 0; i < n; i++)
         bufs[i] = h2o_iovec_init(parts[i].base, parts[i].len);
-    if (exchange->http->draining)
-        req->http1_is_persistent = 0;
     if (!exchange->started) {
         exchange->started = true;
         exchange->generator.proceed = on_proceed;
@@ -114,7 +105,6 @@ static const struct sink_ops ops = {sink_start, sink_push, sink_finish, sink_abo
 static void on_dispose(void *memory)
 {
     struct exchange *exchange = memory;
-    exchange->http->n_active--;
     if (exchange->sink.gone != NULL)
         exchange->sink.gone(&exchange->sink);
 }
@@ -135,9 +125,7 @@ static struct exchange *exchange_new(struct http *http, h2o_req_t *req)
         .sink = {.ops = &ops, .request_id = next_request_id(http)},
         .req = req,
         .http = http,
-        .is_head = h2o_memis(req->method.base, req->method.len, H2O_STRLIT("HEAD")),
     };
-    http->n_active++;
     return exchange;
 }
 
@@ -160,9 +148,9 @@ static void answer_without_route(struct exchange *exchange, enum route_outcome o
     }
 }
 
-static int on_request(h2o_handler_t *handler, h2o_req_t *req)
+static void on_request(void *arg, h2o_req_t *req, struct body *body)
 {
-    struct http *http = ((struct http_handler *)handler)->http;
+    struct http *http = arg;
     struct exchange *exchange = exchange_new(http, req);
     struct str path = {req->path.base, req->path.len}, query = {NULL, 0};
     const char *mark = memchr(path.base, '?', path.len);
@@ -175,16 +163,28 @@ static int on_request(h2o_handler_t *handler, h2o_req_t *req)
     enum route_outcome outcome = route_match(http->conf->table, method, path, &match);
     if (outcome != ROUTE_FOUND) {
         answer_without_route(exchange, outcome, match.allow);
-        return 0;
+        return;
     }
     const struct conf_route *route = match.route;
     struct handler *to = http->handlers[route - http->conf->routes];
-    struct handler_request request = {.captures = match.captures, .query = query, .sink = &exchange->sink};
+    struct handler_request request = {
+        .captures = match.captures,
+        .query = query,
+        .body = body,
+        .sink = &exchange->sink,
+    };
+    if (route->takes_body)
+        request.content_type = conn_field(req, STR("content-type"));
     exchange->sink.route = route->label;
     atomic_store_explicit(&http->slot->route, route->label, memory_order_relaxed);
     to->handle(to, &request);
     atomic_store_explicit(&http->slot->route, NULL, memory_order_relaxed);
-    return 0;
+}
+
+static void on_reject(void *arg, h2o_req_t *req, int status, const char *detail)
+{
+    struct exchange *exchange = exchange_new(arg, req);
+    problem_send(&exchange->sink, &(struct problem){.status = status, .detail = detail});
 }
 
 struct http *http_new(h2o_loop_t *loop, const struct conf *conf, struct handler **handlers,
@@ -197,42 +197,38 @@ struct http *http_new(h2o_loop_t *loop, const struct conf *conf, struct handler 
     while (getrandom(&http->id_seed, sizeof(http->id_seed), 0) != sizeof(http->id_seed))
         continue;
     h2o_config_init(&http->config);
-    http->config.server_name = h2o_iovec_init(H2O_STRLIT("hayfork"));
-    http->config.http1.upgrade_to_http2 = 0; /* its HTTP/2 can be made to abort the process */
-    http->config.http1.req_timeout = conf->limits.head_time;
-    http->config.max_request_entity_size = conf->limits.body;
-    h2o_hostconf_t *host =
-        h2o_config_register_host(&http->config, h2o_iovec_init(H2O_STRLIT("default")), 65535);
-    h2o_pathconf_t *root = h2o_config_register_path(host, "/", 0);
-    struct http_handler *handler = (struct http_handler *)h2o_create_handler(root, sizeof(*handler));
-    handler->super.on_req = on_request;
-    handler->http = http;
+    h2o_config_register_host(&http->config, h2o_iovec_init(H2O_STRLIT("default")), 65535);
     h2o_context_init(&http->context, loop, &http->config);
+    http->connections = (struct conn_context){
+        .h2o = &http->context,
+        .hosts = http->config.hosts,
+        .conf = conf,
+        .on_request = on_request,
+        .on_reject = on_reject,
+        .arg = http,
+    };
+    conn_context_init(&http->connections);
     return http;
 }
 
-h2o_context_t *http_context(struct http *http)
+void http_accept(struct http *http, h2o_socket_t *socket)
 {
-    return &http->context;
-}
-
-h2o_hostconf_t **http_hosts(struct http *http)
-{
-    return http->config.hosts;
+    conn_accept(&http->connections, socket);
 }
 
 void http_drain(struct http *http)
 {
-    http->draining = true;
+    conn_drain(&http->connections);
 }
 
-size_t http_active(const struct http *http)
+void http_close_idle(struct http *http)
 {
-    return http->n_active;
+    conn_close_idle(&http->connections);
 }
 
 void http_free(struct http *http)
 {
+    conn_context_dispose(&http->connections);
     for (size_t i = 0; i < http->conf->n_routes; i++)
         http->handlers[i]->free(http->handlers[i]);
     free(http->handlers);

@@ -18,16 +18,16 @@ struct http;
 struct http *http_new(h2o_loop_t *loop, const struct conf *conf, struct handler **handlers,
                       struct shm_slot *slot);
 
-/* What connections need of libh2o: its context and its one host. */
-h2o_context_t *http_context(struct http *http);
-h2o_hostconf_t **http_hosts(struct http *http);
+/* Takes over an accepted socket and serves the requests on it. */
+void http_accept(struct http *http, h2o_socket_t *socket);
 
 /* From now on every answer closes its connection. */
 void http_drain(struct http *http);
 
-/* Requests whose answers are not completely sent. */
-size_t http_active(const struct http *http);
+/* Closes the connections on which no request has begun. */
+void http_close_idle(struct http *http);
 
+/* Closes all connections. */
 void http_free(struct http *http);
 
 #endif

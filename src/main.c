@@ -1,18 +1,21 @@
 /* main.c: options; hands over to the master. */
+#include <getopt.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
-#include <unistd.h>
 
 #include "conf.h"
+#include "db_try.h"
 #include "log.h"
 #include "master.h"
 #include "mem.h"
 
 static const char usage[] =
     "usage: hayfork [-c FILE] [-o KEY=VALUE]...      serve\n"
-    "       hayfork -t [-c FILE] [-o KEY=VALUE]...   check the conf\n"
+    "       hayfork -t [--db] [-c FILE] [-o KEY=VALUE]...\n"
+    "                                                check the conf\n"
     "       hayfork -T [-c FILE] [-o KEY=VALUE]...   check the conf and print it with all defaults\n"
     "       hayfork -V | -h\n"
     "\n"
@@ -20,18 +23,21 @@ static const char usage[] =
     "  -o KEY=VALUE  replaces one directive of the conf, e.g. -o listen=127.0.0.1:9000\n"
     "                or -o database.connect=dbname=contacts\n"
     "  -t            say whether the conf is good; needs no database and opens no socket\n"
+    "  --db          with -t: have PostgreSQL check the SQL of the conf, too; runs none of it\n"
     "  -T            like -t, and print the conf in effect\n"
     "  -V            print the version\n"
     "  -h            print this\n"
     "\n"
     "TERM finishes the requests in hand and stops; INT stops at once.\n"
-    "exit codes: 0 stopped as told, 64 wrong usage, 69 cannot start, 78 mistake in the conf\n";
+    "exit codes: 0 stopped as told, 64 wrong usage, 69 cannot start, or no database for\n"
+    "--db, 78 mistake in the conf\n";
 
 enum mode { MODE_SERVE, MODE_CHECK, MODE_PRINT };
 
 struct options {
     const char *conf_path;
     enum mode mode;
+    bool db;
     struct conf_override *overrides;
     size_t n_overrides;
 };
@@ -54,10 +60,12 @@ static void add_override(struct options *options, char *text)
 
 static struct options parse(int argc, char **argv)
 {
+    enum { OPTION_DB = 256 };
+    static const struct option words[] = {{"db", no_argument, NULL, OPTION_DB}, {NULL, 0, NULL, 0}};
     struct options options = {.conf_path = CONF_PATH, .mode = MODE_SERVE};
     int option;
     opterr = 0;
-    while ((option = getopt(argc, argv, ":c:o:tTVh")) != -1) {
+    while ((option = getopt_long(argc, argv, ":c:o:tTVh", words, NULL)) != -1) {
         char letter[] = {'-', (char)optopt, '\0'};
         switch (option) {
         case 'c':
@@ -68,6 +76,9 @@ static struct options parse(int argc, char **argv)
             break;
         case 't':
             options.mode = MODE_CHECK;
+            break;
+        case OPTION_DB:
+            options.db = true;
             break;
         case 'T':
             options.mode = MODE_PRINT;
@@ -81,12 +92,28 @@ static struct options parse(int argc, char **argv)
         case ':':
             refuse("a value is missing behind ", letter);
         default:
-            refuse("there is no option ", letter);
+            refuse("there is no option ", optopt == 0 || optopt == OPTION_DB ? argv[optind - 1] : letter);
         }
     }
+    if (options.db && options.mode != MODE_CHECK)
+        refuse("--db goes with ", "-t");
     if (optind < argc)
         refuse("there is no argument ", argv[optind]);
     return options;
+}
+
+static int check(const struct conf *conf, const struct options *options)
+{
+    size_t n = 0;
+    for (size_t i = 0; options->db && i < conf->n_routes; i++)
+        n += conf->routes[i].handler == CONF_HANDLER_SQL;
+    int code = options->db ? db_try(conf, stderr) : EXIT_SUCCESS;
+    if (code == EXIT_SUCCESS && options->db && n > 0)
+        printf("%s: the conf is good, and PostgreSQL takes its %zu statement%s\n", options->conf_path, n,
+               n == 1 ? "" : "s");
+    else if (code == EXIT_SUCCESS)
+        printf("%s: the conf is good%s\n", options->conf_path, options->db ? "; it has no SQL" : "");
+    return code;
 }
 
 int main(int argc, char **argv)
@@ -101,7 +128,7 @@ int main(int argc, char **argv)
     else if (options.mode == MODE_PRINT)
         conf_print(conf, stdout);
     else
-        printf("%s: the conf is good\n", options.conf_path);
+        code = check(conf, &options);
     conf_free(conf);
     free(options.overrides);
     return code;

@@ -201,7 +201,8 @@ static void on_ready(struct master *master)
     if (n_ready == master->n_workers && !master->ever_ready) {
         master->ever_ready = true;
         for (size_t i = 0; i < master->n_listeners; i++)
-            log_info("serving on %s with %u workers", master->listeners[i].address, master->n_workers);
+            log_info("serving on %s with %u %s", master->listeners[i].address, master->n_workers,
+                     master->n_workers == 1 ? "worker" : "workers");
     }
 }
 

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "json_read.h"
 #include "mem.h"
 #include "pgtypes.h"
 
@@ -17,6 +18,7 @@ enum rule {
 
 struct column {
     enum rule rule;
+    char *name;     /* as PostgreSQL has it; owned */
     struct str key; /* `{"id":` for the first column, `,"name":` for the others; owned */
 };
 
@@ -80,7 +82,7 @@ static struct str key_for(const char *name, bool is_first)
     return (struct str){writer.base, writer.len};
 }
 
-struct pgjson_columns *pgjson_columns_new(const PGresult *description, bool *wrap_wanted)
+struct pgjson_columns *pgjson_columns_new(const PGresult *description, bool as_text, bool *wrap_wanted)
 {
     size_t n = (size_t)PQnfields(description);
     struct pgjson_columns *columns = mem_calloc(1, sizeof(*columns) + n * sizeof(columns->columns[0]));
@@ -89,6 +91,9 @@ struct pgjson_columns *pgjson_columns_new(const PGresult *description, bool *wra
     for (size_t i = 0; i < n; i++) {
         struct column *column = &columns->columns[i];
         column->rule = rule_for(PQftype(description, (int)i));
+        if (as_text && column->rule == RULE_WRAP)
+            column->rule = RULE_TEXT;
+        column->name = mem_strdup(PQfname(description, (int)i));
         column->key = key_for(PQfname(description, (int)i), i == 0);
         *wrap_wanted |= column->rule == RULE_WRAP;
     }
@@ -181,6 +186,27 @@ static void write_value(struct json_writer *writer, enum rule rule, const char *
     }
 }
 
+int pgjson_find(const struct pgjson_columns *columns, const char *name)
+{
+    for (size_t i = 0; i < columns->n; i++) {
+        if (strcmp(columns->columns[i].name, name) == 0)
+            return (int)i;
+    }
+    return -1;
+}
+
+struct str pgjson_text(const struct pgjson_columns *columns, const PGresult *result, int row, int column,
+                       void *(*alloc)(void *arg, size_t size), void *arg)
+{
+    if (PQgetisnull(result, row, column))
+        return (struct str){NULL, 0};
+    struct str text = {PQgetvalue(result, row, column), (size_t)PQgetlength(result, row, column)};
+    if (columns->columns[column].rule != RULE_WRAP || text.len < 2 || text.base[0] != '"')
+        return text;
+    char *plain = alloc(arg, text.len);
+    return (struct str){plain, json_unescape(text, plain)};
+}
+
 void pgjson_row(struct json_writer *writer, const struct pgjson_columns *columns, const PGresult *result,
                 int row)
 {
@@ -215,7 +241,9 @@ void pgjson_columns_free(struct pgjson_columns *columns)
 {
     if (columns == NULL)
         return;
-    for (size_t i = 0; i < columns->n; i++)
+    for (size_t i = 0; i < columns->n; i++) {
+        free(columns->columns[i].name);
         free((char *)columns->columns[i].key.base);
+    }
     free(columns);
 }

@@ -19,15 +19,26 @@ struct pgjson_columns;
 /*
  * Compiles the columns of a described statement or result. Freed with pgjson_columns_free. Columns of a
  * type without a plain rule (arrays, composites, anything not built in) are marked: *wrap_wanted is set,
- * and the statement has to be asked again through pgjson_wrap.
+ * and the statement has to be asked again through pgjson_wrap. With as_text there are none of these: such
+ * columns are texts.
  */
-struct pgjson_columns *pgjson_columns_new(const PGresult *description, bool *wrap_wanted);
+struct pgjson_columns *pgjson_columns_new(const PGresult *description, bool as_text, bool *wrap_wanted);
 
 /*
  * The statement that leaves the marked columns to PostgreSQL's own to_json. sql is its text; the answer is
  * allocated, to be freed with free(). Columns keep their names through struct pgjson_columns.
  */
 char *pgjson_wrap(const struct pgjson_columns *columns, const char *sql);
+
+/* The number of the column of that name, or -1. Of two columns with one name it is the first. */
+int pgjson_find(const struct pgjson_columns *columns, const char *name);
+
+/*
+ * A value as the text that PostgreSQL has for it, also where the column was left to to_json: then the JSON
+ * string is undone into memory from alloc(arg, size). NULL base for SQL NULL.
+ */
+struct str pgjson_text(const struct pgjson_columns *columns, const PGresult *result, int row, int column,
+                       void *(*alloc)(void *arg, size_t size), void *arg);
 
 /* Appends one row as an object, keys in the order of the columns. */
 void pgjson_row(struct json_writer *writer, const struct pgjson_columns *columns, const PGresult *result,

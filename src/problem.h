@@ -6,9 +6,12 @@
 
 struct problem {
     int status;
-    const char *detail;    /* one sentence for the client: no SQL, no rows' values, no server internals */
-    const char *parameter; /* the parameter at fault, or NULL */
-    const char *allow;     /* for 405: the value of Allow */
+    const char *detail;     /* one sentence for the client: no SQL, no rows' values, no server internals */
+    const char *parameter;  /* the parameter at fault, or NULL */
+    const char *constraint; /* the table's constraint that was violated, or NULL */
+    const char *allow;      /* for 405: the value of Allow */
+    const struct sink_field *fields; /* the route's own header fields */
+    size_t n_fields;
 };
 
 /*

@@ -14,6 +14,7 @@ enum {
     SHM_VERSION = 1,
     SHM_CACHE_LINE = 64,
     SHM_COMPLAINTS = 2,
+    SHM_LANES = 2,
 };
 
 enum shm_worker_state {
@@ -27,21 +28,21 @@ enum shm_worker_state {
 struct shm_slot {
     _Alignas(2 * SHM_CACHE_LINE) _Atomic int state; /* enum shm_worker_state */
     _Atomic pid_t pid;
-    _Atomic uint64_t heartbeat;   /* clock_ms() of the last loop turn that was looked at */
-    _Atomic uint64_t started;     /* clock_ms() of the fork */
-    _Atomic unsigned connections; /* open ones */
-    _Atomic int lane_state;       /* enum db_state of the read lane */
-    _Atomic uint64_t accepted;    /* connections since the slot was made */
-    _Atomic uint64_t answers[6];  /* by first digit of the status; [0] is unused */
-    const char *_Atomic route;    /* the route whose handler runs; a string in the conf,
-                                     inherited at the same address by all processes */
+    _Atomic uint64_t heartbeat;         /* clock_ms() of the last loop turn that was looked at */
+    _Atomic uint64_t started;           /* clock_ms() of the fork */
+    _Atomic unsigned connections;       /* open ones */
+    _Atomic int lane_states[SHM_LANES]; /* enum db_state, by lane */
+    _Atomic uint64_t accepted;          /* connections since the slot was made */
+    _Atomic uint64_t answers[6];        /* by first digit of the status; [0] is unused */
+    const char *_Atomic route;          /* the route whose handler runs; a string in the conf,
+                                           inherited at the same address by all processes */
 };
 
 struct shm {
     uint32_t version; /* SHM_VERSION */
     unsigned workers;
     _Atomic uint64_t
-        complaints[SHM_COMPLAINTS]; /* stamps of what was last logged about the database (db.c) */
+        complaints[SHM_LANES][SHM_COMPLAINTS]; /* stamps of what was last logged about the database (db.c) */
     struct shm_slot slots[];
 };
 

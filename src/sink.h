@@ -58,14 +58,13 @@ struct sink {
     void *data;                      /* the handler's */
 };
 
-/* The whole of a short answer in one call. */
-static inline void sink_answer(struct sink *sink, int status, struct str content_type,
-                               const struct str *parts, size_t n)
+/* The whole of a short answer in one call. head's content_length is filled in. */
+static inline void sink_answer(struct sink *sink, struct sink_head *head, const struct str *parts, size_t n)
 {
-    struct sink_head head = {.status = status, .content_type = content_type};
+    head->content_length = 0;
     for (size_t i = 0; i < n; i++)
-        head.content_length += parts[i].len;
-    sink->ops->start(sink, &head);
+        head->content_length += parts[i].len;
+    sink->ops->start(sink, head);
     sink->ops->finish(sink, parts, n);
 }
 

@@ -321,6 +321,31 @@ size_t sql_source_offset(const struct sql_statement *statement, size_t text_offs
     return source_to + (text_offset - text_to);
 }
 
+size_t sql_first_word(struct str source)
+{
+    size_t at = 0, depth = 0;
+    while (at < source.len) {
+        struct str rest = {source.base + at, source.len - at};
+        bool is_pair = rest.len >= 2;
+        if (is_pair && memcmp(rest.base, "/*", 2) == 0) {
+            depth++;
+            at += 2;
+        } else if (depth > 0) {
+            bool closes = is_pair && memcmp(rest.base, "*/", 2) == 0;
+            depth -= closes;
+            at += closes ? 2 : 1;
+        } else if (is_pair && memcmp(rest.base, "--", 2) == 0) {
+            while (at < source.len && source.base[at] != '\n' && source.base[at] != '\r')
+                at++;
+        } else if (memchr(" \t\r\n\f\v(", rest.base[0], 7) != NULL) {
+            at++;
+        } else {
+            break;
+        }
+    }
+    return at;
+}
+
 void sql_free(struct sql_statement *statement)
 {
     for (size_t i = 0; i < statement->n_params; i++)

@@ -11,17 +11,20 @@
 #include <unistd.h>
 
 #include "clock.h"
-#include "conn.h"
 #include "db.h"
 #include "http.h"
 #include "log.h"
 #include "mem.h"
 
 enum {
-    HEARTBEAT_MS = 1000,  /* the loop turns at least this often */
-    ACCEPT_BATCH = 16,    /* connections taken in one go, before those that are here get their turn */
+    HEARTBEAT_MS = 1000, /* the loop turns at least this often */
+    ACCEPT_BATCH = 16,   /* connections taken in one go, before those that are here get their turn */
+    COMPLAINT_INTERVAL_MS = 60000,
+    PAUSE_MS = 100,       /* before accepting is tried again where there was no descriptor for it */
     IDLE_GRACE_MS = 1000, /* a client that reuses its connection in the instant of the drain is served */
 };
+
+enum { N_LANES = CONF_LANE_WRITE + 1 };
 
 struct worker {
     const struct worker_inheritance *inherited;
@@ -30,12 +33,15 @@ struct worker {
     h2o_socket_t **listeners;
     h2o_socket_t *signals;
     struct http *http;
-    struct conn_context connections;
-    struct db_lane *read_lane; /* NULL when no route has SQL */
+    struct db_lane *lanes[N_LANES]; /* by enum conf_lane; NULL where no route needs it */
+    unsigned n_unsettled;
     size_t n_open;
     bool accepting;
+    h2o_timeout_t pause_timeout;
+    h2o_timeout_entry_t pause; /* linked while no descriptor is to be had for another connection */
     bool stop;
-    uint64_t drain_since; /* clock_ms, 0 while not draining */
+    uint64_t complained_at; /* clock_ms, 0 for never: that there is no descriptor to accept with */
+    uint64_t drain_since;   /* clock_ms, 0 while not draining */
 };
 
 static void on_acceptable(h2o_socket_t *listener, const char *error);
@@ -61,13 +67,36 @@ static void show_open(struct worker *worker)
     atomic_store_explicit(&worker->slot->connections, (unsigned)worker->n_open, memory_order_relaxed);
 }
 
+static void resume_accepting(struct worker *worker)
+{
+    if (worker->accepting || worker->drain_since != 0 || worker->stop)
+        return;
+    h2o_timeout_unlink(&worker->pause);
+    listeners_start(worker);
+}
+
 static void on_connection_closed(void *arg)
 {
     struct worker *worker = arg;
     worker->n_open--;
     show_open(worker);
-    if (!worker->accepting && worker->drain_since == 0 && !worker->stop)
-        listeners_start(worker);
+    resume_accepting(worker);
+}
+
+/* The listener stays readable while there is no descriptor to accept with: without a pause we would spin. */
+static void pause_accepting(struct worker *worker)
+{
+    if (worker->complained_at == 0 || clock_ms() - worker->complained_at >= COMPLAINT_INTERVAL_MS) {
+        log_warn("cannot accept connections until some are closed");
+        worker->complained_at = clock_ms();
+    }
+    listeners_stop(worker);
+    h2o_timeout_link(worker->loop, &worker->pause_timeout, &worker->pause);
+}
+
+static void on_pause_over(h2o_timeout_entry_t *entry)
+{
+    resume_accepting(H2O_STRUCT_FROM_MEMBER(struct worker, pause, entry));
 }
 
 static void on_acceptable(h2o_socket_t *listener, const char *error)
@@ -81,13 +110,16 @@ static void on_acceptable(h2o_socket_t *listener, const char *error)
             return;
         }
         h2o_socket_t *socket = h2o_evloop_socket_accept(listener);
-        if (socket == NULL)
+        if (socket == NULL) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+                pause_accepting(worker);
             return;
+        }
         worker->n_open++;
         socket->on_close.cb = on_connection_closed;
         socket->on_close.data = worker;
         shm_add(&worker->slot->accepted, 1);
-        conn_accept(&worker->connections, socket);
+        http_accept(worker->http, socket);
     }
     show_open(worker);
 }
@@ -152,7 +184,7 @@ static struct handler **make_handlers(struct worker *worker)
     for (size_t i = 0; i < conf->n_routes; i++) {
         const struct conf_route *route = &conf->routes[i];
         if (route->handler == CONF_HANDLER_SQL)
-            handlers[i] = handler_sql_new(route, worker->read_lane, conf->limits.deadline);
+            handlers[i] = handler_sql_new(route, worker->lanes[route->lane]);
         else if (route->handler == CONF_HANDLER_JSON)
             handlers[i] = handler_json_new(route);
         else
@@ -161,30 +193,37 @@ static struct handler **make_handlers(struct worker *worker)
     return handlers;
 }
 
-static struct db_lane *make_read_lane(struct worker *worker)
+/* Opens the lane that some route needs. Its statement_timeout is the longest deadline of its routes. */
+static struct db_lane *make_lane(struct worker *worker, enum conf_lane which)
 {
     const struct conf *conf = worker->inherited->conf;
-    size_t n_sql = 0;
-    for (size_t i = 0; i < conf->n_routes; i++)
-        n_sql += conf->routes[i].handler == CONF_HANDLER_SQL;
-    if (n_sql == 0)
+    bool is_read = which == CONF_LANE_READ;
+    unsigned deadline = 0;
+    for (size_t i = 0; i < conf->n_routes; i++) {
+        const struct conf_route *route = &conf->routes[i];
+        if (route->handler == CONF_HANDLER_SQL && route->lane == which && route->deadline > deadline)
+            deadline = route->deadline;
+    }
+    if (deadline == 0)
         return NULL;
-    return db_lane_new(worker->loop, &(struct db_lane_conf){
-                                         .name = "read",
-                                         .connect = conf->database.connect,
-                                         .read_only = true,
-                                         .queue = conf->database.queue,
-                                         .deadline = conf->limits.deadline,
-                                         .state = &worker->slot->lane_state,
-                                         .complaints = worker->inherited->shm->complaints,
-                                     });
+    const char *replica = conf->database.read;
+    return db_lane_new(worker->loop,
+                       &(struct db_lane_conf){
+                           .name = is_read ? "read" : "write",
+                           .connect = is_read && replica[0] != '\0' ? replica : conf->database.connect,
+                           .read_only = is_read,
+                           .queue = conf->database.queue,
+                           .deadline = deadline,
+                           .state = &worker->slot->lane_states[which],
+                           .complaints = worker->inherited->shm->complaints[which],
+                       });
 }
 
 /* Connections are taken only now, when the statements are prepared or the database is known to be away. */
 static void on_settled(void *arg)
 {
     struct worker *worker = arg;
-    if (worker->drain_since != 0)
+    if (--worker->n_unsettled > 0 || worker->drain_since != 0)
         return;
     listeners_start(worker);
     atomic_store(&worker->slot->state, SHM_READY);
@@ -195,12 +234,15 @@ static void on_settled(void *arg)
 static bool is_drained(const struct worker *worker)
 {
     uint64_t since = clock_ms() - worker->drain_since;
+    if (since >= IDLE_GRACE_MS)
+        http_close_idle(worker->http);
+    if (worker->n_open == 0)
+        return true;
     if (since >= worker->inherited->conf->limits.drain) {
-        log_warnx("%zu requests were cut off: they took longer than the drain limit",
-                  http_active(worker->http));
+        log_warnx("%zu connections were cut off: they took longer than the drain limit", worker->n_open);
         return true;
     }
-    return http_active(worker->http) == 0 && (worker->n_open == 0 || since >= IDLE_GRACE_MS);
+    return false;
 }
 
 static void run_loop(struct worker *worker)
@@ -209,21 +251,30 @@ static void run_loop(struct worker *worker)
         int wait = worker->drain_since == 0 ? HEARTBEAT_MS : HEARTBEAT_MS / 20;
         if (h2o_evloop_run(worker->loop, wait) != 0 && errno != EINTR)
             log_fatal("the event loop failed");
-        if (worker->read_lane != NULL)
-            db_lane_turn_end(worker->read_lane);
+        for (int i = 0; i < N_LANES; i++) {
+            if (worker->lanes[i] != NULL)
+                db_lane_turn_end(worker->lanes[i]);
+        }
         atomic_store_explicit(&worker->slot->heartbeat, clock_ms(), memory_order_relaxed);
     }
 }
 
-/*
- * Connections may still be open: the process ends right behind this, and the kernel closes them. What
- * PostgreSQL is told properly is its own goodbye.
- */
+/* Whoever still waits for the database gets 503 or 504; then all connections are closed. */
 static void worker_end(struct worker *worker)
 {
-    if (worker->read_lane != NULL)
-        db_lane_free(worker->read_lane);
-    atomic_store(&worker->slot->connections, 0);
+    worker->stop = true;
+    for (int i = 0; i < N_LANES; i++) {
+        if (worker->lanes[i] != NULL)
+            db_lane_free(worker->lanes[i]);
+    }
+    http_free(worker->http);
+    h2o_timeout_unlink(&worker->pause);
+    h2o_timeout_dispose(worker->loop, &worker->pause_timeout);
+    for (size_t i = 0; i < worker->inherited->n_listeners; i++)
+        h2o_socket_close(worker->listeners[i]);
+    free(worker->listeners);
+    h2o_socket_close(worker->signals);
+    h2o_evloop_destroy(worker->loop);
 }
 
 int worker_run(const struct worker_inheritance *inherited)
@@ -240,13 +291,19 @@ int worker_run(const struct worker_inheritance *inherited)
     worker.loop = h2o_evloop_create();
     watch_signals(&worker);
     open_listeners(&worker);
-    worker.read_lane = make_read_lane(&worker);
+    for (int i = 0; i < N_LANES; i++)
+        worker.lanes[i] = make_lane(&worker, (enum conf_lane)i);
     worker.http = http_new(worker.loop, inherited->conf, make_handlers(&worker), worker.slot);
-    conn_context_init(&worker.connections, http_context(worker.http), http_hosts(worker.http));
-    if (worker.read_lane != NULL)
-        db_lane_start(worker.read_lane, on_settled, &worker);
-    else
-        on_settled(&worker);
+    h2o_timeout_init(worker.loop, &worker.pause_timeout, PAUSE_MS);
+    worker.pause.cb = on_pause_over;
+    worker.n_unsettled = 1; /* for the call below: connections are taken when all lanes are settled, too */
+    for (int i = 0; i < N_LANES; i++)
+        worker.n_unsettled += worker.lanes[i] != NULL;
+    for (int i = 0; i < N_LANES; i++) {
+        if (worker.lanes[i] != NULL)
+            db_lane_start(worker.lanes[i], on_settled, &worker);
+    }
+    on_settled(&worker);
     run_loop(&worker);
     worker_end(&worker);
     return EXIT_SUCCESS;

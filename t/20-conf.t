@@ -23,7 +23,7 @@ chdir "$FindBin::Bin/conf" or die "$FindBin::Bin/conf: $!";
 my @good     = glob 'good-*.conf';
 my %is_good  = map { $_ => 1 } @good;
 my @mistaken = grep { !$is_good{$_} } glob '*.conf';
-cmp_ok scalar @mistaken, '>=', 45, 'there are confs with mistakes';
+cmp_ok scalar @mistaken, '>=', 150, 'there are confs with mistakes';
 
 subtest "$_ is refused" => \&refused, $_ for @mistaken;
 subtest "$_ is good" => \&accepted, $_ for @good;
@@ -68,22 +68,34 @@ subtest '-T fills in every default' => sub {
 
         workers: auto
 
+        server: hayfork
+
         log: info
 
         database:
           connect: ""
+          read: ""
           queue: 1024
 
         limits:
+          head: 16K
+          target: 8K
+          fields: 100
           body: 1M
-          deadline: 5s
           head_time: 10s
-          drain: 30s
+          body_time: 20s
+          body_rate: 1K
+          idle: 1m
+          deadline: 5s
+          stall: 30s
+          requests: 10000
           clients: 10000
+          drain: 30s
 
         routes:
           GET /:
             text: hello
+            deadline: 5s
         CONF
 };
 
@@ -98,6 +110,128 @@ subtest '-T shows each value as it was understood' => sub {
     like $run->{stdout}, qr/^    sql: \|\n      -- A page of contacts\.\n/m, 'SQL from a file';
     like $run->{stdout}, qr/^    json: '\Q{"up":true,"at":"{now}","pi":3.10,"name":"café\/😀"}\E'\n/m,
         'JSON without blanks, its digits kept';
+};
+
+# The route of that name in what -T has printed.
+sub printed_route ($printed, $name)
+{
+    return $printed =~ /^  \Q$name\E:\n((?: {4}.*\n)+)/m ? $1 =~ s/^ {4}//mgr : "(there is no $name)";
+}
+
+subtest '-T shows what a route has not said' => sub {
+    my $run = hayfork('-T', '-c', 'good-sql-routes.conf');
+    like $run->{stdout}, qr/^  read: "host=replica dbname=contacts"\n/m, 'where the read lane goes';
+    is printed_route($run->{stdout}, 'DELETE /contacts/{id}'), <<~'ROUTE', 'a route that changes something';
+        sql: "DELETE FROM contact WHERE id = :id"
+        unknown_query: refuse
+        answer: none
+        status: 204
+        no_row: 410
+        lane: write
+        deadline: 2s
+        headers:
+          Cache-Control: no-store
+          X-Brace: "{{}"
+        ROUTE
+    is printed_route($run->{stdout}, 'GET /contacts/{id}'), <<~'ROUTE', 'a route that reads';
+        sql: "SELECT :id, :größe"
+        query:
+          "größe":
+            required: true
+            min: "-1.50"
+            max: 1e3
+        unknown_query: refuse
+        answer: row
+        status: 200
+        no_row: 204
+        lane: read
+        deadline: 500ms
+        headers:
+          cache-control: max-age=60
+          Link: '</contacts/{id}>; rel="self"'
+          X-Brace: "{{}"
+        ROUTE
+    is printed_route($run->{stdout}, 'POST /contacts'), <<~'ROUTE', 'a list of names is one of SQL NULLs';
+        sql: "INSERT INTO contact (firstname, lastname) VALUES (:firstname, :lastname) RETURNING id"
+        unknown_query: refuse
+        body:
+          firstname: null
+          lastname: null
+        answer: row
+        status: 201
+        no_row: 404
+        lane: write
+        deadline: 2s
+        headers:
+          Location: "/contacts/{id}"
+          X-Empty: ""
+          X-Both: "{a}{{{b}} {c}"
+          Cache-Control: no-store
+          X-Brace: "{{}"
+        ROUTE
+    like printed_route($run->{stdout}, 'GET /contacts'), qr/^ {4}one_of:\n {6}- name\n {6}- "-name"\n {6}- "null"\n/m,
+        'choices';
+    like printed_route($run->{stdout}, 'PATCH /contacts/{id}'), qr/^  first-name: null\n(?:.*\n)*body_as: patch\n/m,
+        'fields that are nothing but allowed';
+    like printed_route($run->{stdout}, 'GET /hit'), qr/^lane: write\n/m, 'a GET route on the write lane';
+};
+
+subtest 'each included file has its own defaults' => sub {
+    my $run = hayfork('-T', '-c', 'good-include.conf');
+    is $run->{stdout} =~ s/\A.*^(?=routes:)//msr, <<~'CONF';
+        routes:
+          GET /own:
+            text: own
+            deadline: 5s
+            headers:
+              X-From: conf
+          GET /later:
+            text: later
+            deadline: 5s
+          GET /included/{id}:
+            sql: "SELECT :id"
+            unknown_query: ignore
+            answer: value
+            status: 200
+            no_row: 404
+            lane: read
+            deadline: 3s
+            headers:
+              Cache-Control: "public, max-age=60"
+              X-From: include
+          GET /included:
+            text: included
+            deadline: 1s
+            headers:
+              cache-control: no-cache
+              X-From: include
+        CONF
+
+    $run = hayfork('-T', '-c', 'good-minimal.conf', '-o', 'include=include/good-l*.conf');
+    is $run->{exit}, 'exit 0', 'an include on the command line belongs to the folder that we are in';
+    like $run->{stdout}, qr/^  GET \/later:\n/m;
+};
+
+subtest 'included files are found beside the conf, in the order of their names' => sub {
+    my $etc = "$folder/[etc]*";    # which must not be taken for a pattern
+    mkdir $_ or die "$_: $!" for $etc, "$etc/conf.d";
+    spew("$etc/conf.d/$_.conf", "routes:\n  GET /$_:\n    sql_file: ../$_.sql\n    answer: row\n") for qw(b B a 10 9);
+    spew("$etc/conf.d/.hidden.conf", "not: read\n");
+    spew("$etc/conf.d/a.conf~",      "not: read\n");
+    spew("$etc/$_.sql", "SELECT '$_' AS name\n") for qw(b B a 10 9);
+    spew("$etc/hayfork.conf", "include: conf.d/*.conf\n");
+    my $run = hayfork('-T', '-c', "$etc/hayfork.conf");
+    is $run->{stderr}, '';
+    is_deeply [ $run->{stdout} =~ m{^  GET /(\w+):$}mg ], [qw(10 9 B a b)];
+
+    spew("$etc/conf.d/b.conf", "routes:\n  GET /a:\n    text: b\n");
+    $run = hayfork('-t', '-c', "$etc/hayfork.conf");
+    is $run->{exit}, 'exit 78', 'one path in two files';
+    is $run->{stderr}, <<~END, '... which are both named';
+        $etc/conf.d/b.conf:2:3: error: this takes the same requests as "GET /a" on line 2 of $etc/conf.d/a.conf; only one of them can be there
+              GET /a:
+              ^
+        END
 };
 
 subtest '-o goes before the file' => sub {

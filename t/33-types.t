@@ -46,8 +46,66 @@ my %TYPES = (
         '"char"'       => [q('x'), q('"'), q('')],
         bytea          => [q('\x00ff5c22'), q('')],
         uuid           => [q('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11')],
+        'bit(3)'       => [q(B'101')],
         'bit varying'  => [q(B'101'), q(B'')],
-        inet           => [q('192.0.2.1/24'), q('::1')],
+        xml            => [q('<a b="c">&amp;é</a>'), q('')],
+        tsvector       => [q('a:1A fat:2 "cat''s":3'), q('')],
+        tsquery        => [q('fat & ("rat" | !cat:*)')],
+    },
+    networks => {
+        inet     => [q('192.0.2.1/24'), q('::1')],
+        cidr     => [q('192.0.2.0/24'), q('2001:db8::/32')],
+        macaddr  => [q('08:00:2b:01:02:03')],
+        macaddr8 => [q('08:00:2b:01:02:03:04:05')],
+    },
+    geometry => {
+        point   => [q('(1,2)'), q('(-0,Infinity)'), q('(NaN,1e-300)')],
+        lseg    => [q('[(0,0),(1,1.5)]')],
+        box     => [q('(1,1),(0,0)')],
+        path    => [q('[(0,0),(1,1)]'), q('((0,0),(1,1),(2,0))')],
+        polygon => [q('((0,0),(1,1),(2,0))')],
+        line    => [q('{1,-1,0}')],
+        circle  => [q('<(1,2),3.5>')],
+        'box[]' => [q('{(1,1),(0,0);(2,2),(1,1)}')],
+    },
+    ranges => {
+        int4range      => [q<'[1,5)'>, q('empty'), q<'(,)'>],
+        int8range      => [q<'[-9223372036854775808,9223372036854775807)'>],
+        numrange       => [q<'(1.10,2.50]'>],
+        tsrange        => [q<'["2024-02-29 12:00","infinity")'>],
+        tstzrange      => [q<'[2024-01-01,)'>],
+        daterange      => [q<'[0044-03-15 BC,2024-02-29)'>],
+        int4multirange => [q<'{[1,5),[7,9)}'>, q('{}')],
+        int8multirange => [q<'{[1,5)}'>],
+        nummultirange  => [q<'{(1.10,2.50]}'>],
+        tsmultirange   => [q<'{[2024-02-29 12:00,)}'>],
+        tstzmultirange => [q<'{[2024-02-29 12:00+00,)}'>],
+        datemultirange => [q<'{[2024-02-29,)}'>],
+        'int4range[]'  => [q<ARRAY['[1,5)', NULL, 'empty']::int4range[]>],
+    },
+    identifiers => {
+        tid           => [q('(4294967295,65535)')],
+        xid           => [q('4294967295')],
+        xid8          => [q('18446744073709551615')],
+        cid           => [q('7')],
+        pg_lsn        => [q('FFFFFFFF/FFFFFFFF')],
+        pg_snapshot   => [q('10:20:10,14,15')],
+        txid_snapshot => [q('10:20:10,14,15')],
+        refcursor     => [q('a cursor')],
+        aclitem       => [q('postgres=arwdDxt/postgres')],
+        oidvector     => [q('1 4294967295')],
+        jsonpath      => [q('$."a"[*] ? (@.b == "c")')],
+        regclass      => [q('pg_class'), q(0)],
+        regtype       => [q('timestamptz'), q('int[]')],
+        regproc       => [q('pg_sleep')],
+        regprocedure  => [q<'lower(text)'>],
+        regoper       => [q('||/')],
+        regoperator   => [q<'+(integer,integer)'>],
+        regconfig     => [q('english')],
+        regdictionary => [q('simple')],
+        regnamespace  => [q('public')],
+        regrole       => [q('postgres')],
+        regcollation  => [q('"C"')],
     },
     documents => {
         json => [
@@ -77,6 +135,13 @@ my %TYPES = (
         'date[]'    => [q('{2024-02-29,infinity}')],
         'timestamptz[]' => [q('{2024-02-29 12:00+00}')],
         int2vector  => [q('1 2 3')],
+        'json[]'    => [q(ARRAY['{"b": 1.0,  "a": 2}'::json, 'null'])],
+        'bytea[]'   => [q(ARRAY['\x00ff'::bytea, ''])],
+        'char(3)[]' => [q('{a,"b c"}')],
+        'time[]'    => [q('{12:00,24:00}')],
+        'uuid[]'    => [q('{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}')],
+        'interval[]' => [q('{1 day 02:03:04}')],
+        'timestamp[]' => [q('{{2024-02-29 12:00,infinity},{0044-03-15 BC,NULL}}')],
     },
     composites => {
         point_of_sale          => [q(ROW('corner "shop"', 12.50, '{1,2}', ROW(1, NULL))), q(ROW(NULL, NULL, NULL, NULL))],
@@ -87,9 +152,12 @@ my %TYPES = (
         flag                   => [q(true)],
         document               => [q('{"a": 1}')],
         stamp                  => [q('2024-02-29 12:34:56')],
-        int4range              => [q<'[1,5)'>, q('empty')],
-        tstzrange              => [q<'[2024-01-01,)'>],
-        point                  => [q('(1,2)')],
+        few                    => [q('{1,2}')],
+        'positive[]'           => [q('{7,NULL}')],
+        'document[]'           => [q(ARRAY['{"a": 1.0}'::jsonb]::document[])],
+        shop                   => [q(ROW('corner', NULL, NULL, NULL))],
+        floatrange             => [q<'[-0,Infinity]'>],
+        opening                => [q(ROW('2024-02-29 12:00', '0044-03-15 BC', '1.50', '-0', 'NaN', '{"b": 1.0}', 'happy'))],
         hstore_like            => [q(ROW('key "k"', NULL))],
     },
 );
@@ -103,6 +171,10 @@ $cluster->psql(<<'SQL');
     CREATE DOMAIN flag AS boolean;
     CREATE DOMAIN document AS jsonb;
     CREATE DOMAIN stamp AS timestamp;
+    CREATE DOMAIN few AS int[] CHECK (cardinality(VALUE) < 5);
+    CREATE DOMAIN shop AS point_of_sale;
+    CREATE TYPE floatrange AS RANGE (subtype = float8);
+    CREATE TYPE opening AS (since timestamptz, first date, exact numeric, zero float8, nan real, doc json, mood mood);
     ALTER DATABASE contacts SET TimeZone = 'Europe/London';
 SQL
 
@@ -154,6 +226,19 @@ my $conf = <<~CONF;
 
 my $server = server($conf, cluster => $cluster);
 my $client = $server->client;
+
+subtest 'no built-in type is forgotten' => sub {
+    my @tested = map { split ' ' } $cluster->psql(<<~SQL);
+        SELECT DISTINCT atttypid::oid FROM pg_attribute JOIN pg_class ON attrelid = pg_class.oid
+         WHERE relname IN (${\ join ', ', map { "'$_'" } keys %TYPES }) AND attnum > 0
+        SQL
+    is $cluster->psql(<<~SQL), '', 'each base type and range has a column';
+        SELECT typname FROM pg_type
+         WHERE typtype IN ('b', 'r', 'm') AND typcategory NOT IN ('A', 'Z') AND typnamespace = 'pg_catalog'::regnamespace
+           AND oid NOT IN (${\ join ', ', @tested }) AND typname NOT IN ('gtsvector')
+         ORDER BY 1
+        SQL
+};
 
 # What PostgreSQL makes of each family with its settings as they come.
 my %expected = map { $_ => $cluster->rows_as_json("SELECT * FROM $_ ORDER BY row") } keys %TYPES;

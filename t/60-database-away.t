@@ -6,8 +6,6 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
-use Time::HiRes qw(time);
-
 use Hayfork::Test::Process qw(wait_for);
 
 needs_postgres;
@@ -39,8 +37,8 @@ subtest 'started before PostgreSQL' => sub {
     is_away $server->get($_), $_ for '/contacts/1', '/contacts', '/contacts?limit=1';
     others_serve;
     my @lines = $server->log_lines(qr/ (?:error|warn) /);
-    is scalar @lines, 1, 'one line in the log';
-    like $lines[0], qr/cannot connect to the database.*No such file or directory/, '… that says what is wrong';
+    is scalar @lines, 2, 'one line in the log for each lane';
+    like $_, qr/cannot connect to the database.*No such file or directory/, '… that says what is wrong' for @lines;
 };
 
 subtest 'PostgreSQL starts' => sub {

@@ -68,7 +68,7 @@ subtest 'afterwards' => sub {
     my $load = load();
     is $load->summary, '200: 10000, lost: 0', 'all is as before';
     is_deeply [ $load->wrong ], [];
-    is $cluster->sessions, 2, 'with one session per worker';
+    is $cluster->sessions, 4, 'with one session per worker and lane';
     is $server->stop, 'exit 0', 'it ends well';
 };
 

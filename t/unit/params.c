@@ -1,43 +1,15 @@
-/* params.c: values out of URLs, and which of them are of their type. */
+/* params.c: values out of URLs. */
 #include "params.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 
 #include "mem.h"
+#include "params_gather.h"
 #include "pgtypes.h"
 #include "tap.h"
 
-/* An arena for the tests: all of it is freed after each request. */
-struct blocks {
-    void **at;
-    size_t n;
-};
-
-static void *blocks_alloc(void *arg, size_t size)
-{
-    struct blocks *blocks = arg;
-    MEM_GROW(&blocks->at, blocks->n);
-    return blocks->at[blocks->n++] = mem_alloc(size);
-}
-
-static void blocks_free(struct blocks *blocks)
-{
-    for (size_t i = 0; i < blocks->n; i++)
-        free(blocks->at[i]);
-    free(blocks->at);
-    *blocks = (struct blocks){0};
-}
-
-/* A copy of just its size, without a NUL behind it, so that the sanitizers see a byte read too far. */
-static struct str exact(struct blocks *blocks, const char *text, size_t len)
-{
-    char *copy = blocks_alloc(blocks, len);
-    memcpy(copy, text, len);
-    return (struct str){copy, len};
-}
-
-/* The route /things/{id}/{rest...} with four URL parameters; the statement uses them in this order. */
+/* The route /things/{id}/{rest...} with three URL parameters. */
 static const struct params_spec specs[] = {
     {.name = "limit", .source = PARAMS_QUERY, .default_text = "100"},
     {.name = "id", .source = PARAMS_PATH, .capture = 0},
@@ -46,32 +18,12 @@ static const struct params_spec specs[] = {
     {.name = "rest", .source = PARAMS_PATH, .capture = 1},
 };
 static const uint32_t types[] = {PGTYPES_INT4, PGTYPES_TEXT, PGTYPES_TEXT, PGTYPES_NUMERIC, PGTYPES_TEXT};
-enum { N_SPECS = sizeof(specs) / sizeof(specs[0]) };
 
-/* What comes of a request: the values with '|' between them, or "parameter! detail". */
 static char *gather(struct str id, struct str rest, struct str query)
 {
-    struct blocks blocks = {0};
-    struct params_arena arena = {.alloc = blocks_alloc, .arg = &blocks};
-    struct str captures[] = {exact(&blocks, id.base, id.len), exact(&blocks, rest.base, rest.len)};
-    const char *values[N_SPECS];
-    struct params_problem problem;
-    char *text;
-    if (query.len > 0)
-        query = exact(&blocks, query.base, query.len);
-    if (params_gather(specs, types, N_SPECS, captures, query, &arena, values, &problem)) {
-        text = mem_strdup("");
-        for (size_t i = 0; i < N_SPECS; i++) {
-            const char *value = values[i] == NULL ? "NULL" : values[i];
-            char *longer = mem_printf("%s%s%s", text, i == 0 ? "" : "|", value);
-            free(text);
-            text = longer;
-        }
-    } else {
-        text = mem_printf("%s! %s", problem.parameter == NULL ? "NULL" : problem.parameter, problem.detail);
-    }
-    blocks_free(&blocks);
-    return text;
+    static const struct route things = {
+        .specs = specs, .types = types, .n = sizeof(specs) / sizeof(specs[0])};
+    return gather_all(&things, (struct str[]){id, rest}, query, STR(""));
 }
 
 static void test_path(void)
@@ -249,12 +201,13 @@ static void test_one_and_none(void)
     const uint32_t type = PGTYPES_INT4;
     const char *value = NULL;
     struct str capture = exact(&blocks, "9999", 4);
-    ok(params_gather(&one, &type, 1, &capture, STR(""), &arena, &value, &problem), "an int4 in the path");
+    struct params_request request = {.captures = &capture};
+    ok(params_gather(&one, &type, 1, &request, &arena, &value, &problem), "an int4 in the path");
     is_str(value, "9999", "is taken as it is");
     is_int((long long)blocks.n, 2, "with one allocation besides the test's own");
 
     capture = exact(&blocks, "99999999999", 11);
-    ok(!params_gather(&one, &type, 1, &capture, STR(""), &arena, &value, &problem), "too big for an int4");
+    ok(!params_gather(&one, &type, 1, &request, &arena, &value, &problem), "too big for an int4");
     is_str(problem.parameter, "id", "names the parameter");
     is_str(problem.detail, "id must be a whole number between -2147483648 and 2147483647", "and says why");
 
@@ -269,7 +222,7 @@ static void test_one_and_none(void)
     };
     for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
         capture = exact(&blocks, ids[i].raw, strlen(ids[i].raw));
-        bool taken = params_gather(&one, &type, 1, &capture, STR(""), &arena, &value, &problem);
+        bool taken = params_gather(&one, &type, 1, &request, &arena, &value, &problem);
         ok(taken == ids[i].taken, "\"%s\" as an int4 is %s", ids[i].raw, ids[i].taken ? "taken" : "refused");
         if (taken)
             is_str(value, strcmp(ids[i].raw, "%31") == 0 ? "1" : ids[i].raw, "and left as it is");
@@ -277,94 +230,168 @@ static void test_one_and_none(void)
 
     const uint32_t unknown = 0;
     capture = exact(&blocks, "abc", 3);
-    ok(params_gather(&one, &unknown, 1, &capture, STR(""), &arena, &value, &problem), "an unknown type");
+    ok(params_gather(&one, &unknown, 1, &request, &arena, &value, &problem), "an unknown type");
     is_str(value, "abc", "is not checked");
 
-    ok(params_gather(NULL, NULL, 0, NULL, STR(""), &arena, NULL, &problem), "no parameters");
-    ok(!params_gather(NULL, NULL, 0, NULL, STR("x=1"), &arena, NULL, &problem), "but a query");
+    ok(params_gather(NULL, NULL, 0, &request, &arena, NULL, &problem), "no parameters");
+    request.query = STR("x=1");
+    ok(!params_gather(NULL, NULL, 0, &request, &arena, NULL, &problem), "but a query");
     is_str(problem.detail, "x is not a URL parameter of this route", "is refused");
+    request.ignore_unknown_query = true;
+    ok(params_gather(NULL, NULL, 0, &request, &arena, NULL, &problem), "unless the route ignores it");
     blocks_free(&blocks);
 }
 
-/* Texts of each type that are taken and refused, with blanks between them; an empty one is refused too. */
-static const struct {
-    const char *name;
-    uint32_t type;
-    const char *taken, *refused, *message;
-} checks[] = {
-    {"int2", PGTYPES_INT2, "0 -0 +1 7 007 32767 +32767 -32768 00000000000000000000000000032767",
-     "32768 -32769 65536 99999999999999999999 1.0 1e3 0x10 1_000 abc 1a - + -- +-1 --1 \t1 1\n .",
-     "must be a whole number between -32768 and 32767"},
-    {"int4", PGTYPES_INT4, "0 -0 +1 1 0001 2147483647 -2147483648",
-     "2147483648 -2147483649 4294967296 4294967297 99999999999 18446744073709551617 abc 1.5 ١ 1%",
-     "must be a whole number between -2147483648 and 2147483647"},
-    {"int8", PGTYPES_INT8, "0 9223372036854775807 -9223372036854775808 +9223372036854775807",
-     "9223372036854775808 -9223372036854775809 18446744073709551615 18446744073709551616 "
-     "18446744073709551620 92233720368547758070 99999999999999999999999999999999999999999",
-     "must be a whole number between -9223372036854775808 and 9223372036854775807"},
-    {"oid", PGTYPES_OID, "0 1 +5 4294967295", "4294967296 -1 pg_class 1.0",
-     "must be a whole number between 0 and 4294967295"},
-    {"bool", PGTYPES_BOOL,
-     "t tr tru true T TRUE True f fa fals false y ye yes YES n no No on ON of off OFF 1 0",
-     "o 2 00 01 truee falsey tf yess nope onn offf - + \ttrue tru\xc3\xa9", "must be true or false"},
-    {"uuid", PGTYPES_UUID,
-     "123e4567-e89b-12d3-a456-426614174000 123E4567-E89B-12D3-A456-426614174000 "
-     "{123e4567-e89b-12d3-a456-426614174000} 123e4567e89b12d3a456426614174000 "
-     "{123e4567e89b12d3a456426614174000} 123e-4567-e89b-12d3-a456-4266-1417-4000 "
-     "123e4567e89b-12d3a456426614174000 00000000-0000-0000-0000-000000000000",
-     "123e4567-e89b-12d3-a456-42661417400 123e4567-e89b-12d3-a456-4266141740000 "
-     "123e4567-e89b-12d3-a456-42661417400g {123e4567-e89b-12d3-a456-426614174000 "
-     "123e4567-e89b-12d3-a456-426614174000} {123e4567-e89b-12d3-a456-426614174000) "
-     "{{123e4567e89b12d3a456426614174000}} {} { } - "
-     "-123e4567e89b12d3a456426614174000 123e4567e89b12d3a456426614174000- "
-     "123e4567--e89b-12d3-a456-426614174000 12-3e4567e89b12d3a456426614174000 "
-     "(123e4567e89b12d3a456426614174000) 1",
-     "must be a UUID such as 123e4567-e89b-12d3-a456-426614174000"},
-    {"numeric", PGTYPES_NUMERIC,
-     "0 1 -1 +1 1.5 .5 5. -.5 00.10 1e3 1E+3 1e-3 .5e3 5.e3 123456789012345678901234567890.123456789 "
-     "NaN nan NAN Infinity -infinity +INFINITY inf -Inf +inf",
-     "- + . -. e3 .e3 1e 1e+ 1e- 1ee3 1e3.5 1.2.3 1,5 1..2 0x1p3 0x10 1_000 abc 1a -NaN +nan nans n na i in "
-     "infin infinit infinityy --inf $1 ١",
-     "must be a number"},
-    {"float8", PGTYPES_FLOAT8, "1.5 1e400 -1e-400 NaN -Infinity", "0x1p3 nan(1) one 1f 1.5d",
-     "must be a number"},
-    {"float4", PGTYPES_FLOAT4, "1.5 1e40", "x 1e", "must be a number"},
-};
-
-/* The types of which the server alone decides. */
-static const uint32_t unchecked[] = {
-    0,    PGTYPES_TEXT, PGTYPES_DATE, PGTYPES_JSONB, PGTYPES_TIMESTAMPTZ, PGTYPES_MONEY, PGTYPES_REGCLASS,
-    1007, 99999,
-};
-
-static void check_each(size_t row, const char *list, const char *want)
+/* URL parameters that are arrays: given once, several times, empty. */
+static void test_query_arrays(void)
 {
-    while (*list != '\0') {
-        struct blocks blocks = {0};
-        size_t len = strcspn(list, " ");
-        struct str text = exact(&blocks, list, len);
-        is_str(params_check(checks[row].type, text), want, "%s %s: %.*s", checks[row].name,
-               want == NULL ? "takes" : "refuses", (int)len, list);
-        blocks_free(&blocks);
-        list += len + (list[len] == ' ' ? 1 : 0);
+    static const struct params_spec lists[] = {
+        {.name = "ids", .source = PARAMS_QUERY, .default_text = "{7}"},
+        {.name = "tag", .source = PARAMS_QUERY},
+        {.name = "kind", .source = PARAMS_QUERY, .default_text = "any"},
+        {.name = "box", .source = PARAMS_QUERY},
+        {.name = "doc", .source = PARAMS_QUERY},
+    };
+    enum { USER_TYPE = PGTYPES_FIRST_NOT_BUILT_IN };
+    static const uint32_t list_types[] = {PGTYPES_INT4_ARRAY, PGTYPES_TEXT_ARRAY, USER_TYPE,
+                                          PGTYPES_BOX_ARRAY, PGTYPES_JSONB_ARRAY};
+    static const struct route route = {.specs = lists, .types = list_types, .n = 5};
+    static const struct {
+        const char *raw, *want;
+    } queries[] = {
+        {"", "{7}|NULL|any|NULL|NULL"},
+        {"ids=1", "{\"1\"}|NULL|any|NULL|NULL"},
+        {"ids=1&ids=2&ids=-3", "{\"1\",\"2\",\"-3\"}|NULL|any|NULL|NULL"},
+        {"ids=1&tag=a&ids=2&tag=b", "{\"1\",\"2\"}|{\"a\",\"b\"}|any|NULL|NULL"},
+        {"ids=", "{7}|NULL|any|NULL|NULL"},
+        {"tag=", "{7}|{\"\"}|any|NULL|NULL"},
+        {"tag=&tag=", "{7}|{\"\",\"\"}|any|NULL|NULL"},
+        {"tag=NULL&tag=null", "{7}|{\"NULL\",\"null\"}|any|NULL|NULL"},
+        {"tag=a,b&tag={c,d}", "{7}|{\"a,b\",\"{c,d}\"}|any|NULL|NULL"},
+        {"tag={}", "{7}|{\"{}\"}|any|NULL|NULL"},
+        {"tag=%22&tag=\\&tag=%5C%22", "{7}|{\"\\\"\",\"\\\\\",\"\\\\\\\"\"}|any|NULL|NULL"},
+        {"tag=a%00", "tag! tag must not hold a NUL byte (%00)"},
+        {"kind=x", "{7}|NULL|x|NULL|NULL"},
+        {"kind={x,y}", "{7}|NULL|{x,y}|NULL|NULL"},
+        {"kind=x&kind=y", "{7}|NULL|{\"x\",\"y\"}|NULL|NULL"},
+        {"kind=", "{7}|NULL|any|NULL|NULL"},
+        {"box=(1,2),(3,4)&box=(0,0),(1,1)", "{7}|NULL|any|{\"(1,2),(3,4)\";\"(0,0),(1,1)\"}|NULL"},
+        {"doc={\"a\":1}&doc=[]", "{7}|NULL|any|NULL|{\"{\\\"a\\\":1}\",\"[]\"}"},
+        {"doc={a}", "doc! doc must be JSON"},
+        {"ids=x", "ids! ids must be a whole number between -2147483648 and 2147483647"},
+        {"ids={1,2}", "ids! ids must be a whole number between -2147483648 and 2147483647"},
+        {"ids=1&ids=x", "ids! ids: element 2 must be a whole number between -2147483648 and 2147483647"},
+        {"ids=1&ids=", "ids! ids: element 2 must be a whole number between -2147483648 and 2147483647"},
+    };
+    for (size_t i = 0; i < sizeof(queries) / sizeof(queries[0]); i++) {
+        char *got = gather_all(&route, (struct str[]){STR(""), STR("")}, str_of(queries[i].raw), STR(""));
+        is_str(got, queries[i].want, "query with arrays %s", queries[i].raw);
+        free(got);
     }
 }
 
-static void test_check(void)
+/* Bounds, choices and what must be there. */
+static const char *choices[] = {"name", "email", "id"}, *single[] = {"only"}, *sizes[] = {"1", "2"};
+static const struct params_spec limited[] = {
+    {.name = "limit", .source = PARAMS_QUERY, .default_text = "1000000", .min = "1", .max = "1000"},
+    {.name = "at_least", .source = PARAMS_QUERY, .min = "-0.5"},
+    {.name = "at_most", .source = PARAMS_QUERY, .max = "1e3"},
+    {.name = "sort", .source = PARAMS_QUERY, .default_text = "id", .one_of = choices, .n_one_of = 3},
+    {.name = "one", .source = PARAMS_QUERY, .one_of = single, .n_one_of = 1},
+    {.name = "sizes", .source = PARAMS_QUERY, .one_of = sizes, .n_one_of = 2, .max = "9"},
+    {.name = "must", .source = PARAMS_QUERY, .required = true},
+};
+static const uint32_t limited_types[] = {PGTYPES_INT4, PGTYPES_NUMERIC,    PGTYPES_FLOAT8, PGTYPES_TEXT,
+                                         PGTYPES_TEXT, PGTYPES_INT2_ARRAY, PGTYPES_INT4};
+
+static void test_limits(void)
 {
-    for (size_t row = 0; row < sizeof(checks) / sizeof(checks[0]); row++) {
-        check_each(row, checks[row].taken, NULL);
-        check_each(row, checks[row].refused, checks[row].message);
-        is_str(params_check(checks[row].type, STR("")), checks[row].message, "%s refuses an empty text",
-               checks[row].name);
-        is_str(params_check(checks[row].type, STR(" 1")), checks[row].message, "%s refuses a blank in front",
-               checks[row].name);
-        is_str(params_check(checks[row].type, STR("1 ")), checks[row].message, "%s refuses a blank behind",
-               checks[row].name);
+    static const struct route route = {.specs = limited, .types = limited_types, .n = 7};
+    static const struct {
+        const char *raw, *want;
+    } queries[] = {
+        {"must=1", "1000000|NULL|NULL|id|NULL|NULL|1"},
+        {"must=1&limit=1&at_least=-.5&at_most=1000.000", "1|-.5|1000.000|id|NULL|NULL|1"},
+        {"must=1&limit=1000&at_least=-5e-1&at_most=1e3", "1000|-5e-1|1e3|id|NULL|NULL|1"},
+        {"must=1&limit=%2B0999&at_most=-1e300&at_least=99999999999999999999",
+         "+0999|99999999999999999999|-1e300|id|"
+         "NULL|NULL|1"},
+        {"must=1&sort=email&one=only&sizes=1&sizes=2", "1000000|NULL|NULL|email|only|{\"1\",\"2\"}|1"},
+        {"must=1&limit=", "1000000|NULL|NULL|id|NULL|NULL|1"},
+
+        {"must=1&limit=0", "limit! limit must be a number between 1 and 1000"},
+        {"must=1&limit=1001", "limit! limit must be a number between 1 and 1000"},
+        {"must=1&limit=-5", "limit! limit must be a number between 1 and 1000"},
+        {"must=1&limit=x", "limit! limit must be a whole number between -2147483648 and 2147483647"},
+        {"must=1&at_least=-0.50000000000000000000000001",
+         "at_least! at_least must be a number, at least -0.5"},
+        {"must=1&at_most=1000.0000000000000000000000001", "at_most! at_most must be a number, at most 1e3"},
+        {"must=1&at_most=1e4", "at_most! at_most must be a number, at most 1e3"},
+        {"must=1&at_least=-1e1", "at_least! at_least must be a number, at least -0.5"},
+        {"must=1&at_least=NaN", "at_least! at_least must be a number, at least -0.5"},
+        {"must=1&at_least=Infinity", "at_least! at_least must be a number, at least -0.5"},
+        {"must=1&at_most=-inf", "at_most! at_most must be a number, at most 1e3"},
+        {"must=1&at_most=1e-9999999999", "at_most! at_most must be a number, at most 1e3"},
+        {"must=1&sort=phone", "sort! sort must be name, email or id"},
+        {"must=1&sort=", "sort! sort must be name, email or id"},
+        {"must=1&sort=ID", "sort! sort must be name, email or id"},
+        {"must=1&sort=id%20", "sort! sort must be name, email or id"},
+        {"must=1&one=other", "one! one must be only"},
+        {"must=1&sizes=1&sizes=3", "sizes! sizes: element 2 must be 1 or 2"},
+        {"must=1&sizes=01", "sizes! sizes must be 1 or 2"},
+
+        {"", "must! must is missing from the URL"},
+        {"must=", "must! must is missing from the URL"},
+        {"must=&must=1", "must! must is given twice"},
+        {"limit=5", "must! must is missing from the URL"},
+    };
+    for (size_t i = 0; i < sizeof(queries) / sizeof(queries[0]); i++) {
+        char *got = gather_all(&route, (struct str[]){STR(""), STR("")}, str_of(queries[i].raw), STR(""));
+        is_str(got, queries[i].want, "query with limits %s", queries[i].raw);
+        free(got);
     }
-    for (size_t i = 0; i < sizeof(unchecked) / sizeof(unchecked[0]); i++)
-        is_str(params_check(unchecked[i], STR("what ever")), NULL, "type %u is left to the server",
-               (unsigned)unchecked[i]);
+}
+
+static void test_unknown_query(void)
+{
+    static const struct route route = {.specs = specs, .types = types, .n = 5, .ignore_unknown_query = true};
+    static const struct {
+        const char *raw, *want;
+    } queries[] = {
+        {"utm=x&limit=5&utm=y&", "5|1|all|NULL|r"},
+        {"utm=%zz%00", "100|1|all|NULL|r"},
+        {"id=5", "100|1|all|NULL|r"},
+        {"limit=x", "limit! limit must be a whole number between -2147483648 and 2147483647"},
+        {"%zz=1", "NULL! the name of a URL parameter has a '%' without two hexadecimal digits behind it "
+                  "('%' itself is %25)"},
+    };
+    for (size_t i = 0; i < sizeof(queries) / sizeof(queries[0]); i++) {
+        char *got = gather_all(&route, (struct str[]){STR("1"), STR("r")}, str_of(queries[i].raw), STR(""));
+        is_str(got, queries[i].want, "unknown ones ignored: %s", queries[i].raw);
+        free(got);
+    }
+    char *long_name = mem_alloc(1001), *got;
+    memset(long_name, 'x', 1000);
+    long_name[98] = '\xc3';
+    long_name[99] = '\xa9';
+    long_name[1000] = '\0';
+    got = gather(STR("1"), STR("r"), str_of(long_name));
+    char *shown = mem_strndup(long_name, 100);
+    char *want = mem_printf("%s…! %s… is not a URL parameter of this route", shown, shown);
+    is_str(got, want, "a long unknown name is cut");
+    free(got);
+    long_name[98] = 'x';
+    long_name[99] = '\xc3';
+    long_name[100] = '\xa9';
+    got = gather(STR("1"), STR("r"), str_of(long_name));
+    long_name[99] = '\0';
+    char *shorter = mem_printf("%s…! %s… is not a URL parameter of this route", long_name, long_name);
+    is_str(got, shorter, "between two characters");
+    free(got);
+    free(want);
+    free(shown);
+    free(shorter);
+    free(long_name);
 }
 
 int main(void)
@@ -374,6 +401,8 @@ int main(void)
     test_query();
     test_utf8();
     test_one_and_none();
-    test_check();
+    test_query_arrays();
+    test_limits();
+    test_unknown_query();
     return done_testing();
 }

@@ -13,7 +13,7 @@
 #   done_testing;
 #
 # The environment says what is tested: HAYFORK is the program (./hayfork), top_srcdir the repository, and
-# HAYFORK_REQUIRE_PG=1 makes missing PostgreSQL a failure instead of a skip.
+# HAYFORK_REQUIRE_PG=1 makes missing PostgreSQL (or HAProxy) a failure instead of a skip.
 package Hayfork::Test;
 
 use v5.36;
@@ -25,6 +25,7 @@ use File::Spec;
 use Test::More;
 
 use Hayfork::Test::Cluster;
+use Hayfork::Test::Echo;
 use Hayfork::Test::Json qw(canonical);
 use Hayfork::Test::Process qw(run);
 use Hayfork::Test::Server;
@@ -40,9 +41,17 @@ our $HAYFORK    = File::Spec->rel2abs($ENV{HAYFORK} // (-x './hayfork' ? './hayf
 
 my %REASON = (
     400 => 'Bad Request',
+    402 => 'Payment Required',
+    403 => 'Forbidden',
     404 => 'Not Found',
     405 => 'Method Not Allowed',
+    408 => 'Request Timeout',
+    409 => 'Conflict',
     413 => 'Content Too Large',
+    414 => 'URI Too Long',
+    415 => 'Unsupported Media Type',
+    422 => 'Unprocessable Content',
+    431 => 'Request Header Fields Too Large',
     500 => 'Internal Server Error',
     503 => 'Service Unavailable',
     504 => 'Gateway Timeout',
@@ -78,6 +87,7 @@ sub sample_server ($cluster, %with)
         undef,
         file    => "$TOP_SRCDIR/conf/hayfork.conf",
         cluster => $cluster,
+        lanes   => 2,
         %with,
         options => \%option,
     );
@@ -140,7 +150,7 @@ sub quiet ($server, $name, $do)
 
 END {
     if (!Test::More->builder->is_passing) {
-        diag $_ for Hayfork::Test::Server::logs();
+        diag $_ for Hayfork::Test::Server::logs(), Hayfork::Test::Echo::logs();
     }
 }
 

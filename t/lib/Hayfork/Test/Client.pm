@@ -14,7 +14,7 @@ use Errno qw(EINTR);
 use IO::Select;
 use IO::Socket::IP;
 use IO::Socket::UNIX;
-use Socket qw(IPPROTO_TCP SOCK_STREAM SOL_SOCKET SO_LINGER TCP_NODELAY);
+use Socket qw(IPPROTO_TCP SOCK_STREAM SOL_SOCKET SO_LINGER SO_RCVBUF TCP_NODELAY);
 
 use Hayfork::Test::Process;
 use Hayfork::Test::Response;
@@ -38,16 +38,27 @@ sub connect_to ($address)
     return $socket;
 }
 
+# The port that this end of the connection has.
+sub port ($self)
+{
+    return $self->{socket}->sockport;
+}
+
 # The bytes of a request.
 sub request_text ($method, $target, %with)
 {
     my %header = (Host => 'test', %{ $with{headers} // {} });
+    if (defined $with{json}) {
+        $with{body} = $with{json};
+        $header{'Content-Type'} //= 'application/json';
+    }
     $header{'Content-Length'} //= length $with{body} if defined $with{body};
     my $head = join '', map { "$_: $header{$_}\r\n" } sort keys %header;
     return "$method $target HTTP/1.1\r\n$head\r\n" . ($with{body} // '');
 }
 
-# Asks and waits for the answer. with: headers => { Name => value }, body => bytes.
+# Asks and waits for the answer. with: headers => { Name => value }, body => bytes, or json => bytes, which
+# says application/json, too.
 sub request ($self, $method, $target, %with)
 {
     $self->ask($method, $target, %with);
@@ -108,6 +119,13 @@ sub rest ($self)
 sub readable ($self, $seconds)
 {
     return $self->{buffer} ne '' || $self->{select}->can_read($seconds) ? 1 : 0;
+}
+
+# Sets how many bytes the kernel keeps for this client that it has not read.
+sub receive_buffer ($self, $bytes)
+{
+    $self->{socket}->setsockopt(SOL_SOCKET, SO_RCVBUF, $bytes);
+    return $self;
 }
 
 # Says that nothing more will be sent.

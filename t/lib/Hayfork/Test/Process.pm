@@ -13,7 +13,7 @@ use File::Temp ();
 use POSIX qw(WNOHANG);
 use Time::HiRes qw(sleep time);
 
-our @EXPORT_OK = qw(spawn run reap wait_for temporary_folder slurp spew alive children);
+our @EXPORT_OK = qw(spawn run reap wait_for temporary_folder slurp spew alive children descriptors cpu_time);
 
 # How long anything may take before the test gives up. Far more than a loaded machine needs: no test
 # measures time, this only keeps a hanging one from hanging for ever.
@@ -125,6 +125,20 @@ sub children ($pid)
     open my $file, '<', "/proc/$pid/task/$pid/children" or return;
     my @children = sort { $a <=> $b } grep { alive($_) } split ' ', <$file> // '';
     return @children;
+}
+
+# How many files a process has open.
+sub descriptors ($pid)
+{
+    opendir my $folder, "/proc/$pid/fd" or croak "/proc/$pid/fd: $!";
+    return scalar grep { !/^\./ } readdir $folder;
+}
+
+# The CPU time that a process has taken, in seconds.
+sub cpu_time ($pid)
+{
+    my @field = split ' ', slurp("/proc/$pid/stat") =~ s/^.*\) //sr;
+    return ($field[11] + $field[12]) / POSIX::sysconf(POSIX::_SC_CLK_TCK);
 }
 
 sub slurp ($path)

@@ -26,7 +26,8 @@ my @all;    # every server of this test, so that a failing test can show their l
 #   also      [ address… ] to listen on besides the one chosen here
 #   env       { NAME => value }
 #   under     [ program, argument… ] to start it with (one that execs)
-#   cluster   wait, too, until every worker has its session there
+#   cluster   wait, too, until every worker has its sessions there
+#   lanes     how many sessions that are for a worker: 2 where the conf reads and writes, else 1
 sub start ($class, $conf = undef, %with)
 {
     # Between choosing a port and listening on it, somebody else may take it: then choose another.
@@ -55,7 +56,7 @@ sub launch ($class, $conf, %with)
 {
     my $folder = temporary_folder();
     my $port   = free_port();
-    my $self   = bless { address => "127.0.0.1:$port", log => "$folder/log" }, $class;
+    my $self   = bless { address => "127.0.0.1:$port", log => "$folder/log", lanes => $with{lanes} // 1 }, $class;
     my %option = %{ $with{options} // {} };
     if (defined $with{file}) {
         $self->{conf} = $with{file};
@@ -120,18 +121,18 @@ sub load ($self, %with)
     return Hayfork::Test::Load->run($self->address, %with);
 }
 
-# Waits until every worker has a session in the cluster's database "contacts" that is ready for queries.
+# Waits until every worker has its sessions in the cluster's database "contacts", all ready for queries.
 sub wait_for_sessions ($self, $cluster)
 {
     return wait_for(
-        'every worker to have its session',
+        'every worker to have its sessions',
         sub {
             my @workers = $self->workers;
             my $ready   = $cluster->value(<<~SQL, 'postgres');
                 SELECT count(*) FROM pg_stat_activity
                  WHERE datname = 'contacts' AND backend_type = 'client backend' AND state = 'idle' AND query <> ''
                 SQL
-            return @workers && $ready >= @workers;
+            return @workers && $ready >= @workers * $self->{lanes};
         }
     );
 }

@@ -1,0 +1,29 @@
+/*
+ * conf_headers.h: `headers`: the header fields of a route's answers. Private to conf*.c.
+ *
+ * A value is text with the names of columns and parameters in braces: "/contacts/{id}". `{{` is a brace.
+ */
+#ifndef HAYFORK_CONF_HEADERS_H
+#define HAYFORK_CONF_HEADERS_H
+
+#include "conf_files.h"
+#include "conf_yaml.h"
+
+/* Reads the value of `headers`, adds what it names to the *n headers, and notes all mistakes. */
+void conf_headers_read(struct conf_files *files, const struct conf_yaml *value, struct conf_header **headers,
+                       size_t *n);
+
+/* Adds copies of those of the n_from headers that the *n headers do not name already. */
+void conf_headers_inherit(struct conf_header **headers, size_t *n, const struct conf_header *from,
+                          size_t n_from);
+
+/* The first {name} in a header's value, or NULL. */
+const char *conf_headers_first_name(const struct conf_header *header);
+
+/* A header's value as it would stand in a conf. The caller frees it. */
+char *conf_headers_write(const struct conf_header *header);
+
+/* Frees n headers and the array. */
+void conf_headers_free(struct conf_header *headers, size_t n);
+
+#endif

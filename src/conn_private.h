@@ -1,0 +1,102 @@
+/* conn_private.h: what conn.c (reading, life and death) and conn_response.c (writing) share. */
+#ifndef HAYFORK_CONN_PRIVATE_H
+#define HAYFORK_CONN_PRIVATE_H
+
+#include "conn.h"
+
+enum conn_phase {
+    CONN_IDLE,    /* nothing of a request has come */
+    CONN_HEAD,    /* part of a head has come */
+    CONN_REQUEST, /* a request is being answered; its body may still be coming */
+    CONN_SKIP,    /* answered; what is left of its body is read and thrown away */
+    CONN_LINGER,  /* our side is closed; what still comes is thrown away, so that the client reads the answer
+                   */
+};
+
+enum { CONN_FEW_PARTS = 8 };
+
+/* How the client finds the end of the answer's body (RFC 9112 section 6.3). */
+enum conn_delimiter { CONN_NO_BODY, CONN_LENGTH, CONN_CHUNKED, CONN_UNTIL_CLOSE };
+
+struct conn {
+    h2o_conn_t super;
+    h2o_socket_t *socket;
+    struct conn_context *context;
+    h2o_linklist_t link;
+    enum conn_phase phase;
+    unsigned n_requests;
+    h2o_timeout_entry_t timer;       /* of the phase: idle, head, linger */
+    h2o_timeout_entry_t body_timer;  /* ticks while a body is awaited */
+    h2o_timeout_entry_t write_timer; /* stall, or a deferred end of writing */
+    h2o_timeout_entry_t gone_timer;  /* the client's side is closed while its request waits */
+
+    char *input; /* bytes that wait to be understood; malloc'ed, or context->input while it is used */
+    size_t input_len, input_capacity;
+    bool input_borrowed;
+    bool input_ended;        /* the client has closed its side */
+    struct http1_head *head; /* a head that came in pieces; else NULL */
+
+    /* the request in hand */
+    bool has_request;
+    const char *head_bytes; /* in the request's memory */
+    const struct http1_field *fields;
+    uint32_t n_fields;
+    bool keep_alive;     /* after this answer, as far as is known */
+    bool client_stays;   /* the client did not ask for the close: it may be sending its next request */
+    bool is_head;        /* HEAD: an answer without a body */
+    bool wants_continue; /* the client waits for 100 (Continue) */
+    enum http1_body body_kind;
+    bool body_done;    /* all of it was read, or it broke */
+    bool body_reading; /* its handler wants more */
+    bool in_body_event;
+    uint64_t body_left;  /* of a body with Content-Length */
+    uint64_t body_taken; /* bytes read so far */
+    uint64_t body_since; /* clock_ms: since when it is awaited, moved on by pauses */
+    uint64_t paused_at;  /* clock_ms, 0 if not paused */
+    struct http1_chunks chunks;
+    struct body body;
+
+    /* the answer */
+    h2o_ostream_t final;
+    bool head_sent;
+    bool aborted;
+    enum conn_delimiter delimiter;
+    uint64_t length_left; /* for CONN_LENGTH: bytes that the handler still owes */
+    h2o_send_state_t send_state;
+    h2o_iovec_t *out; /* what is to be written: few_out, or in the request's memory */
+    size_t n_out;
+    h2o_iovec_t few_out[CONN_FEW_PARTS + 4];
+    char size_line[20]; /* of the chunk in hand */
+    uint64_t written;   /* bytes of the answer that were handed to the socket */
+    uint64_t acked;     /* bytes that the client had taken at the last look */
+
+    h2o_req_t req; /* large; initialised only while has_request */
+};
+
+/* conn_response.c */
+
+/* Prepares for the answer of the request that was just begun. */
+void conn_response_init(struct conn *conn);
+
+/* Writes 100 (Continue) (RFC 9110 section 15.2.1). */
+void conn_send_continue(struct conn *conn);
+
+/* The last answer is with the kernel: from now on its reader has limits.stall, as if we were still writing.
+ */
+void conn_watch_reader(struct conn *conn);
+
+/* Does the kernel hold any of our answers, because the client has not acknowledged it? */
+bool conn_anything_unacked(struct conn *conn);
+
+/* conn.c */
+
+/* The answer is out, or was aborted. */
+void conn_end_request(struct conn *conn);
+
+/* Closes the connection and frees it. With reset, the client sees an error instead of an orderly end. */
+void conn_close(struct conn *conn, bool reset);
+
+/* May the connection stay open when the request in hand has been answered? */
+bool conn_may_persist(const struct conn *conn);
+
+#endif

@@ -1,0 +1,105 @@
+/* db_infer.c: finds out the type of a parameter that PostgreSQL cannot tell, from the parameter's other uses.
+ */
+#include "db_infer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "mem.h"
+#include "pgtypes.h"
+
+struct db_inference {
+    char *sql; /* with $target's uses as $n_params+1, $n_params+2, … */
+    const struct sql_statement *statement;
+    size_t n_params;
+    size_t target;
+    Oid *types; /* [n_params + uses]; 0 is left to PostgreSQL */
+};
+
+/* Which parameter an edit, whose text is "$n", perhaps behind a blank, uses; counted from 1. */
+static size_t used_by(const struct sql_statement *statement, const struct sql_edit *edit)
+{
+    const char *dollar = memchr(statement->text + edit->text_from, '$', edit->text_to - edit->text_from);
+    return dollar == NULL ? 0 : strtoul(dollar + 1, NULL, 10);
+}
+
+struct db_inference *db_infer_new(const struct sql_statement *statement, size_t target, const Oid *declared)
+{
+    struct db_inference *inference = mem_calloc(1, sizeof(*inference));
+    size_t n = statement->n_params, from = 0;
+    inference->n_params = n;
+    inference->target = target;
+    inference->statement = statement;
+    inference->types = mem_calloc(n + statement->n_edits, sizeof(*inference->types));
+    for (size_t i = 0; i < n; i++)
+        inference->types[i] = PGTYPES_TEXT; /* these are not used any more, but have to have a type */
+    char *sql = mem_strdup("");
+    for (size_t i = 0; i < statement->n_edits; i++) {
+        const struct sql_edit *edit = &statement->edits[i];
+        size_t number = used_by(statement, edit);
+        char *longer =
+            mem_printf("%s%.*s $%zu", sql, (int)(edit->text_from - from), statement->text + from, n + i + 1);
+        free(sql);
+        sql = longer;
+        from = edit->text_to;
+        if (number >= 1 && number <= n)
+            inference->types[n + i] = declared[number - 1];
+    }
+    inference->sql = mem_printf("%s%s", sql, statement->text + from);
+    free(sql);
+    return inference;
+}
+
+const char *db_infer_sql(const struct db_inference *inference)
+{
+    return inference->sql;
+}
+
+int db_infer_types(const struct db_inference *inference, const Oid **types)
+{
+    *types = inference->types;
+    return (int)(inference->n_params + inference->statement->n_edits);
+}
+
+size_t db_infer_complaint(const PGresult *result)
+{
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    /* 42P08 is the same complaint where a later use tells a type; with a detail, two uses contradict each
+     * other */
+    if (state == NULL || text == NULL ||
+        (strcmp(state, "42P18") != 0 &&
+         (strcmp(state, "42P08") != 0 || PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL) != NULL)))
+        return 0;
+    const char *dollar = strchr(text, '$'); /* the words around it depend on the server's language */
+    return dollar == NULL ? 0 : strtoul(dollar + 1, NULL, 10);
+}
+
+enum db_inferred db_infer_take(struct db_inference *inference, const PGresult *result, Oid *type)
+{
+    const struct sql_statement *statement = inference->statement;
+    size_t n = inference->n_params;
+    if (PQresultStatus(result) == PGRES_COMMAND_OK) {
+        for (size_t i = 0; i < statement->n_edits; i++) {
+            *type = PQparamtype(result, (int)(n + i));
+            if (used_by(statement, &statement->edits[i]) == inference->target &&
+                inference->types[n + i] == 0 && *type != 0)
+                return DB_INFER_FOUND;
+        }
+        return DB_INFER_UNKNOWN;
+    }
+    size_t unknown = db_infer_complaint(result);
+    if (unknown <= n || unknown > n + statement->n_edits || inference->types[unknown - 1] != 0)
+        return DB_INFER_UNKNOWN;
+    inference->types[unknown - 1] = PGTYPES_TEXT; /* a use that says nothing */
+    return DB_INFER_AGAIN;
+}
+
+void db_infer_free(struct db_inference *inference)
+{
+    if (inference == NULL)
+        return;
+    free(inference->sql);
+    free(inference->types);
+    free(inference);
+}

@@ -1,0 +1,182 @@
+# The manual pages: they name all that the program knows and nothing else, and their examples are good.
+use v5.36;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Hayfork::Test;
+
+use File::Temp qw(tempdir);
+
+use Hayfork::Test::Manual qw(examples is_conf complete commands refused write_files);
+use Hayfork::Test::Process qw(run slurp spew);
+
+my $top    = $Hayfork::Test::TOP_SRCDIR;
+my $folder = tempdir(CLEANUP => 1);
+my %page   = map { $_ => slurp("$top/man/$_") } qw(hayfork.8 hayfork.conf.5);
+
+# A word that is like no key: the program answers with the keys there are.
+my $nothing = 'zzqqzzqq';
+
+sub keys_in ($conf)
+{
+    my $run = hayfork('-t', '-c', spew("$folder/keys.conf", $conf));
+    my ($choice) = $run->{stderr} =~ /unknown key "$nothing"[^;\n]*; it can be (.*)/ or return;
+    return split /, | or /, $choice;
+}
+
+# The names of all directives, as -o takes them, and of what stands in routes and parameters.
+sub known_names ()
+{
+    my @top   = keys_in("$nothing: 1\nroutes:\n  GET /: { text: ok }\n");
+    my @names = map {
+        my $key = $_;
+        my @in  = keys_in("$key: { $nothing: 1 }\n");
+        @in ? map { "$key.$_" } @in : $key;
+    } @top;
+    push @names, map { "route $_" } keys_in("routes:\n  GET /:\n    $nothing: 1\n    text: ok\n");
+    push @names, map { "parameter $_" } keys_in(<<~CONF);
+        routes:
+          GET /:
+            sql: "SELECT :a::int AS a"
+            query: { a: { $nothing: 1 } }
+            answer: row
+        CONF
+    return @names;
+}
+
+# [ name, default ] of each key that hayfork.conf(5) has.
+sub documented ()
+{
+    my %prefix = (DIRECTIVES => '', DEFAULTS => '', ROUTES => 'route ', PARAMETERS => 'parameter ');
+    my ($section, @names);
+    for (split /\n/, $page{'hayfork.conf.5'}) {
+        $section = $1 if /^\.Sh (.*)/;
+        next if !/^\.It Ic (\S+)(?: :.*?)?(?: Pq (\S+))?$/;
+        my ($name, $default) = ($1, $2);
+        push @names, [ $prefix{$section} . $name, defined $default ? $default =~ s/\\\(dq/"/gr : undef ];
+    }
+    return @names;
+}
+
+subtest 'hayfork.conf(5) has every key, and none that there is not' => sub {
+    my @known = known_names();
+    my @written = map { $_->[0] } documented();
+    cmp_ok scalar(grep { /^route / } @known), '>=', 15, 'the program tells the keys of routes';
+    cmp_ok scalar(grep { /^parameter / } @known), '>=', 5, '… of parameters';
+    cmp_ok scalar(grep { !/ / } @known), '>=', 20, '… and all others';
+    is_deeply [ sort @written ], [ sort @known ], 'the same names' or diag differences(\@written, \@known);
+};
+
+sub differences ($written, $known)
+{
+    my (%written, %known);
+    @written{@$written} = ();
+    @known{@$known}     = ();
+    return map({ "not in the page: $_\n" } grep { !exists $written{$_} } @$known),
+      map({ "not in the program: $_\n" } grep { !exists $known{$_} } @$written);
+}
+
+subtest 'hayfork.conf(5) has the defaults of hayfork -T' => sub {
+    my $run = hayfork('-T', '-c', spew("$folder/minimal.conf", "routes:\n  GET /: { text: ok }\n"));
+    my ($section, %standard) = ('');
+    for (split /\n/, $run->{stdout}) {
+        $section = ''      if /^\S/;
+        $section = "$1."   if /^(\w+):$/;
+        last               if $section eq 'routes.';
+        $standard{"$section$1"} = $2 if /^ *(\w+): (.+)$/;
+    }
+    my %written = map { $_->[0] => $_->[1] } grep { exists $standard{ $_->[0] } } documented();
+    cmp_ok scalar keys %standard, '>=', 18, 'there are defaults';
+    is_deeply \%written, \%standard;
+};
+
+subtest 'hayfork(8) has every option, and none that there is not' => sub {
+    my %known   = map { $_ => 1 } map { /(--?\w+)/g } hayfork('-h')->{stdout} =~ /^  (-.+?)  /mg;
+    my %written = map { ("-$_" => 1) } map { s/ Ar .*//r =~ /(\S+)/g } $page{'hayfork.8'} =~ /^\.It Fl (.*)/mg;
+    cmp_ok scalar keys %known, '>=', 7, 'there are options';
+    is_deeply [ sort keys %written ], [ sort keys %known ];
+};
+
+subtest 'hayfork(8) has the exit codes of hayfork -h' => sub {
+    my ($codes)   = hayfork('-h')->{stdout} =~ /exit codes: (.*)/s;
+    my ($section) = $page{'hayfork.8'} =~ /^\.Sh EXIT STATUS\n(.*?)^\.Sh /ms;
+    is_deeply [ $section =~ /^\.It (\d+)/mg ], [ $codes =~ /\b(\d+)\b/g ];
+};
+
+subtest 'the log lines that hayfork(8) explains are those of the program' => sub {
+    my $source = join '', map { slurp($_) } glob "$top/src/*.c";
+    my $literal = qr/"(?:[^"\\]|\\.)*"/s;
+    $source =~ s{($literal)|/\*.*?\*/|'(?:[^'\\]|\\.)+'}{$1 // ' '}ges;
+    my @format = map { s/\A"|"\z|"\s*"//gr } $source =~ /($literal(?:\s*$literal)*)/g;
+    my %by_errno = map { local $! = $_; ("$!" => 1) } 1 .. 40, 98, 99;
+    my ($section) = $page{'hayfork.8'} =~ /^\.Sh DIAGNOSTICS\n(.*?)^\.Sh /ms;
+    my @messages = $section =~ /^\.It Sy "(.*)"$/mg;
+    cmp_ok scalar @messages, '>=', 15, 'there are messages';
+    for my $message (@messages) {
+        my $logged = $message =~ s/ \(lane LANE\)(?:: PROBLEM)?$//r =~ s/ \(request ID\)$//r;
+        $logged =~ s/: ([^:]+)$// if $logged =~ /: ([^:]+)$/ && $by_errno{$1};
+        my $found = grep { like_format($logged, $_) } @format;
+        ok $found, $message;
+    }
+};
+
+# Could this text have come from printf with this format? Formats that are nearly nothing but values tell nothing.
+sub like_format ($text, $format)
+{
+    $format =~ s/ \(request %016$| \(lane %s\)(?:: %s)?$//;
+    my @literal = split /%[-0-9.*]*(?:ll|z)?[a-z]/, $format, -1;
+    return 0 if length(join '', @literal) < 12;
+    my $pattern = join '.*', map { quotemeta } @literal;
+    return $text =~ /\A$pattern(?:: .*)?\z/;
+}
+
+subtest 'mandoc has nothing to say' => sub {
+    my $mandoc = (grep { -x } map { "$_/mandoc" } split /:/, $ENV{PATH})[0];
+    plan skip_all => 'mandoc is not installed' if !defined $mandoc;
+    my $run = run([ $mandoc, '-Tlint', '-Wwarning', map { "$top/man/$_" } sort keys %page ]);
+    is $run->{stdout} . $run->{stderr}, '';
+    is $run->{exit}, 'exit 0';
+};
+
+my @texts = (map({ "man/$_" } sort keys %page), 'README.md');
+
+subtest 'every conf in the manual pages and in README.md is a good one' => sub {
+    for my $name (@texts) {
+        my $place    = tempdir(CLEANUP => 1);
+        my @examples = examples($name);
+        my %refused  = refused(0, @examples);
+        write_files($place, @examples);
+        for my $example (grep { is_conf($_) && !$refused{ $_->{file} // '' } } @examples) {
+            my $conf = spew("$place/" . ($example->{file} // 'example.conf'), complete($example));
+            my $run  = hayfork('-t', '-c', $conf);
+            is $run->{exit}, 'exit 0', $example->{line} or diag $run->{stderr};
+        }
+    }
+};
+
+subtest 'what they show of hayfork -t is what it says' => sub {
+    my $compared = 0;
+    for my $name (@texts) {
+        my $place    = tempdir(CLEANUP => 1);
+        my @examples = examples($name);
+        write_files($place, @examples);
+        for my $step (grep { $_->{command} =~ /^hayfork -t (?!--db)/ } commands(@examples)) {
+            my (undef, @arguments) = split ' ', $step->{command};
+            my $run = run([ $Hayfork::Test::HAYFORK, @arguments ], folder => $place);
+            is $run->{stdout} . $run->{stderr}, $step->{output}, "$step->{line}: $step->{command}";
+            $compared++;
+        }
+    }
+    cmp_ok $compared, '>=', 2, 'there are some';
+};
+
+subtest 'they use no option that there is not' => sub {
+    my ($options) = hayfork('-h')->{stdout};
+    for my $step (map { commands(examples($_)) } @texts) {
+        next if $step->{command} !~ /^hayfork /;
+        my @unknown = grep { $options !~ /(?<![-\w])\Q$_\E\b/ } $step->{command} =~ / (--?\w+)/g;
+        is_deeply \@unknown, [], "$step->{line}: $step->{command}";
+    }
+};
+
+done_testing;

@@ -1,0 +1,26 @@
+# The inputs that fuzzing began with or has found: each is given to its target again.
+use v5.36;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Hayfork::Test;
+
+use File::Basename qw(basename dirname);
+
+use Hayfork::Test::Process qw(run);
+
+my @corpora = sort glob "$Hayfork::Test::TOP_SRCDIR/t/fuzz/corpus/*";
+is_deeply [ map { basename($_) } @corpora ], [qw(conf conn http1 json json_read route sql)], 'the targets';
+
+for my $corpus (@corpora) {
+    my $name   = basename($corpus);
+    my @inputs = glob "$corpus/*";
+    subtest "inputs of $name" => sub {
+        my $run  = run([ dirname($Hayfork::Test::HAYFORK) . "/t/fuzz/replay-$name", $corpus ]);
+        my @good = $run->{stdout} =~ /^ok \d+ - (.*)$/mg;
+        is $run->{exit}, 'exit 0', 'all went well' or diag $run->{stdout} =~ /.*^# (.*)$/ms, "\n", $run->{stderr};
+        is_deeply [ sort @good ], [ sort map { basename($_) } @inputs ], 'every input was tried';
+    };
+}
+
+done_testing;
