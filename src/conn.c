@@ -547,13 +547,14 @@ void conn_end_request(struct conn *conn)
  */
 static void on_input_end(struct conn *conn)
 {
-    if (!conn->has_request || conn->body_reading) {
+    bool is_taking_answer = conn->phase == CONN_LINGER && conn_anything_unacked(conn);
+    if (conn->body_reading || (!conn->has_request && !is_taking_answer)) {
         conn_close(conn, false);
         return;
     }
     conn->input_ended = true;
     stop_reading(conn);
-    if (!conn->head_sent)
+    if (conn->has_request && !conn->head_sent)
         expect_end(conn);
 }
 

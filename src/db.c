@@ -33,6 +33,7 @@
 #include "mem.h"
 
 enum {
+    SILENCE_MS = 1000,  /* beyond statement_timeout: a server that is silent for longer is not there */
     IN_FLIGHT_MAX = 32, /* queries on the wire; what comes on top waits here, where it can be taken back */
     CONNECT_LIMIT_MS = 5000, /* a connection attempt that takes longer has failed */
     BACK_OFF_FIRST_MS = 50,
@@ -161,10 +162,15 @@ static void query_end(struct db_query *query, enum db_outcome outcome)
 static void on_deadline(h2o_timeout_entry_t *entry)
 {
     struct db_query *query = H2O_STRUCT_FROM_MEMBER(struct db_query, timer, entry);
+    struct db_lane *lane = query->lane;
     if (query->sent)
         query_tell(query, DB_LOST);
     else
         query_end(query, DB_NOT_SENT);
+    /* statement_timeout has a live server say something at least once in a deadline */
+    if (lane->state == DB_READY && lane->n_in_flight > 0 &&
+        clock_ms() - lane->heard_at > lane->conf.deadline + SILENCE_MS)
+        db_broken(lane, "no answer from the database");
 }
 
 /* libh2o's timers are lists of entries with one duration each. */
@@ -191,7 +197,9 @@ enum db_refusal db_check(struct db_lane *lane, struct db_statement *statement)
     if (lane->state == DB_READY && statement->preparation == UNPREPARED &&
         clock_ms() - statement->tried_at >= PREPARE_AGAIN_MS)
         prepare_again(lane, statement);
-    if (lane->state == DB_READY && (statement->preparation == UNPREPARED || statement->types == NULL))
+    if (lane->state != DB_READY && !lane->hopeful)
+        return DB_AWAY; /* that attempt has found the connection broken */
+    if (statement->types == NULL || (lane->state == DB_READY && statement->preparation == UNPREPARED))
         return DB_UNPREPARED;
     /* what there is room for on the wire does not wait: it goes out at the end of this turn */
     size_t room = IN_FLIGHT_MAX > lane->n_in_flight ? IN_FLIGHT_MAX - lane->n_in_flight : 0;
@@ -236,6 +244,8 @@ bool db_send_sync(struct db_lane *lane)
 
 void db_mark_sent(struct db_query *query)
 {
+    if (query->lane->n_in_flight == 0)
+        query->lane->heard_at = clock_ms();
     query->sent = true;
     h2o_linklist_insert(&query->lane->in_flight, &query->link);
     query->lane->n_in_flight++;
@@ -274,7 +284,7 @@ void db_lane_turn_end(struct db_lane *lane)
         if (query->statement->preparation == PREPARING)
             continue;
         if (query->statement->preparation == UNPREPARED) { /* this has failed since the query was taken */
-            query_end(query, DB_NOT_SENT);
+            query_end(query, DB_UNUSABLE);
             continue;
         }
         fine = send_query(lane, query);
@@ -289,6 +299,7 @@ static void prepare_all(struct db_lane *lane)
     lane_enter(lane, DB_PREPARING);
     lane->encoding = PQclientEncoding(lane->pg);
     lane->spoilt = false;
+    lane->unsent = false;
     bool fine = PQsetnonblocking(lane->pg, 1) == 0 && PQenterPipelineMode(lane->pg) == 1;
     lane->n_unprepared = lane->n_statements;
     for (size_t i = 0; fine && i < lane->n_statements; i++)
@@ -313,14 +324,25 @@ static void prepare_again(struct db_lane *lane, struct db_statement *statement)
 
 /* Reading */
 
+/* Is it this error, raised by this function of PostgreSQL's, and not by something that the statement runs? */
+static bool is_error(const struct db_query *query, const char *state, const char *function)
+{
+    return strcmp(db_error_field(query->result, PG_DIAG_SQLSTATE), state) == 0 &&
+           strcmp(db_error_field(query->result, PG_DIAG_SOURCE_FUNCTION), function) == 0 &&
+           db_error_field(query->result, PG_DIAG_CONTEXT)[0] == '\0';
+}
+
 /*
- * "cached plan must not change result type": the tables have changed since the statement was prepared. The
- * query was not executed; it goes back to the queue and its statement is prepared anew, once.
+ * The tables have changed since the statement was prepared: its result would be another, or a column of its
+ * wrapped form is gone. PostgreSQL finds that out before it executes anything, so the query may go back to
+ * the queue while its statement is prepared anew, once.
  */
 static bool is_outdated(const struct db_query *query)
 {
     return !query->refreshed && query->done != NULL &&
-           strcmp(db_error_field(query->result, PG_DIAG_SQLSTATE), "0A000") == 0;
+           (is_error(query, "0A000", "RevalidateCachedQuery") ||
+            is_error(query, "42703", "errorMissingColumn") ||
+            is_error(query, "42P10", "analyzeCTETargetList"));
 }
 
 static void wait_again(struct db_query *query)
@@ -381,7 +403,7 @@ static void keep_result(struct db_query *query, PGresult *result)
 static void read_results(struct db_lane *lane)
 {
     bool was_null = false; /* two in a row: libpq has nothing more to say */
-    while (lane->n_in_flight > 0 && !lane->spoilt && !PQisBusy(lane->pg)) {
+    while (lane->n_in_flight > 0 && !lane->spoilt && !lane->unsent && !PQisBusy(lane->pg)) {
         PGresult *result = PQgetResult(lane->pg);
         if (result == NULL) {
             if (was_null)
@@ -510,10 +532,11 @@ static void on_socket(h2o_socket_t *socket, const char *error)
         return;
     }
     bool fine = PQconsumeInput(lane->pg) == 1;
+    lane->heard_at = clock_ms();
     read_results(lane);
     if (lane->spoilt)
         db_broken(lane, "a statement has changed client_encoding for the session, which is given up");
-    else if (!fine || PQstatus(lane->pg) == CONNECTION_BAD || !db_flush(lane))
+    else if (!fine || lane->unsent || PQstatus(lane->pg) == CONNECTION_BAD || !db_flush(lane))
         db_broken(lane, "lost the connection to the database");
 }
 

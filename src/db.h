@@ -41,12 +41,13 @@ enum db_outcome {
     DB_REJECTED, /* the server answered with an error: result has its SQLSTATE */
     DB_NOT_SENT, /* certainly not done: the deadline or the end of the connection came before it was sent */
     DB_LOST,     /* sent, and no answer by the deadline or by the end of the connection */
+    DB_UNUSABLE, /* certainly not done: the statement can no longer be prepared */
 };
 
 /* Why a query was not taken. */
 enum db_refusal { DB_ACCEPTED, DB_AWAY, DB_FULL, DB_UNPREPARED };
 
-/* result belongs to the lane and is gone after the call; it is NULL for DB_NOT_SENT and DB_LOST. */
+/* result belongs to the lane and is gone after the call; it is NULL but for DB_OK and DB_REJECTED. */
 typedef void db_done_cb(void *owner, enum db_outcome outcome, const PGresult *result);
 
 /* A field of an error (PG_DIAG_…; PostgreSQL 15, chapter 34.3), or an empty text. Belongs to result. */

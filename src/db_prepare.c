@@ -56,8 +56,9 @@ static bool send_preparation(struct db_lane *lane, struct db_statement *statemen
     query->prepares = true;
     db_mark_sent(query);
     snprintf(statement->name, sizeof(statement->name), "s%p_%u", (void *)statement, ++statement->generation);
-    return PQsendPrepare(lane->pg, statement->name, sql, n_types, types) == 1 &&
-           PQsendDescribePrepared(lane->pg, statement->name) == 1 && db_send_sync(lane);
+    lane->unsent = PQsendPrepare(lane->pg, statement->name, sql, n_types, types) != 1 ||
+                   PQsendDescribePrepared(lane->pg, statement->name) != 1 || !db_send_sync(lane);
+    return !lane->unsent;
 }
 
 bool db_prepare(struct db_lane *lane, struct db_statement *statement)
@@ -111,7 +112,7 @@ static bool take_description(struct db_lane *lane, struct db_statement *statemen
     statement->wrapped = true;
     bool sent = send_preparation(lane, statement, wrapped, (int)sql->n_params, statement->declared);
     free(wrapped);
-    return !sent; /* where it was not, the connection is broken, and the lane sees that */
+    return !sent; /* where it was not, the lane gives the connection up */
 }
 
 static void complain(struct db_statement *statement, const PGresult *result)
@@ -182,6 +183,6 @@ void db_on_prepared(struct db_lane *lane, struct db_query *query)
         done = take_description(lane, statement, query->result);
     else
         done = take_error(lane, statement, query->result);
-    if (done && lane->state == DB_PREPARING && --lane->n_unprepared == 0)
+    if (done && !lane->unsent && lane->state == DB_PREPARING && --lane->n_unprepared == 0)
         db_ready(lane);
 }

@@ -63,6 +63,8 @@ struct db_lane {
     unsigned back_off; /* ms */
     int encoding;      /* of the session when it began, as PQclientEncoding has it */
     bool spoilt;       /* a statement has changed it */
+    bool unsent;       /* libpq refused what is on the list in flight: answers would be matched wrongly */
+    uint64_t heard_at; /* clock_ms: the server last sent something, or had nothing to answer */
     bool hopeful;      /* CONNECTING right after READY: requests wait for it instead of being turned away */
     unsigned seed;     /* for the jitter */
     void (*settled)(void *arg);

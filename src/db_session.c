@@ -43,13 +43,14 @@ static void settings_make(struct settings *settings, const struct db_lane_conf *
     char *users = user_options(conf->connect);
     bool timeout_is_ours = timeout > 0 && getenv("PGCONNECT_TIMEOUT") == NULL;
     /*
-     * DateStyle and client_encoding: pgjson.c relies on them; standard_conforming_strings: sql.c does.
+     * DateStyle and client_encoding: pgjson.c relies on them; standard_conforming_strings: sql.c does;
+     * bytea_output: handler_sql_answer.c.
      * IntervalStyle: an answer must not depend on a setting that was made for the eyes of psql users.
      * statement_timeout and client_connection_check_interval: the server soon gives up what nobody waits
      * for.
      */
     char *options =
-        mem_printf("%s -c DateStyle=ISO -c IntervalStyle=postgres -c statement_timeout=%u"
+        mem_printf("%s -c DateStyle=ISO -c IntervalStyle=postgres -c bytea_output=hex -c statement_timeout=%u"
                    " -c client_connection_check_interval=500 -c standard_conforming_strings=on%s",
                    users, conf->deadline, conf->read_only ? " -c default_transaction_read_only=on" : "");
     free(users);

@@ -50,6 +50,11 @@ static void on_done(void *owner, enum db_outcome outcome, const PGresult *result
             call,
             (struct problem){.status = 503, .detail = "The database could not be asked; nothing was done."});
         break;
+    case DB_UNUSABLE:
+        handler_sql_refuse(
+            call,
+            (struct problem){.status = 500, .detail = "The query of this route could not be prepared."});
+        break;
     case DB_LOST:
         handler_sql_refuse(call,
                            (struct problem){.status = 504, .detail = "The database did not answer in time."});

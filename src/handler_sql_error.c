@@ -136,6 +136,9 @@ void handler_sql_error(struct call *call, const PGresult *result)
     if (strncmp(state, "22", 2) == 0 && strcmp(state, "22012") != 0 && refuse_value(call, result))
         return;
     const struct meaning *meaning = meaning_of(state);
+    /* where the client gave no value, it is one of the tables' own that cannot be taken */
+    if (strncmp(state, "22", 2) == 0 && call->handler->route->statement.n_params == 0)
+        meaning = meaning_of("");
     struct problem problem = {.status = meaning->status, .detail = meaning->detail};
     if (strcmp(state, "P0001") == 0 || status_asked_for(state) != 0) {
         problem.status = strcmp(state, "P0001") == 0 ? 400 : status_asked_for(state);

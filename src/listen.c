@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,12 @@
 #include "log.h"
 #include "mem.h"
 
-enum { BACKLOG = 65535 }; /* the kernel clips it to net.core.somaxconn */
+enum {
+    BACKLOG = 65535, /* the kernel clips it to net.core.somaxconn */
+    /* Bytes of an answer that the kernel takes beyond what it may send; accepted sockets inherit it. Else it
+     * takes megabytes, and holds them long after a connection whose client reads none is closed. */
+    UNSENT_MAX = 128 * 1024,
+};
 
 /* Splits "host:port" and looks it up without asking a name server. Returns NULL after logging. */
 static struct addrinfo *look_up(const char *address)
@@ -57,7 +63,7 @@ static struct addrinfo *look_up(const char *address)
 static int open_tcp_socket(const struct addrinfo *info, const char *address)
 {
     const char *errpos = "socket";
-    int on = 1, off = 0;
+    int on = 1, off = 0, unsent = UNSENT_MAX;
     int fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         goto failed;
@@ -67,6 +73,8 @@ static int open_tcp_socket(const struct addrinfo *info, const char *address)
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) != 0)
         goto failed;
     if (info->ai_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) != 0)
+        goto failed;
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent)) != 0)
         goto failed;
     errpos = "bind";
     if (bind(fd, info->ai_addr, info->ai_addrlen) != 0)

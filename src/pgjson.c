@@ -100,21 +100,54 @@ struct pgjson_columns *pgjson_columns_new(const PGresult *description, bool as_t
     return columns;
 }
 
+/* Has each column a name of its own? */
+static bool names_differ(const struct pgjson_columns *columns)
+{
+    for (size_t i = 0; i < columns->n; i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (strcmp(columns->columns[i].name, columns->columns[j].name) == 0)
+                return false;
+        }
+    }
+    return true;
+}
+
+/* The column's name in double quotes (PostgreSQL 15, section 4.1.1); the caller frees it. */
+static char *quoted(const char *name)
+{
+    char *text = mem_alloc(strlen(name) * 2 + 3), *out = text;
+    *out++ = '"';
+    for (; *name != '\0'; name++) {
+        if (*name == '"')
+            *out++ = '"';
+        *out++ = *name;
+    }
+    strcpy(out, "\"");
+    return text;
+}
+
+/*
+ * By their names, so that PostgreSQL notices when a table's columns have changed; by their places only where
+ * two have one name. The text may end in a comment: the bracket needs a line of its own.
+ */
 char *pgjson_wrap(const struct pgjson_columns *columns, const char *sql)
 {
+    bool by_name = names_differ(columns);
     char *names = mem_strdup(""), *list = mem_strdup("");
     for (size_t i = 0; i < columns->n; i++) {
         const char *comma = i == 0 ? "" : ", ";
+        char *name = by_name ? quoted(columns->columns[i].name) : mem_printf("c%zu", i);
         bool wrap = columns->columns[i].rule == RULE_WRAP;
-        char *more_names = mem_printf("%s%sc%zu", names, comma, i);
-        char *more_list = mem_printf(wrap ? "%s%sto_json(c%zu)" : "%s%sc%zu", list, comma, i);
+        char *more_names = mem_printf("%s%s%s", names, comma, name);
+        char *more_list = mem_printf(wrap ? "%s%sto_json(%s)" : "%s%s%s", list, comma, name);
         free(names);
         free(list);
+        free(name);
         names = more_names;
         list = more_list;
     }
-    /* the text may end in a comment: the bracket needs a line of its own */
-    char *wrapped = mem_printf("WITH q(%s) AS (%s\n) SELECT %s FROM q", names, sql, list);
+    char *wrapped = by_name ? mem_printf("WITH q AS (%s\n) SELECT %s FROM q", sql, list)
+                            : mem_printf("WITH q(%s) AS (%s\n) SELECT %s FROM q", names, sql, list);
     free(names);
     free(list);
     return wrapped;

@@ -56,13 +56,13 @@ const char *sql_scan(struct str source, struct sql_statement *out, size_t *error
  */
 size_t sql_source_offset(const struct sql_statement *statement, size_t text_offset);
 
-/* Frees what sql_scan has put into *statement, not statement itself, and leaves it empty. */
 /*
  * Where the first word of a statement that sql_scan has accepted begins: behind blanks, comments and opening
  * brackets. source.len if there is none.
  */
 size_t sql_first_word(struct str source);
 
+/* Frees what sql_scan has put into *statement, not statement itself, and leaves it empty. */
 void sql_free(struct sql_statement *statement);
 
 #endif

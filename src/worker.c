@@ -107,13 +107,13 @@ static void on_acceptable(h2o_socket_t *listener, const char *error)
     for (int i = 0; i < ACCEPT_BATCH; i++) {
         if (worker->n_open >= worker->inherited->conf->limits.clients) {
             listeners_stop(worker);
-            return;
+            break;
         }
         h2o_socket_t *socket = h2o_evloop_socket_accept(listener);
         if (socket == NULL) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
                 pause_accepting(worker);
-            return;
+            break;
         }
         worker->n_open++;
         socket->on_close.cb = on_connection_closed;
