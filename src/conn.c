@@ -36,7 +36,6 @@ enum {
 };
 
 static void on_readable(h2o_socket_t *socket, const char *error);
-static void on_input(struct conn *conn);
 static void wait_for_head(struct conn *conn);
 
 /* Timers */
@@ -158,7 +157,6 @@ void conn_close(struct conn *conn, bool reset)
     }
     h2o_socket_close(conn->socket);
     h2o_linklist_unlink(&conn->link);
-    conn->context->n_connections--;
     if (!conn->input_borrowed)
         free(conn->input);
     free(conn->head);
@@ -183,9 +181,10 @@ static void linger(struct conn *conn)
 {
     conn->phase = CONN_LINGER;
     consume(conn, conn->input_len);
+    bool is_taking_answer = conn_anything_unacked(conn); /* asked before the FIN, which would count */
     shutdown(h2o_socket_get_fd(conn->socket), SHUT_WR);
     set_timer(conn, &conn->context->linger_timeout, on_linger_timeout);
-    if (conn->input_ended && !conn_anything_unacked(conn))
+    if (conn->input_ended && !is_taking_answer)
         conn_close(conn, false);
     else
         start_reading(conn);
@@ -509,7 +508,7 @@ static void wait_for_head(struct conn *conn)
             return;
         }
     }
-    if (conn->input_ended || (conn->context->draining && conn->phase == CONN_IDLE)) {
+    if (conn->input_ended) {
         conn_close(conn, false);
         return;
     }
@@ -628,7 +627,6 @@ void conn_accept(struct conn_context *context, h2o_socket_t *socket)
     conn->context = context;
     socket->data = conn;
     h2o_linklist_insert(&context->connections, &conn->link);
-    context->n_connections++;
     h2o_socket_dont_read(socket, 1); /* fill() reads */
     set_timer(conn, &context->head_timeout, on_head_timeout);
     start_reading(conn);

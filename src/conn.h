@@ -26,7 +26,6 @@ struct conn_context {
     void *arg;
 
     h2o_linklist_t connections;
-    size_t n_connections;
     struct conn *reading; /* whose input lies in the shared buffer; NULL once that connection is closed */
     bool draining;
     struct http1_limits limits;

@@ -587,7 +587,7 @@ void db_lane_start(struct db_lane *lane, void (*settled)(void *arg), void *arg)
     lane_connect(lane);
 }
 
-void db_lane_free(struct db_lane *lane)
+void db_lane_end(struct db_lane *lane)
 {
     lane->settled = NULL;
     lane_enter(lane, DB_DRAINING);
@@ -596,6 +596,10 @@ void db_lane_free(struct db_lane *lane)
         query_end(first_of(&lane->in_flight), DB_LOST);
     while (!h2o_linklist_is_empty(&lane->waiting))
         query_end(first_of(&lane->waiting), DB_NOT_SENT);
+}
+
+void db_lane_free(struct db_lane *lane)
+{
     while (!h2o_linklist_is_empty(&lane->spare)) {
         struct db_query *query = first_of(&lane->spare);
         h2o_linklist_unlink(&query->link);

@@ -99,7 +99,11 @@ void db_abandon(struct db_query *query);
 /* Sends what waits, as far as there is room. The worker calls it at the end of each turn of its loop. */
 void db_lane_turn_end(struct db_lane *lane);
 
-/* Closes the connection; whoever waits gets DB_NOT_SENT or DB_LOST. */
+/* Closes the connection for good; whoever waits gets DB_NOT_SENT or DB_LOST. db_check says DB_AWAY from now
+ * on. */
+void db_lane_end(struct db_lane *lane);
+
+/* Frees a lane that was ended. */
 void db_lane_free(struct db_lane *lane);
 
 #endif

@@ -51,7 +51,8 @@ struct master {
     int ready_pipe[2];
     sigset_t old_mask;
     unsigned failed_starts;
-    bool ever_ready;
+    bool ever_ready; /* some worker was */
+    bool announced;  /* all of them were */
     bool stopping;
     uint64_t kill_at; /* clock_ms, while stopping */
     int exit_code;
@@ -128,8 +129,10 @@ static void signal_workers(struct master *master, int signal)
 
 static void begin_to_stop(struct master *master, int signal, unsigned limit_ms)
 {
+    uint64_t kill_at = clock_ms() + limit_ms;
+    if (!master->stopping || kill_at < master->kill_at)
+        master->kill_at = kill_at;
     master->stopping = true;
-    master->kill_at = clock_ms() + limit_ms;
     signal_workers(master, signal);
 }
 
@@ -152,7 +155,7 @@ static void on_death(struct master *master, unsigned index, int status)
     const char *route = atomic_load(&slot->route);
     uint64_t lived = clock_ms() - atomic_load(&slot->started);
     char *death = describe_death(status);
-    bool was_ready = worker->ready;
+    bool was_ready = worker->ready || atomic_load(&slot->state) >= SHM_READY;
     pid_t pid = worker->pid;
     worker->pid = 0;
     worker->ready = false;
@@ -193,13 +196,16 @@ static void on_ready(struct master *master)
 {
     unsigned index, n_ready = 0;
     while (read(master->ready_pipe[0], &index, sizeof(index)) == sizeof(index)) {
+        if (atomic_load(&master->shm->slots[index].state) < SHM_READY)
+            continue; /* from a process that is gone */
         master->workers[index].ready = true;
         master->failed_starts = 0;
+        master->ever_ready = true;
     }
     for (unsigned i = 0; i < master->n_workers; i++)
         n_ready += master->workers[i].ready;
-    if (n_ready == master->n_workers && !master->ever_ready) {
-        master->ever_ready = true;
+    if (n_ready == master->n_workers && !master->announced) {
+        master->announced = true;
         for (size_t i = 0; i < master->n_listeners; i++)
             log_info("serving on %s with %u %s", master->listeners[i].address, master->n_workers,
                      master->n_workers == 1 ? "worker" : "workers");
@@ -243,14 +249,15 @@ static void run(struct master *master)
 {
     while (!master->stopping || any_alive(master)) {
         int wait = -1;
+        uint64_t now = clock_ms();
         if (!master->stopping) {
             wait = start_due_workers(master);
-        } else if (clock_ms() >= master->kill_at) {
+        } else if (now >= master->kill_at) {
             log_warnx("killing the workers that did not stop in time");
             signal_workers(master, SIGKILL);
             master->kill_at = UINT64_MAX;
         } else if (master->kill_at != UINT64_MAX) {
-            wait = (int)(master->kill_at - clock_ms());
+            wait = (int)(master->kill_at - now);
         }
         struct pollfd fds[2] = {{.fd = master->signal_fd, .events = POLLIN},
                                 {.fd = master->ready_pipe[0], .events = POLLIN}};
@@ -321,8 +328,6 @@ int master_run(const struct conf *conf)
         close(master.signal_fd);
         close(master.ready_pipe[0]);
         close(master.ready_pipe[1]);
-        sigprocmask(SIG_SETMASK, &master.old_mask, NULL);
-        free(master.workers);
         shm_free(master.shm);
     } else {
         master.exit_code = EX_UNAVAILABLE;
@@ -330,5 +335,9 @@ int master_run(const struct conf *conf)
     for (size_t i = 0; i < master.n_listeners; i++)
         listen_close(&master.listeners[i], 1);
     free(master.listeners);
+    if (master.workers != NULL) { /* only now: a second signal must not leave a Unix socket's path behind */
+        sigprocmask(SIG_SETMASK, &master.old_mask, NULL);
+        free(master.workers);
+    }
     return master.exit_code;
 }

@@ -99,12 +99,11 @@ static void on_pause_over(h2o_timeout_entry_t *entry)
     resume_accepting(H2O_STRUCT_FROM_MEMBER(struct worker, pause, entry));
 }
 
-static void on_acceptable(h2o_socket_t *listener, const char *error)
+/* Takes up to ACCEPT_BATCH connections. Returns whether more may be waiting. */
+static bool accept_some(struct worker *worker, h2o_socket_t *listener)
 {
-    struct worker *worker = listener->data;
-    if (error != NULL)
-        return;
-    for (int i = 0; i < ACCEPT_BATCH; i++) {
+    int taken = 0;
+    for (; taken < ACCEPT_BATCH; taken++) {
         if (worker->n_open >= worker->inherited->conf->limits.clients) {
             listeners_stop(worker);
             break;
@@ -122,6 +121,13 @@ static void on_acceptable(h2o_socket_t *listener, const char *error)
         http_accept(worker->http, socket);
     }
     show_open(worker);
+    return taken == ACCEPT_BATCH;
+}
+
+static void on_acceptable(h2o_socket_t *listener, const char *error)
+{
+    if (error == NULL)
+        accept_some(listener->data, listener);
 }
 
 static void drain(struct worker *worker)
@@ -130,6 +136,11 @@ static void drain(struct worker *worker)
         return;
     worker->drain_since = clock_ms();
     atomic_store(&worker->slot->state, SHM_DRAINING);
+    /* those who were in the queue before us are served yet */
+    for (size_t i = 0; worker->accepting && i < worker->inherited->n_listeners; i++) {
+        while (worker->accepting && accept_some(worker, worker->listeners[i]))
+            continue;
+    }
     listeners_stop(worker);
     http_drain(worker->http);
 }
@@ -263,11 +274,19 @@ static void run_loop(struct worker *worker)
 static void worker_end(struct worker *worker)
 {
     worker->stop = true;
+    listeners_stop(worker);
+    http_drain(worker->http);
+    for (int i = 0; i < N_LANES; i++) {
+        if (worker->lanes[i] != NULL)
+            db_lane_end(worker->lanes[i]);
+    }
+    /* libh2o has to see the writes of those answers done: a socket that is closed before stays on its list */
+    h2o_evloop_run(worker->loop, 0);
+    http_free(worker->http);
     for (int i = 0; i < N_LANES; i++) {
         if (worker->lanes[i] != NULL)
             db_lane_free(worker->lanes[i]);
     }
-    http_free(worker->http);
     h2o_timeout_unlink(&worker->pause);
     h2o_timeout_dispose(worker->loop, &worker->pause_timeout);
     for (size_t i = 0; i < worker->inherited->n_listeners; i++)

@@ -321,11 +321,11 @@ static void leave(void)
             shutdown(run.clients[i].fd, SHUT_WR);
     }
     turn_until_quiet();
-    for (int i = 0; i < 3 && run.context.n_connections > 0; i++) {
+    for (int i = 0; i < 3 && !h2o_linklist_is_empty(&run.context.connections); i++) {
         now_ms += MUCH_TIME;
         turn_until_quiet();
     }
-    FUZZ_CHECK(run.context.n_connections == 0, "a connection stays for ever");
+    FUZZ_CHECK(h2o_linklist_is_empty(&run.context.connections), "a connection stays for ever");
 }
 
 static void free_client(struct client *client)

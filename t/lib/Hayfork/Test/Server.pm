@@ -174,10 +174,13 @@ sub ended ($self)
     return $self->{end} //= reap($self->{pid}, 0);
 }
 
-# How the master ended, "exit 0" or "signal 9"; waits for it.
+# How the master ended, "exit 0" or "signal 9"; waits for it. What befell a worker while stopping is added.
 sub end ($self)
 {
-    return $self->{end} //= reap($self->{pid}) // croak 'Hayfork did not end';
+    return $self->{end} //= do {
+        my $end = reap($self->{pid}) // croak 'Hayfork did not end';
+        join ', ', $end, map { s/^.*\]: //r } $self->log_lines(qr/ while stopping$/);
+    };
 }
 
 # Stops it as an administrator does. Returns how it ended.
