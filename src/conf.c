@@ -8,6 +8,7 @@
 #include "conf_files.h"
 #include "conf_hint.h"
 #include "conf_include.h"
+#include "conf_lanes.h"
 #include "conf_route.h"
 #include "conf_table.h"
 #include "conf_yaml.h"
@@ -46,14 +47,14 @@ static char *guess_dotted(const char *name, const char *dot, const char *const *
 static char *guess_meaning(const char *section, const char *key, const char *const *keys, size_t n)
 {
     const char *dot = strchr(key, '.');
+    const char *synonym = conf_hint_synonym(section, key);
+    if (synonym != NULL)
+        return mem_strdup(synonym);
     char *elsewhere = conf_table_anywhere(key);
     if (elsewhere != NULL)
         return elsewhere;
     if (dot != NULL)
         return guess_dotted(key, dot, keys, n);
-    const char *synonym = conf_hint_synonym(section, key);
-    if (synonym != NULL)
-        return mem_strdup(synonym);
     if (conf_route_has_key(key))
         return mem_printf("route.%s", key);
     const char *near = conf_hint_nearest(key, keys, n);
@@ -105,6 +106,10 @@ static void read_listen(struct conf *conf, const struct conf_yaml *node)
 
 static void read_directive(struct conf *conf, const struct conf_directive *row, const struct conf_yaml *node)
 {
+    if (row->type == CONF_TYPE_LANES) {
+        conf_lanes_read(conf, node);
+        return;
+    }
     if (row->type != CONF_TYPE_LISTEN && !conf_table_is_scalar(row))
         return; /* they belong together: see conf_include_read */
     if (conf_yaml_is_null(node)) {
@@ -125,6 +130,7 @@ static void read_directive(struct conf *conf, const struct conf_directive *row, 
 
 static void read_section(struct conf *conf, const char *section, const struct conf_yaml *map)
 {
+    conf->lanes_incomplete = conf->lanes_incomplete || map->incomplete;
     for (size_t i = 0; i < map->n_items; i++) {
         const struct conf_yaml *key = map->items[i].key, *value = map->items[i].value;
         const struct conf_directive *row = conf_table_find(section, key->value);
@@ -132,6 +138,8 @@ static void read_section(struct conf *conf, const char *section, const struct co
             read_directive(conf, row, value);
         } else if (section[0] != '\0' || !conf_table_has_section(key->value)) {
             note_unknown(conf, section, key->pos, key->value);
+            if (value->kind == CONF_YAML_MAP)
+                conf->lanes_incomplete = true; /* they may stand below a name that is misspelled */
         } else if (value->kind == CONF_YAML_MAP) {
             read_section(conf, key->value, value);
         } else if (!conf_yaml_is_null(value)) {
@@ -244,6 +252,20 @@ static void read_routes(struct conf *conf, const char *path, const struct conf_y
                      conf_yaml_get(root, "include") == NULL ? "" : ", and what it includes has none either");
 }
 
+/* A number of workers that would need too many connections. Where it is not in the conf, see main.c. */
+static void check_workers(struct conf *conf, const struct conf_yaml *root)
+{
+    const struct conf_yaml *database = conf_yaml_get(root, "database"), *at = NULL;
+    char *problem = conf->workers == 0 ? NULL : conf_refuse_workers(conf, conf->workers);
+    if (database != NULL && database->kind == CONF_YAML_MAP)
+        at = conf_yaml_get(database, "max");
+    if (at == NULL)
+        at = conf_yaml_get(root, "workers");
+    if (problem != NULL)
+        conf_files_error(conf->files, at->pos, "%s", problem);
+    free(problem);
+}
+
 struct conf *conf_load(const char *path, const struct conf_override *overrides, size_t n_overrides,
                        FILE *errors)
 {
@@ -251,16 +273,21 @@ struct conf *conf_load(const char *path, const struct conf_override *overrides, 
     conf->files = conf_files_new();
     conf->table = route_table_new();
     read_defaults(conf);
+    conf_lanes_init(conf);
 
     struct conf_yaml *root = conf_yaml_read_file(conf->files, path, (struct conf_pos){NULL, 0, 0});
     bool readable = conf_files_errors(conf->files) == 0 || root->n_items > 0;
     apply_overrides(conf, root, overrides, n_overrides);
     read_section(conf, "", root);
+    conf_lanes_complete(conf);
+    bool directives_are_sound = conf_files_errors(conf->files) == 0;
     read_routes(conf, path, root, readable);
     if (conf->n_listen == 0)
         add_listen(conf, (struct conf_pos){root->pos.file, 0, 0}, conf_table_find("", "listen")->standard);
-    conf_yaml_free(root);
     conf_check(conf);
+    if (directives_are_sound)
+        check_workers(conf, root);
+    conf_yaml_free(root);
 
     if (conf_files_errors(conf->files) == 0)
         return conf;
@@ -281,6 +308,7 @@ void conf_free(struct conf *conf)
         if (conf_table[i].type == CONF_TYPE_STRING || conf_table[i].type == CONF_TYPE_FIELD)
             free(*(char **)((char *)conf + conf_table[i].offset));
     }
+    conf_lanes_free(conf);
     route_table_free(conf->table);
     conf_files_free(conf->files);
     free(conf->listen);

@@ -2,9 +2,9 @@
  * conf.h: the conf file, read and checked. Read-only to everything after start.
  *
  * conf_files.c reads files and collects mistakes, conf_yaml.c turns a file into nodes that know their
- * place, conf.c turns nodes into struct conf by the directives in conf_table.c, conf_include.c finds the
- * routes, conf_route.c reads one with conf_params.c and conf_headers.c, conf_check.c and conf_statement.c
- * hold the rules that span several directives.
+ * place, conf.c turns nodes into struct conf by the directives in conf_table.c, conf_lanes.c reads the lanes,
+ * conf_include.c finds the routes, conf_route.c reads one with conf_params.c and conf_headers.c, conf_check.c
+ * and conf_statement.c hold the rules that span several directives.
  */
 #ifndef HAYFORK_CONF_H
 #define HAYFORK_CONF_H
@@ -28,7 +28,20 @@ struct conf_pos {
 
 enum conf_handler { CONF_HANDLER_NONE, CONF_HANDLER_SQL, CONF_HANDLER_JSON, CONF_HANDLER_TEXT };
 enum conf_answer { CONF_ANSWER_ROW, CONF_ANSWER_ROWS, CONF_ANSWER_NONE, CONF_ANSWER_VALUE };
-enum conf_lane { CONF_LANE_READ, CONF_LANE_WRITE };
+
+/* The lanes that are there without being named, as indexes, and how many there can be in all. */
+enum { CONF_LANE_READ, CONF_LANE_WRITE, CONF_MAX_LANES = 16 };
+
+struct conf_lane {
+    struct conf_pos pos; /* of its name in database.lanes; line 0: it is not there */
+    char *name;
+    bool read_only;       /* `from` */
+    const char *connect;  /* libpq conninfo or URI, borrowed from conf->database */
+    unsigned connections; /* that each worker may open */
+    unsigned queue;       /* waiting queries in each worker */
+    unsigned deadline;    /* ms; for those of its routes that do not say */
+    bool used;            /* a route with SQL is on it */
+};
 
 /* A part of a header's value: text as it is, or the value of a column of the first row or of a parameter. */
 struct conf_piece {
@@ -62,12 +75,12 @@ struct conf_route {
     bool takes_body;           /* has `body` or `body_as` */
     const char **body_fields;  /* the names in `body`; the array is owned */
     size_t n_body_fields;
-    enum conf_lane lane; /* by the method, or `lane` */
-    int status;          /* for a good answer: `status`, else 200, or 204 for `answer: none` */
-    int no_row;          /* status when there is no row: `no_row`, else 404 */
+    unsigned lane; /* index in conf->lanes: by the method, or `lane` */
+    int status;    /* for a good answer: `status`, else 200, or 204 for `answer: none` */
+    int no_row;    /* status when there is no row: `no_row`, else 404 */
 
     /* all handlers */
-    unsigned deadline;           /* ms: `deadline`, else limits.deadline */
+    unsigned deadline;           /* ms: `deadline`, else that of `defaults`, its lane's, limits.deadline */
     struct conf_header *headers; /* of this route, then those of `defaults` that it does not name itself */
     size_t n_headers;
 
@@ -96,10 +109,17 @@ struct conf {
     char *server; /* the Server field; "" for none */
 
     struct {
-        char *connect;  /* libpq conninfo or URI; "" takes everything from PG* variables */
-        char *read;     /* the same for the read lane, a replica; "" is connect */
-        unsigned queue; /* waiting queries per lane and worker */
+        char *connect;        /* libpq conninfo or URI; "" takes everything from PG* variables */
+        char *read;           /* the same for lanes that read, a replica; "" is connect */
+        unsigned connections; /* per lane and worker, for lanes that do not say */
+        unsigned queue;       /* waiting queries per lane and worker, the same */
+        unsigned spill;       /* ms that a query runs before the next ones take another connection */
+        unsigned max;         /* connections of all workers and lanes */
     } database;
+
+    struct conf_lane *lanes; /* read and write, then the others in the order of the conf */
+    size_t n_lanes;
+    bool lanes_incomplete; /* a mistake may hide some. Private to conf*.c */
 
     struct {
         size_t head;   /* bytes */
@@ -111,6 +131,7 @@ struct conf {
         size_t body_rate;   /* bytes a second */
         unsigned idle;      /* ms, between requests */
         unsigned deadline;  /* ms, to the first byte of the answer */
+        size_t buffer;      /* bytes: rows up to here go out whole, larger answers are streamed */
         unsigned stall;     /* ms, for a client to take a part of its answer */
         unsigned requests;  /* per connection; 0 is no limit */
         unsigned clients;   /* connections per worker */
@@ -139,8 +160,22 @@ struct conf_override {
 struct conf *conf_load(const char *path, const struct conf_override *overrides, size_t n_overrides,
                        FILE *errors);
 
-/* Writes the conf with every default filled in, as a conf file that loads to the same (`hayfork -T`). */
-void conf_print(const struct conf *conf, FILE *out);
+/*
+ * Writes the conf with every default filled in, as a conf file that loads to the same (`hayfork -T`). A
+ * comment says how many connections so many workers can open.
+ */
+void conf_print(const struct conf *conf, unsigned workers, FILE *out);
+
+/* How many PostgreSQL connections the lanes of so many workers may have in all, were it not for database.max.
+ */
+size_t conf_connections(const struct conf *conf, unsigned workers);
+
+/*
+ * Each lane of a worker keeps a connection: can so many workers have theirs within database.max? Returns
+ * NULL, or a message for the user that the caller frees. conf_load has asked for a number of workers that the
+ * conf has; who makes a number of `auto` has to ask for it.
+ */
+char *conf_refuse_workers(const struct conf *conf, unsigned workers);
 
 void conf_free(struct conf *conf);
 

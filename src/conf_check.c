@@ -168,8 +168,11 @@ void conf_check(struct conf *conf)
         struct conf_route *route = &conf->routes[i];
         struct str names[ROUTE_MAX_CAPTURES];
         size_t n_names = 0;
+        struct conf_lane *lane = route->handler == CONF_HANDLER_SQL ? &conf->lanes[route->lane] : NULL;
         if (route->deadline == 0)
-            route->deadline = conf->limits.deadline;
+            route->deadline = lane == NULL ? conf->limits.deadline : lane->deadline;
+        if (lane != NULL && route->whole)
+            lane->used = true;
         bool path_is_sound = route->path != NULL && check_path(conf, route, names, &n_names);
         bool sql_is_sound = route->sql != NULL && conf_statement_scan(conf, route);
         if (route->whole && path_is_sound && sql_is_sound)

@@ -12,7 +12,7 @@ enum { LONGEST = 32 };
 
 /*
  * What other servers and other people call it. Letters' case and `-` for `_` do not matter. section NULL
- * is anywhere outside of routes and their parameters.
+ * is anywhere outside of routes, their parameters and lanes.
  */
 static const struct synonym {
     const char *section;
@@ -35,6 +35,47 @@ static const struct synonym {
     {"database", "read_replica", "database.read"},
     {"database", "slave", "database.read"},
     {"database", "standby", "database.read"},
+    {"database", "conns", "database.connections"},
+    {"database", "max_conns", "database.connections"},
+    {"database", "max_connections", "database.connections"},
+    {"database", "size", "database.connections"},
+    {"database", "max_waiting", "database.queue"},
+    {"database", "budget", "database.max"},
+    {"database", "max_total", "database.max"},
+    {"database", "total", "database.max"},
+    {"database", "slow", "database.spill"},
+    {"database", "spill_after", "database.spill"},
+    {"database", "spill_time", "database.spill"},
+    {"database", "lane", "database.lanes"},
+    {"database", "pools", "database.lanes"},
+    {"limits", "connections", "limits.clients"},
+    {"lane", "access", "lane.from"},
+    {"lane", "access_mode", "lane.from"},
+    {"lane", "connect", "lane.from"},
+    {"lane", "like", "lane.from"},
+    {"lane", "mode", "lane.from"},
+    {"lane", "read", "lane.from"},
+    {"lane", "read_only", "lane.from"},
+    {"lane", "readonly", "lane.from"},
+    {"lane", "session", "lane.from"},
+    {"lane", "type", "lane.from"},
+    {"lane", "write", "lane.from"},
+    {"lane", "conns", "lane.connections"},
+    {"lane", "max", "lane.connections"},
+    {"lane", "max_connections", "lane.connections"},
+    {"lane", "max_conns", "lane.connections"},
+    {"lane", "max_pool_size", "lane.connections"},
+    {"lane", "pool", "lane.connections"},
+    {"lane", "pool_size", "lane.connections"},
+    {"lane", "size", "lane.connections"},
+    {"lane", "backlog", "lane.queue"},
+    {"lane", "limit", "lane.queue"},
+    {"lane", "max_queue", "lane.queue"},
+    {"lane", "max_waiting", "lane.queue"},
+    {"lane", "queue_size", "lane.queue"},
+    {"lane", "query_timeout", "lane.deadline"},
+    {"lane", "statement_timeout", "lane.deadline"},
+    {"lane", "timeout", "lane.deadline"},
     {"parameter", "allowed", "parameter.one_of"},
     {"parameter", "choices", "parameter.one_of"},
     {"parameter", "enum", "parameter.one_of"},
@@ -99,6 +140,13 @@ static const struct synonym {
     {NULL, "read_replica", "database.read"},
     {NULL, "replica", "database.read"},
     {NULL, "standby", "database.read"},
+    {NULL, "db_pool", "database.connections"},
+    {NULL, "default_pool_size", "database.connections"},
+    {NULL, "max_pool_size", "database.connections"},
+    {NULL, "pool", "database.connections"},
+    {NULL, "pool_size", "database.connections"},
+    {NULL, "max_db_connections", "database.max"},
+    {NULL, "pools", "database.lanes"},
     {NULL, "backlog", "database.queue"},
     {NULL, "max_queue", "database.queue"},
     {NULL, "queue_size", "database.queue"},
@@ -114,6 +162,11 @@ static const struct synonym {
     {NULL, "statement_timeout", "limits.deadline"},
     {NULL, "timeout", "limits.deadline"},
     {NULL, "timeouts", "limits.deadline"},
+    {NULL, "buffer_size", "limits.buffer"},
+    {NULL, "buffers", "limits.buffer"},
+    {NULL, "output_buffers", "limits.buffer"},
+    {NULL, "proxy_buffer_size", "limits.buffer"},
+    {NULL, "proxy_buffers", "limits.buffer"},
     {NULL, "client_header_timeout", "limits.head_time"},
     {NULL, "head_timeout", "limits.head_time"},
     {NULL, "header_timeout", "limits.head_time"},
@@ -193,6 +246,7 @@ static const struct synonym {
     {"route", "access", "route.lane"},
     {"route", "access_mode", "route.lane"},
     {"route", "connection", "route.lane"},
+    {"route", "lanes", "route.lane"},
     {"route", "pool", "route.lane"},
     {"route", "pool_mode", "route.lane"},
     {"route", "read", "route.lane"},
@@ -285,7 +339,7 @@ static bool same_word(const char *a, const char *b)
 /* Is a section not one of its kind, but one of many? */
 static bool is_of_many(const char *section)
 {
-    return strcmp(section, "route") == 0 || strcmp(section, "parameter") == 0;
+    return strcmp(section, "route") == 0 || strcmp(section, "parameter") == 0 || strcmp(section, "lane") == 0;
 }
 
 const char *conf_hint_synonym(const char *section, const char *key)

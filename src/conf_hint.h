@@ -15,8 +15,8 @@ const char *conf_hint_nearest(const char *word, const char *const *words, size_t
 
 /*
  * What an unknown key is called here, or NULL. section is "" for the top level, "route" inside of a route,
- * "parameter" in the mapping of a parameter, else the section's name. The answer is the key's dotted name:
- * "limits.body", "route.sql", "routes".
+ * "parameter" in the mapping of a parameter, "lane" in that of a lane, else the section's name. The answer is
+ * the key's dotted name: "limits.body", "route.sql", "routes".
  */
 const char *conf_hint_synonym(const char *section, const char *key);
 

@@ -189,7 +189,7 @@ static void print_params(const char *key, const struct conf_route *route, enum p
     }
 }
 
-static void print_sql_route(const struct conf_route *route, int indent, FILE *out)
+static void print_sql_route(const struct conf_route *route, const char *lane, int indent, FILE *out)
 {
     static const char *const answers[] = {[CONF_ANSWER_ROW] = "row",
                                           [CONF_ANSWER_ROWS] = "rows",
@@ -207,7 +207,7 @@ static void print_sql_route(const struct conf_route *route, int indent, FILE *ou
     fprintf(out, "%*sstatus: %d\n", indent, "", route->status);
     if (route->answer != CONF_ANSWER_ROWS)
         fprintf(out, "%*sno_row: %d\n", indent, "", route->no_row);
-    print_text("lane", route->lane == CONF_LANE_READ ? "read" : "write", false, indent, out);
+    print_text("lane", lane, false, indent, out);
 }
 
 static void print_headers(const struct conf_route *route, int indent, FILE *out)
@@ -223,7 +223,7 @@ static void print_headers(const struct conf_route *route, int indent, FILE *out)
     }
 }
 
-static void print_route(const struct conf_route *route, FILE *out)
+static void print_route(const struct conf *conf, const struct conf_route *route, FILE *out)
 {
     static const char harmless[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 /_.{}~%-";
     int indent = 2 * STEP;
@@ -234,7 +234,7 @@ static void print_route(const struct conf_route *route, FILE *out)
         print_escaped(route->label, out);
     fputs(":\n", out);
     if (route->handler == CONF_HANDLER_SQL) {
-        print_sql_route(route, indent, out);
+        print_sql_route(route, conf->lanes[route->lane].name, indent, out);
     } else {
         bool is_json = route->handler == CONF_HANDLER_JSON;
         print_text(is_json ? "json" : "text", route->body, is_json, indent, out);
@@ -245,16 +245,65 @@ static void print_route(const struct conf_route *route, FILE *out)
     print_headers(route, indent, out);
 }
 
-static void print_directive(const struct conf *conf, const struct conf_directive *row, FILE *out)
+static void print_lanes(const struct conf *conf, int indent, FILE *out)
+{
+    const struct conf_directive *row = conf_table_find("limits", "deadline");
+    fprintf(out, "%*slanes:\n", indent, "");
+    indent += STEP;
+    for (size_t i = 0; i < conf->n_lanes; i++) {
+        const struct conf_lane *lane = &conf->lanes[i];
+        char *deadline = conf_table_write(row, &lane->deadline);
+        print_key(lane->name, indent, out);
+        putc('\n', out);
+        if (i > CONF_LANE_WRITE)
+            print_text("from", lane->read_only ? "read" : "write", false, indent + STEP, out);
+        fprintf(out, "%*sconnections: %u\n", indent + STEP, "", lane->connections);
+        fprintf(out, "%*squeue: %u\n", indent + STEP, "", lane->queue);
+        print_text("deadline", deadline, false, indent + STEP, out);
+        free(deadline);
+    }
+}
+
+/* How many PostgreSQL connections there can be, as a comment. */
+static void print_budget(const struct conf *conf, unsigned workers, int indent, FILE *out)
+{
+    size_t total = conf_connections(conf, workers), n_used = 0;
+    for (size_t i = 0; i < conf->n_lanes; i++)
+        n_used += conf->lanes[i].used;
+    fprintf(out, "%*s# PostgreSQL connections: ", indent, "");
+    if (n_used == 0) {
+        fputs("none, as no route has SQL\n", out);
+        return;
+    }
+    fprintf(out, "%u worker%s%s x ", workers, workers == 1 ? "" : "s",
+            conf->workers == 0 ? " (auto, on this machine)" : "");
+    const char *before = n_used > 1 ? "(" : "";
+    for (size_t i = 0; i < conf->n_lanes; i++) {
+        if (!conf->lanes[i].used)
+            continue;
+        fprintf(out, "%s%s %u", before, conf->lanes[i].name, conf->lanes[i].connections);
+        before = " + ";
+    }
+    fprintf(out, "%s = %zu at most, %zu always open", n_used > 1 ? ")" : "", total, workers * n_used);
+    if (total > conf->database.max)
+        fprintf(out, "; database.max caps it at %u", conf->database.max);
+    putc('\n', out);
+}
+
+static void print_directive(const struct conf *conf, const struct conf_directive *row, unsigned workers,
+                            FILE *out)
 {
     int indent = row->section[0] == '\0' ? 0 : STEP;
     fprintf(out, "%*s# %s\n", indent, "", row->help);
     if (row->type == CONF_TYPE_LISTEN) {
         print_listen(conf, out);
+    } else if (row->type == CONF_TYPE_LANES) {
+        print_budget(conf, workers, indent, out);
+        print_lanes(conf, indent, out);
     } else if (row->type == CONF_TYPE_ROUTES) {
         fputs("routes:\n", out);
         for (size_t i = 0; i < conf->n_routes; i++)
-            print_route(&conf->routes[i], out);
+            print_route(conf, &conf->routes[i], out);
     } else {
         char *text = conf_table_get(row, conf);
         print_text(row->name, text, false, indent, out);
@@ -262,7 +311,7 @@ static void print_directive(const struct conf *conf, const struct conf_directive
     }
 }
 
-void conf_print(const struct conf *conf, FILE *out)
+void conf_print(const struct conf *conf, unsigned workers, FILE *out)
 {
     const char *section = "";
     for (size_t i = 0; i < conf_table_rows; i++) {
@@ -274,6 +323,6 @@ void conf_print(const struct conf *conf, FILE *out)
         if (row->section[0] != '\0' && strcmp(row->section, section) != 0)
             fprintf(out, "%s:\n", row->section);
         section = row->section;
-        print_directive(conf, row, out);
+        print_directive(conf, row, workers, out);
     }
 }

@@ -7,6 +7,7 @@
 #include "conf_headers.h"
 #include "conf_hint.h"
 #include "conf_json.h"
+#include "conf_lanes.h"
 #include "conf_params.h"
 #include "conf_table.h"
 #include "mem.h"
@@ -34,6 +35,7 @@ enum route_key_index {
 
 /* One route while it is being read. */
 struct reading {
+    const struct conf *conf;
     struct conf_files *files;
     struct conf_route *route;
     const struct conf_yaml *keys[N_ROUTE_KEYS]; /* those that the route has; of the handlers the first one */
@@ -267,12 +269,33 @@ static void read_no_row(struct reading *reading, const char *key, const struct c
                          key, CONF_FILES_QUOTE(value->value));
 }
 
+static void note_no_lane(struct reading *reading, const struct conf_yaml *value)
+{
+    const struct conf *conf = reading->conf;
+    const char **names = conf_lanes_names(conf);
+    char *choice = conf_hint_choice(names, conf->n_lanes);
+    const char *near = conf_hint_nearest(value->value, names, conf->n_lanes);
+    char *meant = conf_hint_did_you_mean(near);
+    conf_files_error(reading->files, value->pos, "lane takes %s, not \"%.*s\"%s", choice,
+                     CONF_FILES_QUOTE(value->value),
+                     near == NULL ? "; other lanes have to be declared in database.lanes" : meant);
+    free(meant);
+    free(choice);
+    free(names);
+}
+
 static void read_lane(struct reading *reading, const char *key, const struct conf_yaml *value)
 {
-    static const char *const lanes[] = {[CONF_LANE_READ] = "read", [CONF_LANE_WRITE] = "write"};
-    size_t i = read_word(reading, key, value, lanes, 2, "read or write");
+    const struct conf *conf = reading->conf;
     /* After a mistake it is the lane on which everything can run, so that it causes no other. */
-    reading->route->lane = i < 2 ? (enum conf_lane)i : CONF_LANE_WRITE;
+    reading->route->lane = CONF_LANE_WRITE;
+    if (!want_text(reading, key, value))
+        return;
+    size_t found = conf_lanes_find(conf, value->value);
+    if (found < conf->n_lanes)
+        reading->route->lane = (unsigned)found;
+    else if (!conf->lanes_incomplete)
+        note_no_lane(reading, value);
 }
 
 static void read_deadline(struct reading *reading, const char *key, const struct conf_yaml *value)
@@ -476,7 +499,7 @@ static void read_route_key(struct conf_files *files, struct conf_route *route, c
 static void read_route(struct conf *conf, struct conf_route *route, const struct conf_yaml_pair *pair,
                        const struct conf_route *defaults)
 {
-    struct reading reading = {.files = conf->files, .route = route};
+    struct reading reading = {.conf = conf, .files = conf->files, .route = route};
     const struct conf_yaml *value = pair->value;
     size_t before = conf_files_errors(conf->files);
 

@@ -7,7 +7,7 @@
 /*
  * Reads the value of `routes`, adds to conf->routes and notes all mistakes. A route with a mistake is there
  * all the same, as far as it could be read, with whole false. A route's deadline is 0 if neither it nor
- * defaults, which is of the same file, has one.
+ * defaults, which is of the same file, has one. The lanes have to be known already.
  */
 void conf_route_read(struct conf *conf, const struct conf_yaml *node, const struct conf_route *defaults);
 

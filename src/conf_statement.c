@@ -46,6 +46,23 @@ static char *first_word(const char *at)
     return word;
 }
 
+/* word is the statement's first, with a blank on either side. */
+static void note_writes(struct conf *conf, const struct conf_route *route, struct conf_pos pos,
+                        const char *word)
+{
+    bool is_get = route->method != NULL && strcmp(route->method, "GET") == 0;
+    if (route->lane == CONF_LANE_READ)
+        conf_files_error(conf->files, pos, "%.*s writes, and %s is on the read lane: %s",
+                         (int)strlen(word) - 2, word + 1, is_get ? "a GET route" : "this route",
+                         is_get ? "make it a POST, PUT, PATCH or DELETE, or write `lane: write`"
+                                : "remove `lane: read`");
+    else
+        conf_files_error(conf->files, pos,
+                         "%.*s writes, and lane %s only reads: give the lane `from: write`, or the route "
+                         "another lane",
+                         (int)strlen(word) - 2, word + 1, conf->lanes[route->lane].name);
+}
+
 /* By its first word: can this statement be a route's, and in this lane? PostgreSQL has the last word. */
 static bool check_command(struct conf *conf, const struct conf_route *route)
 {
@@ -61,13 +78,9 @@ static bool check_command(struct conf *conf, const struct conf_route *route)
             sound = false;
         }
     }
-    if (route->lane == CONF_LANE_READ && strlen(word) > 2 &&
+    if (conf->lanes[route->lane].read_only && strlen(word) > 2 &&
         strstr(" INSERT UPDATE DELETE MERGE ", word) != NULL) {
-        bool is_get = route->method != NULL && strcmp(route->method, "GET") == 0;
-        conf_files_error(conf->files, pos, "%.*s writes, and %s is on the read lane: %s",
-                         (int)strlen(word) - 2, word + 1, is_get ? "a GET route" : "this route",
-                         is_get ? "make it a POST, PUT, PATCH or DELETE, or write `lane: write`"
-                                : "remove `lane: read`");
+        note_writes(conf, route, pos, word);
         sound = false;
     }
     if (sound && strstr(" SELECT VALUES TABLE WITH INSERT UPDATE DELETE MERGE ", word) == NULL) {

@@ -29,9 +29,17 @@ const struct conf_directive conf_table[] = {
     {"database", "connect", CONF_TYPE_STRING, AT(database.connect), 0, 0, {NULL}, "",
      "libpq conninfo or URI; what it leaves out comes from PG* variables and ~/.pgpass"},
     {"database", "read", CONF_TYPE_STRING, AT(database.read), 0, 0, {NULL}, "",
-     "the same for the read lane, such as a replica; \"\" is connect"},
+     "the same for lanes that only read, such as a replica; \"\" is connect"},
+    {"database", "connections", CONF_TYPE_UNSIGNED, AT(database.connections), 1, 100, {NULL}, "8",
+     "connections that a lane may open in each worker; the first is always there, others as they are needed"},
     {"database", "queue", CONF_TYPE_UNSIGNED, AT(database.queue), 1, 1000000, {NULL}, "1024",
-     "queries that may wait in each worker; one more is answered 503"},
+     "queries that may wait in each lane of each worker; one more is answered 503"},
+    {"database", "spill", CONF_TYPE_TIME, AT(database.spill), 1, HOUR, {NULL}, "10ms",
+     "when a query has run so long, what comes next takes another connection"},
+    {"database", "max", CONF_TYPE_UNSIGNED, AT(database.max), 1, 100000, {NULL}, "90",
+     "connections of all workers and lanes together; no more are opened"},
+    {"database", "lanes", CONF_TYPE_LANES, AT(lanes), 0, 0, {NULL}, NULL,
+     "read, write and others by name, each with from (read or write), connections, queue and deadline"},
 
     {"limits", "head", CONF_TYPE_SIZE, AT(limits.head), 1024, 1UL << 16, {NULL}, "16K",
      "largest request head, in bytes; a larger one is answered 431"},
@@ -51,6 +59,8 @@ const struct conf_directive conf_table[] = {
      "time that a connection may wait for its next request"},
     {"limits", "deadline", CONF_TYPE_TIME, AT(limits.deadline), 10, HOUR, {NULL}, "5s",
      "time to the first byte of the answer"},
+    {"limits", "buffer", CONF_TYPE_SIZE, AT(limits.buffer), 1UL << 14, 1UL << 26, {NULL}, "256K",
+     "rows up to this size go out whole, with a Content-Length; a larger answer is streamed"},
     {"limits", "stall", CONF_TYPE_TIME, AT(limits.stall), 100, HOUR, {NULL}, "30s",
      "time in which a client has to take 16K of its answer, or is cut off"},
     {"limits", "requests", CONF_TYPE_UNSIGNED, AT(limits.requests), 1, 1000000000, {"unlimited"}, "10000",
@@ -225,7 +235,7 @@ static char *read_enum(const struct conf_directive *row, const char *text, unsig
 
 bool conf_table_is_scalar(const struct conf_directive *row)
 {
-    return row->type != CONF_TYPE_LISTEN && row->type != CONF_TYPE_INCLUDE &&
+    return row->type != CONF_TYPE_LISTEN && row->type != CONF_TYPE_LANES && row->type != CONF_TYPE_INCLUDE &&
            row->type != CONF_TYPE_DEFAULTS && row->type != CONF_TYPE_ROUTES;
 }
 

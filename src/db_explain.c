@@ -79,7 +79,7 @@ static size_t byte_offset(const char *text, long position)
 /* Byte offset in the statement's text that the error is about; false if it does not say. */
 static bool error_offset(const struct sql_statement *statement, const PGresult *error, size_t *offset)
 {
-    long position = strtol(db_error_field(error, PG_DIAG_STATEMENT_POSITION), NULL, 10);
+    long position = strtol(db_explain_field(error, PG_DIAG_STATEMENT_POSITION), NULL, 10);
     *offset = byte_offset(statement->text, position);
     return position > 0;
 }
@@ -119,8 +119,8 @@ static char *in_our_words(const struct sql_statement *statement, const char *tex
 /* The lines that PostgreSQL adds to its message; NULL if there are none. The caller frees them. */
 static char *help_of(const struct sql_statement *statement, const PGresult *error)
 {
-    char *detail = in_our_words(statement, db_error_field(error, PG_DIAG_MESSAGE_DETAIL));
-    char *hint = in_our_words(statement, db_error_field(error, PG_DIAG_MESSAGE_HINT));
+    char *detail = in_our_words(statement, db_explain_field(error, PG_DIAG_MESSAGE_DETAIL));
+    char *hint = in_our_words(statement, db_explain_field(error, PG_DIAG_MESSAGE_HINT));
     bool has_detail = detail[0] != '\0', has_hint = hint[0] != '\0';
     char *help = !has_detail && !has_hint
                      ? NULL
@@ -131,11 +131,17 @@ static char *help_of(const struct sql_statement *statement, const PGresult *erro
     return help;
 }
 
+const char *db_explain_field(const PGresult *result, int field)
+{
+    const char *text = PQresultErrorField(result, field);
+    return text == NULL ? "" : text;
+}
+
 bool db_explain_is_mistake(const PGresult *error)
 {
     /* connection, rollback, resources, object in use, intervention, system, internal error */
     static const char *const away[] = {"08", "40", "53", "55", "57", "58", "XX"};
-    const char *state = db_error_field(error, PG_DIAG_SQLSTATE);
+    const char *state = db_explain_field(error, PG_DIAG_SQLSTATE);
     for (size_t i = 0; i < sizeof(away) / sizeof(away[0]); i++) {
         if (strncmp(state, away[i], 2) == 0)
             return false;
@@ -150,8 +156,8 @@ bool db_explain_is_mistake(const PGresult *error)
  */
 static bool is_untyped(const struct sql_statement *statement, const PGresult *error, size_t *parameter)
 {
-    const char *state = db_error_field(error, PG_DIAG_SQLSTATE);
-    const char *number = strchr(db_error_field(error, PG_DIAG_MESSAGE_PRIMARY), '$');
+    const char *state = db_explain_field(error, PG_DIAG_SQLSTATE);
+    const char *number = strchr(db_explain_field(error, PG_DIAG_MESSAGE_PRIMARY), '$');
     bool untyped = strcmp(state, indeterminate_datatype) == 0 ||
                    (strcmp(state, ambiguous_parameter) == 0 &&
                     PQresultErrorField(error, PG_DIAG_MESSAGE_DETAIL) == NULL);
@@ -174,7 +180,7 @@ void db_explain_error(const struct conf *conf, const struct conf_route *route, c
     }
     char *help = help_of(statement, error);
     note_at(&finding, has_offset ? place_in_text(&finding, offset) : place_of_statement(&finding),
-            in_our_words(statement, db_error_field(error, PG_DIAG_MESSAGE_PRIMARY)), help);
+            in_our_words(statement, db_explain_field(error, PG_DIAG_MESSAGE_PRIMARY)), help);
     free(help);
 }
 
@@ -182,7 +188,7 @@ void db_explain_wrapped(const struct conf *conf, const struct conf_route *route,
                         db_explain_cb *note, void *arg)
 {
     struct finding finding = {conf, route, note, arg, false};
-    const char *reason = db_error_field(error, PG_DIAG_MESSAGE_PRIMARY);
+    const char *reason = db_explain_field(error, PG_DIAG_MESSAGE_PRIMARY);
     char *help = mem_printf("detail: PostgreSQL cannot be asked for that afterwards: %s", reason);
     note_at(&finding, place_of_statement(&finding),
             mem_strdup("write to_json(COLUMN) for columns that are arrays, composites or of your own types"),

@@ -16,6 +16,9 @@
  */
 typedef void db_explain_cb(void *arg, struct conf_pos pos, const char *message, const char *help);
 
+/* A field of an error (PG_DIAG_…; PostgreSQL 15, chapter 34.3), or an empty text. Belongs to result. */
+const char *db_explain_field(const PGresult *result, int field);
+
 /*
  * Is an error of preparing a statement the statement's own fault? If not, the database could not look into
  * it at all: it is shutting down, a lock stood in the way, … (PostgreSQL 15, appendix A).

@@ -13,7 +13,7 @@ struct db_inference {
     const struct sql_statement *statement;
     size_t n_params;
     size_t target;
-    Oid *types; /* [n_params + uses]; 0 is left to PostgreSQL */
+    uint32_t *types; /* [n_params + uses]; 0 is left to PostgreSQL */
 };
 
 /* Which parameter an edit, whose text is "$n", perhaps behind a blank, uses; counted from 1. */
@@ -23,7 +23,8 @@ static size_t used_by(const struct sql_statement *statement, const struct sql_ed
     return dollar == NULL ? 0 : strtoul(dollar + 1, NULL, 10);
 }
 
-struct db_inference *db_infer_new(const struct sql_statement *statement, size_t target, const Oid *declared)
+struct db_inference *db_infer_new(const struct sql_statement *statement, size_t target,
+                                  const uint32_t *declared)
 {
     struct db_inference *inference = mem_calloc(1, sizeof(*inference));
     size_t n = statement->n_params, from = 0;
@@ -55,40 +56,38 @@ const char *db_infer_sql(const struct db_inference *inference)
     return inference->sql;
 }
 
-int db_infer_types(const struct db_inference *inference, const Oid **types)
+size_t db_infer_types(const struct db_inference *inference, const uint32_t **types)
 {
     *types = inference->types;
-    return (int)(inference->n_params + inference->statement->n_edits);
+    return inference->n_params + inference->statement->n_edits;
 }
 
-size_t db_infer_complaint(const PGresult *result)
+size_t db_infer_complaint(const struct db_report *report)
 {
-    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    const char *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     /* 42P08 is the same complaint where a later use tells a type; with a detail, two uses contradict each
      * other */
-    if (state == NULL || text == NULL ||
-        (strcmp(state, "42P18") != 0 &&
-         (strcmp(state, "42P08") != 0 || PQresultErrorField(result, PG_DIAG_MESSAGE_DETAIL) != NULL)))
+    if (report->state == NULL ||
+        (strcmp(report->state, "42P18") != 0 && (strcmp(report->state, "42P08") != 0 || report->has_detail)))
         return 0;
-    const char *dollar = strchr(text, '$'); /* the words around it depend on the server's language */
+    const char *dollar =
+        strchr(report->message, '$'); /* the words around it depend on the server's language */
     return dollar == NULL ? 0 : strtoul(dollar + 1, NULL, 10);
 }
 
-enum db_inferred db_infer_take(struct db_inference *inference, const PGresult *result, Oid *type)
+enum db_inferred db_infer_take(struct db_inference *inference, const struct db_report *report, uint32_t *type)
 {
     const struct sql_statement *statement = inference->statement;
     size_t n = inference->n_params;
-    if (PQresultStatus(result) == PGRES_COMMAND_OK) {
-        for (size_t i = 0; i < statement->n_edits; i++) {
-            *type = PQparamtype(result, (int)(n + i));
+    if (report->state == NULL) {
+        for (size_t i = 0; i < statement->n_edits && n + i < report->n_types; i++) {
+            *type = report->types[n + i];
             if (used_by(statement, &statement->edits[i]) == inference->target &&
                 inference->types[n + i] == 0 && *type != 0)
                 return DB_INFER_FOUND;
         }
         return DB_INFER_UNKNOWN;
     }
-    size_t unknown = db_infer_complaint(result);
+    size_t unknown = db_infer_complaint(report);
     if (unknown <= n || unknown > n + statement->n_edits || inference->types[unknown - 1] != 0)
         return DB_INFER_UNKNOWN;
     inference->types[unknown - 1] = PGTYPES_TEXT; /* a use that says nothing */

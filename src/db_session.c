@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "db_private.h"
 #include "log.h"
 #include "mem.h"
 
@@ -31,8 +32,8 @@ static void on_notice(void *arg, const char *message)
 
 /* What libpq is told: PQconnectStartParams takes arrays that end with NULL. */
 struct settings {
-    const char *keywords[6];
-    const char *values[6]; /* NULL counts as not said */
+    const char *keywords[7];
+    const char *values[7]; /* NULL counts as not said */
     char *options;         /* owned */
     char timeout[16];
 };
@@ -54,11 +55,12 @@ static void settings_make(struct settings *settings, const struct db_lane_conf *
                    " -c client_connection_check_interval=500 -c standard_conforming_strings=on%s",
                    users, conf->deadline, conf->read_only ? " -c default_transaction_read_only=on" : "");
     free(users);
-    unsetenv("PGDATESTYLE"); /* libpq would send it behind our options */
+    setenv("PGDATESTYLE", "ISO", 1); /* libpq sends it by itself, also where a pooler drops the options */
     *settings = (struct settings){
         /* dbname is expanded as a conninfo string; what comes behind it goes before what it says. */
-        .keywords = {"fallback_application_name", "connect_timeout", "dbname", "client_encoding", "options"},
-        .values = {"hayfork", timeout_is_ours ? settings->timeout : NULL,
+        .keywords = {"fallback_application_name", "connect_timeout", "gssencmode", "dbname",
+                     "client_encoding", "options"},
+        .values = {"hayfork", timeout_is_ours ? settings->timeout : NULL, "disable",
                    conf->connect[0] == '\0' ? NULL : conf->connect, "UTF8", options},
         .options = options,
     };
@@ -87,4 +89,129 @@ PGconn *db_session_connect(const struct db_lane_conf *conf, unsigned timeout)
     struct settings settings;
     settings_make(&settings, conf, timeout);
     return settings_used(&settings, PQconnectdbParams(settings.keywords, settings.values, 1));
+}
+
+const char *db_session_advice(const PGconn *pg)
+{
+    bool refused = strstr(PQerrorMessage(pg), "unsupported startup parameter") != NULL;
+    return refused ? "PgBouncer takes it with ignore_startup_parameters = options in its ini file" : "";
+}
+
+const char *db_session_parameter_name(size_t i)
+{
+    static const char *const names[DB_SESSION_PARAMETERS] = {"client_encoding",
+                                                             "DateStyle",
+                                                             "IntervalStyle",
+                                                             "TimeZone",
+                                                             "standard_conforming_strings",
+                                                             "default_transaction_read_only",
+                                                             "session_authorization"};
+    return names[i];
+}
+
+/* The columns of the look at a session. */
+enum { LOOK_PID, LOOK_TIMEOUT, LOOK_READ_ONLY, LOOK_FIRST_NEEDED };
+
+static const struct {
+    const char *name, *wanted; /* how it has to begin */
+} needed[DB_SESSION_LOOK_COLUMNS - LOOK_FIRST_NEEDED] = {{"client_encoding", "UTF8"},
+                                                         {"DateStyle", "ISO"},
+                                                         {"IntervalStyle", "postgres"},
+                                                         {"standard_conforming_strings", "on"},
+                                                         {"bytea_output", "hex"}};
+
+void db_session_look(struct db_connection *connection)
+{
+    /* The name is the same in all sessions: it is taken already where a pooler hands out one that is used. */
+    static const char
+        name[] = "hayfork_session",
+        sql[] =
+            "SELECT pg_catalog.pg_backend_pid(),"
+            " (extract(epoch FROM pg_catalog.current_setting('statement_timeout')::interval) * 1000)::bigint,"
+            " pg_catalog.current_setting('default_transaction_read_only'), "
+            "pg_catalog.current_setting('client_encoding'),"
+            " pg_catalog.current_setting('DateStyle'), pg_catalog.current_setting('IntervalStyle'),"
+            " pg_catalog.current_setting('standard_conforming_strings'), "
+            "pg_catalog.current_setting('bytea_output')";
+    struct db_flight *flight = db_flight_new(connection, NULL);
+    flight->phase = AT_PARSE;
+    pgwire_parse(&connection->io.out, name, sql, NULL, 0);
+    pgwire_execute(&connection->io.out, name, NULL, 0);
+    pgwire_sync(&connection->io.out);
+    for (size_t i = 0; i < DB_SESSION_PARAMETERS; i++) {
+        const char *value = PQparameterStatus(connection->pg, db_session_parameter_name(i));
+        connection->parameters[i] = value == NULL ? NULL : mem_strdup(value);
+    }
+    connection->read_only = false; /* until it is seen to be */
+}
+
+static bool is_text(struct pgwire_value value, const char *text)
+{
+    return value.len == (int32_t)strlen(text) && strncmp(value.text, text, strlen(text)) == 0;
+}
+
+static bool begins_with(struct pgwire_value value, const char *text)
+{
+    return value.len >= (int32_t)strlen(text) && strncmp(value.text, text, strlen(text)) == 0;
+}
+
+void db_session_seen(struct db_connection *connection, struct pgwire_row row)
+{
+    const struct db_lane_conf *conf = &connection->lane->conf;
+    char pid[16], timeout[16];
+    snprintf(pid, sizeof(pid), "%d", PQbackendPID(connection->pg));
+    snprintf(timeout, sizeof(timeout), "%u", conf->deadline);
+    bool pooled = !is_text(pgwire_row_value(row, LOOK_PID), pid);
+    bool timed = is_text(pgwire_row_value(row, LOOK_TIMEOUT), timeout);
+    bool read_only = is_text(pgwire_row_value(row, LOOK_READ_ONLY), "on");
+    connection->read_only = conf->read_only && read_only;
+    connection->lane->may_write = !connection->read_only;
+    for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
+        struct pgwire_value value = pgwire_row_value(row, LOOK_FIRST_NEEDED + i);
+        if (!begins_with(value, needed[i].wanted)) {
+            db_connection_fail(connection, "the session has %s = %.*s, which has to be %s%s", needed[i].name,
+                               value.len, value.text, needed[i].wanted,
+                               pooled ? "; a pooler in between has dropped what Hayfork asked for" : "");
+            return;
+        }
+    }
+    if (!timed || (conf->read_only && !read_only))
+        db_complain(connection->lane, DB_COMPLAINT_SESSION, NULL,
+                    "lane %s: %s has dropped what Hayfork asked for:%s%s; set it with ALTER ROLE, or connect "
+                    "directly",
+                    conf->name, pooled ? "a pooler (PgBouncer?) between here and PostgreSQL" : "PostgreSQL",
+                    timed ? "" : " queries are not bounded by statement_timeout;",
+                    conf->read_only && !read_only ? " the session is not read-only, so its queries are not "
+                                                    "asked again when a connection is lost"
+                                                  : "");
+}
+
+bool db_session_is_shared(const char *error)
+{
+    const char *state = pgwire_error_field(error, PG_DIAG_SQLSTATE);
+    const char *function = pgwire_error_field(error, PG_DIAG_SOURCE_FUNCTION);
+    return pgwire_error_field(error, PG_DIAG_CONTEXT)[0] == '\0' &&
+           ((strcmp(state, "42P05") == 0 && strcmp(function, "StorePreparedStatement") == 0) ||
+            (strcmp(state, "26000") == 0 && strcmp(function, "FetchPreparedStatement") == 0));
+}
+
+void db_session_fail_shared(struct db_connection *connection)
+{
+    db_connection_fail(
+        connection,
+        "a pooler between here and PostgreSQL gives each transaction another session (in PgBouncer"
+        " that is pool_mode = transaction): prepared statements, the read-only session and deadlines"
+        " do not work there; use pool_mode = session");
+}
+
+void db_session_looked(struct db_connection *connection, const char *error)
+{
+    if (error == NULL)
+        db_connection_prepared(connection);
+    else if (db_session_is_shared(error))
+        db_session_fail_shared(connection);
+    else
+        db_connection_fail(connection, "the session cannot be looked at: SQLSTATE %s: %s",
+                           pgwire_error_field(error, PG_DIAG_SQLSTATE),
+                           pgwire_error_field(error, PG_DIAG_MESSAGE_PRIMARY));
 }

@@ -5,6 +5,9 @@
 #include <libpq-fe.h>
 
 #include "db.h"
+#include "pgwire.h"
+
+struct db_connection;
 
 /*
  * Starts an asynchronous connection (PostgreSQL 15, chapter 34.1). The settings travel in the start-up
@@ -18,5 +21,31 @@ PGconn *db_session_start(const struct db_lane_conf *conf);
  * user's conninfo or PGCONNECT_TIMEOUT says something else. Of conf it reads connect, read_only and deadline.
  */
 PGconn *db_session_connect(const struct db_lane_conf *conf, unsigned timeout);
+
+/*
+ * What can be done about an attempt that has failed, where it was a pooler that refused it: a text to be
+ * appended to libpq's, or an empty one.
+ */
+const char *db_session_advice(const PGconn *pg);
+
+/* The parameters that the server reports and that no statement may change for those behind it, by number. */
+const char *db_session_parameter_name(size_t i);
+
+enum { DB_SESSION_LOOK_COLUMNS = 8 };
+
+/*
+ * Asks a session that has just begun whether it is as it was asked for: a pooler may have dropped what the
+ * start-up packet said. The answer's row is handed to db_session_seen, its end to db_session_looked with the
+ * error's body, or NULL. A session in which answers would come out wrong is failed.
+ */
+void db_session_look(struct db_connection *connection);
+void db_session_seen(struct db_connection *connection, struct pgwire_row row);
+void db_session_looked(struct db_connection *connection, const char *error);
+
+/* Does the error, which our own messages met, show that what we have prepared is in another session? */
+bool db_session_is_shared(const char *error);
+
+/* Fails the connection for that. */
+void db_session_fail_shared(struct db_connection *connection);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "clock.h"
 #include "conf_files.h"
+#include "db_budget.h"
 #include "db_explain.h"
 #include "db_infer.h"
 #include "db_session.h"
@@ -24,10 +25,11 @@ struct trial {
     const struct conf *conf;
     FILE *errors;
     PGconn *pg;
-    const char *lost;   /* why nothing more can be asked on pg, or NULL */
-    const char *failed; /* the conninfo that was of no use, so that its second lane need not be tried */
-    bool away;          /* a statement could not be asked about */
-    bool unreadable;    /* a conninfo is wrong */
+    const char *lost; /* why nothing more can be asked on pg, or NULL */
+    bool useless[2];  /* database.connect, database.read: need not be tried for another lane */
+    bool away;        /* a statement could not be asked about */
+    bool unreadable;  /* a conninfo is wrong */
+    struct db_budget budget;
 };
 
 /* Says what could not be done, and why. reason may have several lines and end in a line feed. */
@@ -103,14 +105,37 @@ static PGresult *receive_if(struct trial *trial, int sent)
 }
 
 /* Prepares sql as the unnamed statement. The types of the first n parameters are given; 0 is left open. */
-static PGresult *prepare(struct trial *trial, const char *sql, const Oid *types, int n)
+static PGresult *prepare(struct trial *trial, const char *sql, const Oid *types, size_t n)
 {
-    return receive_if(trial, PQsendPrepare(trial->pg, "", sql, n, types));
+    return receive_if(trial, PQsendPrepare(trial->pg, "", sql, (int)n, types));
 }
 
 static PGresult *describe(struct trial *trial)
 {
     return receive_if(trial, PQsendDescribePrepared(trial->pg, ""));
+}
+
+/* What PostgreSQL said, for those who do not know libpq. types has room for all of them. */
+static struct db_report report_of(const PGresult *result, Oid *types)
+{
+    struct db_report report = {.types = types, .n_types = (size_t)PQnparams(result)};
+    for (size_t i = 0; i < report.n_types; i++)
+        types[i] = PQparamtype(result, (int)i);
+    if (!is_good(result)) {
+        report.state = db_explain_field(result, PG_DIAG_SQLSTATE);
+        report.message = db_explain_field(result, PG_DIAG_MESSAGE_PRIMARY);
+        report.has_detail = db_explain_field(result, PG_DIAG_MESSAGE_DETAIL)[0] != '\0';
+    }
+    return report;
+}
+
+static enum db_inferred take_inference(struct db_inference *inference, const PGresult *result, Oid *type)
+{
+    Oid *types = mem_calloc((size_t)PQnparams(result) + 1, sizeof(*types));
+    struct db_report report = report_of(result, types);
+    enum db_inferred inferred = db_infer_take(inference, &report, type);
+    free(types);
+    return inferred;
 }
 
 /* Looks for the type of a parameter that PostgreSQL could not tell. Returns false if nothing tells it. */
@@ -121,13 +146,13 @@ static bool infer(struct trial *trial, const struct sql_statement *statement, si
     Oid type = 0;
     while (inferred == DB_INFER_AGAIN) {
         const Oid *types;
-        int n = db_infer_types(inference, &types);
+        size_t n = db_infer_types(inference, &types);
         PGresult *result = prepare(trial, db_infer_sql(inference), types, n);
         if (is_good(result)) {
             PQclear(result);
             result = describe(trial);
         }
-        inferred = result == NULL ? DB_INFER_UNKNOWN : db_infer_take(inference, result, &type);
+        inferred = result == NULL ? DB_INFER_UNKNOWN : take_inference(inference, result, &type);
         PQclear(result);
     }
     db_infer_free(inference);
@@ -144,12 +169,13 @@ static PGresult *prepare_statement(struct trial *trial, const struct sql_stateme
 {
     memset(declared, 0, statement->n_params * sizeof(*declared));
     for (;;) {
-        PGresult *result = prepare(trial, statement->text, declared, (int)statement->n_params);
+        PGresult *result = prepare(trial, statement->text, declared, statement->n_params);
         if (is_good(result)) {
             PQclear(result);
             return describe(trial);
         }
-        size_t number = result == NULL ? 0 : db_infer_complaint(result);
+        struct db_report report = report_of(result, NULL);
+        size_t number = result == NULL ? 0 : db_infer_complaint(&report);
         bool known = number < 1 || number > statement->n_params || declared[number - 1] != 0;
         if (known || !infer(trial, statement, number, declared))
             return result;
@@ -165,12 +191,17 @@ static PGresult *try_wrapped(struct trial *trial, const struct conf_route *route
                              const Oid *declared)
 {
     bool wanted;
+    size_t n = (size_t)PQnfields(description);
+    struct pgwire_field *fields = mem_calloc(n + 1, sizeof(*fields));
+    for (size_t i = 0; i < n; i++)
+        fields[i] = (struct pgwire_field){PQfname(description, (int)i), PQftype(description, (int)i)};
     struct pgjson_columns *columns =
-        pgjson_columns_new(description, route->answer == CONF_ANSWER_VALUE, &wanted);
+        pgjson_columns_new(fields, n, route->answer == CONF_ANSWER_VALUE, &wanted);
+    free(fields);
     PGresult *result = NULL;
     if (wanted) {
         char *wrapped = pgjson_wrap(columns, route->statement.text);
-        result = prepare(trial, wrapped, declared, (int)route->statement.n_params);
+        result = prepare(trial, wrapped, declared, route->statement.n_params);
         free(wrapped);
     }
     pgjson_columns_free(columns);
@@ -202,7 +233,7 @@ static bool try_route(struct trial *trial, const struct conf_route *route)
     else if (trial->lost == NULL && db_explain_is_mistake(result))
         db_explain_error(trial->conf, route, result, note_mistake, trial);
     else if (trial->lost == NULL)
-        note_away(trial, "check", route->label, db_error_field(result, PG_DIAG_MESSAGE_PRIMARY));
+        note_away(trial, "check", route->label, db_explain_field(result, PG_DIAG_MESSAGE_PRIMARY));
     PQclear(result);
     if (trial->lost != NULL)
         note_away(trial, "check", route->label, trial->lost);
@@ -231,55 +262,63 @@ static bool is_readable(struct trial *trial, const char *key, const char *connin
     return readable;
 }
 
-/* Asks about the statements of one lane, which are those of its routes. */
-static void try_lane(struct trial *trial, enum conf_lane lane)
+/* Opens a session of the lane. Returns false, with nothing to close, where that cannot be done. */
+static bool connect_lane(struct trial *trial, const struct conf_lane *lane)
 {
     const struct conf *conf = trial->conf;
-    bool replica = lane == CONF_LANE_READ && conf->database.read[0] != '\0';
+    bool replica = lane->connect == conf->database.read;
     const char *key = replica ? "database.read" : "database.connect";
     struct db_lane_conf lane_conf = {
-        .connect = replica ? conf->database.read : conf->database.connect,
-        .read_only = lane == CONF_LANE_READ,
+        .connect = lane->connect,
+        .read_only = lane->read_only,
         .deadline = conf->limits.deadline,
     };
-    if (lane_conf.connect == trial->failed)
-        return;
-    trial->lost = NULL;
-    if (!is_readable(trial, key, lane_conf.connect)) {
-        trial->failed = lane_conf.connect;
-        return;
-    }
+    if (trial->useless[replica])
+        return false;
+    trial->useless[replica] = true;
+    if (!is_readable(trial, key, lane->connect))
+        return false;
     trial->pg = db_session_connect(&lane_conf, CONNECT_LIMIT_S);
-    bool go_on = PQstatus(trial->pg) == CONNECTION_OK;
-    if (!go_on) {
+    if (PQstatus(trial->pg) != CONNECTION_OK) {
         note_away(trial, "connect to the database of", key, PQerrorMessage(trial->pg));
-        trial->failed = lane_conf.connect;
+        PQfinish(trial->pg);
+        return false;
     }
+    trial->useless[replica] = false;
+    trial->lost = NULL;
+    return true;
+}
+
+/* Asks how many connections the server allows, and about the statements of the lane, those of its routes. */
+static void try_lane(struct trial *trial, unsigned index)
+{
+    const struct conf *conf = trial->conf;
+    const struct conf_lane *lane = &conf->lanes[index];
+    if (!connect_lane(trial, lane))
+        return;
+    if (!db_budget_knows(&trial->budget, lane->connect)) {
+        PGresult *answer = receive_if(trial, PQsendQuery(trial->pg, db_budget_sql));
+        db_budget_take(&trial->budget, lane->connect, answer);
+    }
+    bool go_on = true;
     for (size_t i = 0; go_on && i < conf->n_routes; i++) {
         const struct conf_route *route = &conf->routes[i];
-        if (route->handler == CONF_HANDLER_SQL && route->lane == lane)
+        if (route->handler == CONF_HANDLER_SQL && route->lane == index)
             go_on = try_route(trial, route);
     }
     PQfinish(trial->pg);
 }
 
-static bool has_routes(const struct conf *conf, enum conf_lane lane)
-{
-    for (size_t i = 0; i < conf->n_routes; i++) {
-        if (conf->routes[i].handler == CONF_HANDLER_SQL && conf->routes[i].lane == lane)
-            return true;
-    }
-    return false;
-}
-
-int db_try(const struct conf *conf, FILE *errors)
+int db_try(const struct conf *conf, unsigned workers, FILE *errors)
 {
     struct trial trial = {.conf = conf, .errors = errors};
-    if (has_routes(conf, CONF_LANE_READ))
-        try_lane(&trial, CONF_LANE_READ);
-    if (has_routes(conf, CONF_LANE_WRITE))
-        try_lane(&trial, CONF_LANE_WRITE);
+    for (unsigned i = 0; i < conf->n_lanes; i++) {
+        if (conf->lanes[i].used)
+            try_lane(&trial, i);
+    }
     conf_files_print(conf->files, errors);
+    db_budget_warn(&trial.budget, conf, workers, errors);
+    db_budget_clear(&trial.budget);
     if (conf_files_errors(conf->files) > 0 || trial.unreadable)
         return EX_CONFIG;
     return trial.away ? EX_UNAVAILABLE : EX_OK;

@@ -26,8 +26,8 @@ struct handler {
     void (*free)(struct handler *self);
 };
 
-/* route must outlive the handler; so must lane. */
-struct handler *handler_sql_new(const struct conf_route *route, struct db_lane *lane);
+/* route must outlive the handler; so must lane. An answer of rows beyond buffer bytes is streamed. */
+struct handler *handler_sql_new(const struct conf_route *route, struct db_lane *lane, size_t buffer);
 struct handler *handler_json_new(const struct conf_route *route);
 struct handler *handler_text_new(const struct conf_route *route);
 

@@ -3,7 +3,6 @@
 #include <strings.h>
 
 #include "handler_sql_private.h"
-#include "headers.h"
 #include "mem.h"
 #include "params.h"
 
@@ -34,16 +33,22 @@ void handler_sql_refuse(struct call *call, struct problem problem)
     problem_send(call->sink, &problem);
 }
 
-static void on_done(void *owner, enum db_outcome outcome, const PGresult *result)
+static void on_done(void *owner, enum db_outcome outcome, const struct db_answer *answer)
 {
     struct call *call = owner;
     call->pending = NULL;
+    if (call->streaming) {
+        handler_sql_stream_end(call, outcome == DB_OK);
+        if (outcome == DB_REJECTED)
+            handler_sql_log_error(call, answer->error);
+        return;
+    }
     switch (outcome) {
     case DB_OK:
-        handler_sql_answer(call, result);
+        handler_sql_answer(call, answer);
         break;
     case DB_REJECTED:
-        handler_sql_error(call, result);
+        handler_sql_error(call, answer->error);
         break;
     case DB_NOT_SENT:
         handler_sql_refuse(
@@ -62,13 +67,18 @@ static void on_done(void *owner, enum db_outcome outcome, const PGresult *result
     }
 }
 
+static const struct db_asker asker = {handler_sql_row, handler_sql_again, on_done};
+
 /* The client has left, or the answer is out: the query, if it is under way, goes on without us. */
 static void on_gone(struct sink *sink)
 {
     struct call *call = sink->data;
     if (call->pending != NULL)
         db_abandon(call->pending);
-    free(call->answer);
+    if (call->answer.owned)
+        free(call->answer.base);
+    if (call->sending.owned)
+        free(call->sending.base);
 }
 
 /* Says why there can be no query now; false if there can. */
@@ -119,7 +129,7 @@ static void ask(struct call *call, struct str body)
         return;
     }
     call->values = values;
-    call->pending = db_submit(self->lane, self->statement, values, route->deadline, on_done, call);
+    call->pending = db_submit(self->lane, self->statement, values, route->deadline, &asker, call);
 }
 
 static void on_body(struct body_whole *whole, bool complete)
@@ -171,10 +181,26 @@ static void handle(struct handler *handler, const struct handler_request *reques
 
 static void dispose(struct handler *handler)
 {
-    free(handler);
+    struct handler_sql *self = (struct handler_sql *)handler;
+    free(self->names);
+    free(self);
 }
 
-struct handler *handler_sql_new(const struct conf_route *route, struct db_lane *lane)
+/* Collects the names that the route's headers use. */
+static void find_names(struct handler_sql *self)
+{
+    for (size_t i = 0; i < self->route->n_headers; i++) {
+        const struct conf_header *header = &self->route->headers[i];
+        for (size_t j = 0; j < header->n_pieces; j++) {
+            if (!header->pieces[j].is_name)
+                continue;
+            MEM_GROW(&self->names, self->n_names);
+            self->names[self->n_names++] = header->pieces[j].text;
+        }
+    }
+}
+
+struct handler *handler_sql_new(const struct conf_route *route, struct db_lane *lane, size_t buffer)
 {
     struct handler_sql *self = mem_calloc(1, sizeof(*self));
     size_t error_at;
@@ -182,14 +208,17 @@ struct handler *handler_sql_new(const struct conf_route *route, struct db_lane *
     *self = (struct handler_sql){
         .super = {handle, dispose},
         .route = route,
+        .buffer = buffer,
         .lane = lane,
         .statement = db_statement_new(lane,
                                       &(struct db_statement_conf){
                                           .label = route->label,
                                           .statement = &route->statement,
                                           .as_text = route->answer == CONF_ANSWER_VALUE,
+                                          .streams = route->answer == CONF_ANSWER_ROWS,
                                       }),
     };
+    find_names(self);
     route_check_pattern(str_of(route->path), names, &self->n_captures, &error_at);
     return &self->super;
 }

@@ -3,36 +3,116 @@
 #include <stdlib.h>
 
 #include "handler_sql_private.h"
-#include "headers.h"
 #include "log.h"
 #include "pgtypes.h"
 
 enum { FIRST_BODY_SIZE = 1024 }; /* bytes taken from the request's memory before the heap is asked */
 
+static struct str kept(struct call *call, struct str text)
+{
+    if (text.base == NULL)
+        return text;
+    char *copy = handler_sql_alloc(call->sink, text.len + 1);
+    memcpy(copy, text.base, text.len);
+    return (struct str){copy, text.len};
+}
+
+/* Rows */
+
+static void take_value(struct call *call, const struct pgjson_columns *columns, struct pgwire_row row)
+{
+    if (pgjson_columns_count(columns) == 0)
+        return; /* SELECT without a list has rows of nothing */
+    struct pgwire_value value = pgwire_row_value(row, 0);
+    call->value_type = pgjson_type(columns, 0);
+    if (value.len >= 0)
+        call->value = kept(call, (struct str){value.text, (size_t)value.len});
+}
+
+/* Keeps what the headers want of the first row, which is gone when they are written. */
+static void take_named(struct call *call, const struct pgjson_columns *columns, struct pgwire_row row)
+{
+    const struct handler_sql *self = call->handler;
+    if (self->n_names == 0)
+        return;
+    call->named = handler_sql_alloc(call->sink, self->n_names * sizeof(*call->named));
+    for (size_t i = 0; i < self->n_names; i++) {
+        int column = pgjson_find(columns, self->names[i]);
+        call->named[i] = (struct str){NULL, 0};
+        if (column >= 0)
+            call->named[i] = kept(call, pgjson_text(columns, row, column, handler_sql_alloc, call->sink));
+    }
+}
+
+static void begin_answer(struct call *call)
+{
+    if (call->answer.base == NULL)
+        call->answer = json_writer_on(handler_sql_alloc(call->sink, FIRST_BODY_SIZE), FIRST_BODY_SIZE);
+}
+
+static void take_one_of_rows(struct call *call, const struct pgjson_columns *columns, struct pgwire_row row)
+{
+    begin_answer(call);
+    json_char(&call->answer, call->n_rows == 0 ? '[' : ',');
+    pgjson_row(&call->answer, columns, row);
+}
+
+void handler_sql_row(void *owner, const struct pgjson_columns *columns, struct pgwire_row row)
+{
+    struct call *call = owner;
+    enum conf_answer answer = call->handler->route->answer;
+    bool is_first = call->n_rows == 0;
+    if (is_first)
+        take_named(call, columns, row);
+    if (answer == CONF_ANSWER_ROWS) {
+        take_one_of_rows(call, columns, row);
+    } else if (is_first && answer == CONF_ANSWER_ROW) {
+        begin_answer(call);
+        pgjson_row(&call->answer, columns, row);
+    } else if (is_first && answer == CONF_ANSWER_VALUE) {
+        take_value(call, columns, row);
+    }
+    call->n_rows++;
+    if (call->streaming)
+        handler_sql_stream_row(call);
+    else if (answer == CONF_ANSWER_ROWS && call->answer.len > call->handler->buffer)
+        handler_sql_stream(call, columns);
+}
+
+void handler_sql_again(void *owner)
+{
+    struct call *call = owner;
+    call->n_rows = 0;
+    call->answer.len = 0;
+    call->value = (struct str){NULL, 0};
+    call->named = NULL;
+}
+
+/* Headers */
+
 /* For headers_fill: what a {name} stands for. */
-struct row {
+struct names {
     struct call *call;
-    const PGresult *result;
+    const struct pgjson_columns *columns;
 };
 
 static bool look_up(void *arg, const char *name, struct str *value)
 {
-    const struct row *row = arg;
-    const struct pgjson_columns *columns = db_statement_columns(row->call->handler->statement);
-    int column = pgjson_find(columns, name);
-    if (column < 0)
-        return handler_sql_parameter(row->call, name, value);
-    if (PQntuples(row->result) == 0)
-        return false;
-    *value = pgjson_text(columns, row->result, 0, column, handler_sql_alloc, row->call->sink);
+    const struct names *names = arg;
+    const struct call *call = names->call;
+    if (pgjson_find(names->columns, name) < 0)
+        return handler_sql_parameter(names->call, name, value);
+    for (size_t i = 0; call->named != NULL && i < call->handler->n_names; i++) {
+        if (strcmp(call->handler->names[i], name) == 0)
+            *value = call->named[i];
+    }
     return value->base != NULL;
 }
 
-/* Answers by itself where a header cannot be sent. */
-static struct headers fill_headers(struct call *call, const PGresult *result)
+struct headers handler_sql_headers(struct call *call, const struct pgjson_columns *columns)
 {
-    struct row row = {call, result};
-    struct headers headers = headers_fill(call->handler->route, call->sink, look_up, &row);
+    struct names names = {call, columns};
+    struct headers headers = headers_fill(call->handler->route, call->sink, look_up, &names);
     if (headers.refused != NULL) {
         log_errorx("%s: the value for %s has a control character (request %016" PRIx64 ")", call->sink->route,
                    headers.refused, call->sink->request_id);
@@ -45,10 +125,12 @@ static struct headers fill_headers(struct call *call, const PGresult *result)
     return headers;
 }
 
-static void answer_with(struct call *call, const PGresult *result, int status, struct str content_type,
-                        struct str body)
+/* Answers */
+
+static void answer_with(struct call *call, const struct db_answer *answer, int status,
+                        struct str content_type, struct str body)
 {
-    struct headers headers = fill_headers(call, result);
+    struct headers headers = handler_sql_headers(call, answer->columns);
     if (headers.refused != NULL)
         return;
     struct sink_head head = {
@@ -62,28 +144,19 @@ static void answer_with(struct call *call, const PGresult *result, int status, s
     sink_answer(call->sink, &head, &body, status == 204 ? 0 : 1);
 }
 
-static void answer_no_row(struct call *call, const PGresult *result)
+static void answer_no_row(struct call *call, const struct db_answer *answer)
 {
     int status = call->handler->route->no_row;
     if (status < 400)
-        answer_with(call, result, status, STR("application/json"), STR("null"));
+        answer_with(call, answer, status, STR("application/json"), STR("null"));
     else
         handler_sql_refuse(call, (struct problem){.status = status, .detail = "There is no such row."});
 }
 
-static void answer_json(struct call *call, const PGresult *result, bool all_rows)
+static void answer_json(struct call *call, const struct db_answer *answer)
 {
-    const struct pgjson_columns *columns = db_statement_columns(call->handler->statement);
-    struct sink *sink = call->sink;
-    struct json_writer body = json_writer_on(sink->ops->alloc(sink, FIRST_BODY_SIZE), FIRST_BODY_SIZE);
-    if (all_rows)
-        pgjson_rows(&body, columns, result);
-    else
-        pgjson_row(&body, columns, result, 0);
-    if (body.owned)
-        call->answer = body.base;
-    answer_with(call, result, call->handler->route->status, STR("application/json"),
-                (struct str){body.base, body.len});
+    answer_with(call, answer, call->handler->route->status, STR("application/json"),
+                (struct str){call->answer.base, call->answer.len});
 }
 
 /* bytea in its hex format (PostgreSQL 15, section 8.4.1). */
@@ -98,58 +171,54 @@ static struct str decode_bytea(struct str text, char *out)
 }
 
 /* The first column of the first row as it is. */
-static void answer_value(struct call *call, const PGresult *result)
+static void answer_value(struct call *call, const struct db_answer *answer)
 {
-    struct str text = {PQgetvalue(result, 0, 0), (size_t)PQgetlength(result, 0, 0)};
-    char *copy = handler_sql_alloc(call->sink, text.len + 1);
-    struct str body = {copy, text.len}, type = STR("text/plain; charset=utf-8");
-    switch (PQftype(result, 0)) {
-    case PGTYPES_JSON:
-    case PGTYPES_JSONB:
+    struct str body = call->value, type = STR("text/plain; charset=utf-8");
+    if (call->value_type == PGTYPES_JSON || call->value_type == PGTYPES_JSONB) {
         type = STR("application/json");
-        break;
-    case PGTYPES_BYTEA:
+    } else if (call->value_type == PGTYPES_BYTEA) {
         type = STR("application/octet-stream");
-        body = decode_bytea(text, copy);
-        break;
-    default:
-        break;
+        body = decode_bytea(body, handler_sql_alloc(call->sink, body.len / 2 + 1));
     }
-    if (type.len != strlen("application/octet-stream") && text.len > 0)
-        memcpy(copy, text.base, text.len);
-    answer_with(call, result, call->handler->route->status, type, body);
+    answer_with(call, answer, call->handler->route->status, type, body);
 }
 
-/* Did a command touch nothing? One that does not count rows, such as CALL, did what it should. */
-static bool touched_nothing(const PGresult *result)
+/* Did a command touch nothing? The tag ends in a count of rows; one that has none did what it should. */
+static bool touched_nothing(const char *tag)
 {
-    return strcmp(PQcmdTuples((PGresult *)result), "0") == 0;
+    size_t len = strlen(tag);
+    return len > 2 && strcmp(tag + len - 2, " 0") == 0;
 }
 
-void handler_sql_answer(struct call *call, const PGresult *result)
+void handler_sql_answer(struct call *call, const struct db_answer *answer)
 {
     const struct conf_route *route = call->handler->route;
     switch (route->answer) {
     case CONF_ANSWER_ROWS:
-        answer_json(call, result, true);
+        if (call->n_rows == 0) {
+            begin_answer(call);
+            json_char(&call->answer, '[');
+        }
+        json_char(&call->answer, ']');
+        answer_json(call, answer);
         break;
     case CONF_ANSWER_ROW:
-        if (PQntuples(result) == 0)
-            answer_no_row(call, result);
+        if (call->n_rows == 0)
+            answer_no_row(call, answer);
         else
-            answer_json(call, result, false);
+            answer_json(call, answer);
         break;
     case CONF_ANSWER_VALUE:
-        if (PQntuples(result) == 0 || PQgetisnull(result, 0, 0))
-            answer_no_row(call, result);
+        if (call->value.base == NULL)
+            answer_no_row(call, answer);
         else
-            answer_value(call, result);
+            answer_value(call, answer);
         break;
     case CONF_ANSWER_NONE:
-        if (touched_nothing(result))
-            answer_no_row(call, result);
+        if (touched_nothing(answer->tag))
+            answer_no_row(call, answer);
         else
-            answer_with(call, result, route->status, (struct str){NULL, 0}, (struct str){NULL, 0});
+            answer_with(call, answer, route->status, (struct str){NULL, 0}, (struct str){NULL, 0});
         break;
     }
 }

@@ -1,6 +1,7 @@
 /* handler_sql_error.c: what PostgreSQL's errors mean for a client (PostgreSQL 15, appendix A). */
 #include <ctype.h>
 #include <inttypes.h>
+#include <libpq-fe.h>
 #include <stdlib.h>
 
 #include "handler_sql_private.h"
@@ -51,9 +52,9 @@ static const struct meaning *meaning_of(const char *state)
  * parameter $1 = '…'", in the language of the server's messages: what counts is that a $ and digits come
  * before anything that could be quoted from a statement or a value.
  */
-static size_t parameter_at_fault(const PGresult *result)
+static size_t parameter_at_fault(const char *error)
 {
-    const char *context = db_error_field(result, PG_DIAG_CONTEXT);
+    const char *context = pgwire_error_field(error, PG_DIAG_CONTEXT);
     const char *dollar = context + strcspn(context, "$\"'(=\n");
     return *dollar == '$' ? strtoul(dollar + 1, NULL, 10) : 0;
 }
@@ -86,10 +87,10 @@ static size_t body_parameter(const struct conf_route *route)
 
 /* A value that PostgreSQL could not take for its parameter (class 22): the client's mistake, if it has a
  * name. */
-static bool refuse_value(struct call *call, const PGresult *result)
+static bool refuse_value(struct call *call, const char *error)
 {
     const struct sql_statement *statement = &call->handler->route->statement;
-    size_t number = parameter_at_fault(result);
+    size_t number = parameter_at_fault(error);
     if (number == 0 || number > statement->n_params)
         number = body_parameter(call->handler->route);
     if (number == 0)
@@ -116,24 +117,30 @@ static const char *parameter_named(const struct call *call, const char *column)
     return NULL;
 }
 
-static void log_it(const struct call *call, const PGresult *result, const char *state, int status)
+static void log_it(const struct call *call, const char *error, const char *state, int status)
 {
     void (*log_line)(const char *, ...) = status >= 500 || status == 403 ? log_errorx : log_info;
-    const char *detail = db_error_field(result, PG_DIAG_MESSAGE_DETAIL);
+    const char *detail = pgwire_error_field(error, PG_DIAG_MESSAGE_DETAIL);
     const char *advice = "";
     if (strcmp(state, "25006") == 0)
         advice = "; GET runs in a read-only session: use POST, or `lane: write`";
     else if (strcmp(state, "42501") == 0)
         advice = "; is a GRANT missing?";
     log_line("%s: %d: SQLSTATE %s: %s%s%s%s (request %016" PRIx64 ")", call->sink->route, status, state,
-             db_error_field(result, PG_DIAG_MESSAGE_PRIMARY), detail[0] == '\0' ? "" : ": ", detail, advice,
-             call->sink->request_id);
+             pgwire_error_field(error, PG_DIAG_MESSAGE_PRIMARY), detail[0] == '\0' ? "" : ": ", detail,
+             advice, call->sink->request_id);
 }
 
-void handler_sql_error(struct call *call, const PGresult *result)
+void handler_sql_log_error(struct call *call, const char *error)
 {
-    const char *state = db_error_field(result, PG_DIAG_SQLSTATE);
-    if (strncmp(state, "22", 2) == 0 && strcmp(state, "22012") != 0 && refuse_value(call, result))
+    const char *state = pgwire_error_field(error, PG_DIAG_SQLSTATE);
+    log_it(call, error, state, meaning_of(state)->status);
+}
+
+void handler_sql_error(struct call *call, const char *error)
+{
+    const char *state = pgwire_error_field(error, PG_DIAG_SQLSTATE);
+    if (strncmp(state, "22", 2) == 0 && strcmp(state, "22012") != 0 && refuse_value(call, error))
         return;
     const struct meaning *meaning = meaning_of(state);
     /* where the client gave no value, it is one of the tables' own that cannot be taken */
@@ -142,13 +149,13 @@ void handler_sql_error(struct call *call, const PGresult *result)
     struct problem problem = {.status = meaning->status, .detail = meaning->detail};
     if (strcmp(state, "P0001") == 0 || status_asked_for(state) != 0) {
         problem.status = strcmp(state, "P0001") == 0 ? 400 : status_asked_for(state);
-        problem.detail = kept(call, db_error_field(result, PG_DIAG_MESSAGE_PRIMARY));
+        problem.detail = kept(call, pgwire_error_field(error, PG_DIAG_MESSAGE_PRIMARY));
     }
-    const char *constraint = db_error_field(result, PG_DIAG_CONSTRAINT_NAME);
+    const char *constraint = pgwire_error_field(error, PG_DIAG_CONSTRAINT_NAME);
     if (meaning->names_constraint && constraint[0] != '\0')
         problem.constraint = kept(call, constraint);
     if (strcmp(state, "23502") == 0)
-        problem.parameter = parameter_named(call, db_error_field(result, PG_DIAG_COLUMN_NAME));
-    log_it(call, result, state, problem.status);
+        problem.parameter = parameter_named(call, pgwire_error_field(error, PG_DIAG_COLUMN_NAME));
+    log_it(call, error, state, problem.status);
     handler_sql_refuse(call, problem);
 }

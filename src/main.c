@@ -7,6 +7,7 @@
 #include <sysexits.h>
 
 #include "conf.h"
+#include "cpus.h"
 #include "db_try.h"
 #include "log.h"
 #include "master.h"
@@ -102,12 +103,27 @@ static struct options parse(int argc, char **argv)
     return options;
 }
 
+static unsigned number_of_workers(const struct conf *conf)
+{
+    return conf->workers != 0 ? conf->workers : cpus_available();
+}
+
+/* Can all the workers that there would be on this machine have their connections? */
+static bool has_room(const struct conf *conf, const char *path)
+{
+    char *problem = conf_refuse_workers(conf, number_of_workers(conf));
+    if (problem != NULL)
+        fprintf(stderr, "%s: error: %s\n", path, problem);
+    free(problem);
+    return problem == NULL;
+}
+
 static int check(const struct conf *conf, const struct options *options)
 {
     size_t n = 0;
     for (size_t i = 0; options->db && i < conf->n_routes; i++)
         n += conf->routes[i].handler == CONF_HANDLER_SQL;
-    int code = options->db ? db_try(conf, stderr) : EXIT_SUCCESS;
+    int code = options->db ? db_try(conf, number_of_workers(conf), stderr) : EXIT_SUCCESS;
     if (code == EXIT_SUCCESS && options->db && n > 0)
         printf("%s: the conf is good, and PostgreSQL takes its %zu statement%s\n", options->conf_path, n,
                n == 1 ? "" : "s");
@@ -121,12 +137,12 @@ int main(int argc, char **argv)
     struct options options = parse(argc, argv);
     int code = EXIT_SUCCESS;
     struct conf *conf = conf_load(options.conf_path, options.overrides, options.n_overrides, stderr);
-    if (conf == NULL)
+    if (conf == NULL || !has_room(conf, options.conf_path))
         code = EX_CONFIG;
     else if (options.mode == MODE_SERVE)
         code = master_run(conf);
     else if (options.mode == MODE_PRINT)
-        conf_print(conf, stdout);
+        conf_print(conf, number_of_workers(conf), stdout);
     else
         code = check(conf, &options);
     conf_free(conf);

@@ -162,6 +162,7 @@ static void on_death(struct master *master, unsigned index, int status)
     atomic_store(&slot->state, SHM_EMPTY);
     atomic_store(&slot->pid, 0);
     atomic_store(&slot->connections, 0);
+    atomic_store(&slot->spills, 0);
     if (master->stopping) {
         if (status != 0)
             log_warnx("worker %u %s while stopping", index + 1, death);

@@ -1,4 +1,4 @@
-/* pgjson.c: rows of a PGresult as JSON objects, equal to what PostgreSQL's row_to_json says. */
+/* pgjson.c: rows of a result as JSON objects, equal to what PostgreSQL's row_to_json says. */
 #include "pgjson.h"
 
 #include <stdlib.h>
@@ -18,6 +18,7 @@ enum rule {
 
 struct column {
     enum rule rule;
+    uint32_t type;  /* as described */
     char *name;     /* as PostgreSQL has it; owned */
     struct str key; /* `{"id":` for the first column, `,"name":` for the others; owned */
 };
@@ -27,7 +28,7 @@ struct pgjson_columns {
     struct column columns[];
 };
 
-static enum rule rule_for(Oid type)
+static enum rule rule_for(uint32_t type)
 {
     switch ((enum pgtypes)type) {
     case PGTYPES_BOOL:
@@ -82,22 +83,43 @@ static struct str key_for(const char *name, bool is_first)
     return (struct str){writer.base, writer.len};
 }
 
-struct pgjson_columns *pgjson_columns_new(const PGresult *description, bool as_text, bool *wrap_wanted)
+struct pgjson_columns *pgjson_columns_new(const struct pgwire_field *fields, size_t n, bool as_text,
+                                          bool *wrap_wanted)
 {
-    size_t n = (size_t)PQnfields(description);
     struct pgjson_columns *columns = mem_calloc(1, sizeof(*columns) + n * sizeof(columns->columns[0]));
     *wrap_wanted = false;
     columns->n = n;
     for (size_t i = 0; i < n; i++) {
         struct column *column = &columns->columns[i];
-        column->rule = rule_for(PQftype(description, (int)i));
+        column->type = fields[i].type;
+        column->rule = rule_for(fields[i].type);
         if (as_text && column->rule == RULE_WRAP)
             column->rule = RULE_TEXT;
-        column->name = mem_strdup(PQfname(description, (int)i));
-        column->key = key_for(PQfname(description, (int)i), i == 0);
+        column->name = mem_strdup(fields[i].name);
+        column->key = key_for(fields[i].name, i == 0);
         *wrap_wanted |= column->rule == RULE_WRAP;
     }
     return columns;
+}
+
+size_t pgjson_columns_count(const struct pgjson_columns *columns)
+{
+    return columns->n;
+}
+
+uint32_t pgjson_type(const struct pgjson_columns *columns, size_t column)
+{
+    return columns->columns[column].type;
+}
+
+bool pgjson_is_wrapped_form(const struct pgjson_columns *columns, const struct pgwire_field *fields, size_t n)
+{
+    bool same = n == columns->n;
+    for (size_t i = 0; same && i < n; i++) {
+        const struct column *column = &columns->columns[i];
+        same = fields[i].type == (column->rule == RULE_WRAP ? PGTYPES_JSON : column->type);
+    }
+    return same;
 }
 
 /* Has each column a name of its own? */
@@ -156,7 +178,8 @@ char *pgjson_wrap(const struct pgjson_columns *columns, const char *sql)
 /* PostgreSQL writes numbers as JSON does, but for NaN, Infinity and -Infinity. */
 static void write_number(struct json_writer *writer, const char *text, size_t len)
 {
-    char first = text[text[0] == '-'];
+    bool negative = len > 1 && text[0] == '-';
+    char first = len > 0 ? text[negative] : '\0';
     if (first >= '0' && first <= '9')
         json_raw(writer, text, len);
     else
@@ -204,7 +227,7 @@ static void write_value(struct json_writer *writer, enum rule rule, const char *
         write_number(writer, text, len);
         break;
     case RULE_BOOL:
-        if (text[0] == 't')
+        if (len > 0 && text[0] == 't')
             json_raw(writer, "true", 4);
         else
             json_raw(writer, "false", 5);
@@ -228,46 +251,37 @@ int pgjson_find(const struct pgjson_columns *columns, const char *name)
     return -1;
 }
 
-struct str pgjson_text(const struct pgjson_columns *columns, const PGresult *result, int row, int column,
+struct str pgjson_text(const struct pgjson_columns *columns, struct pgwire_row row, int column,
                        void *(*alloc)(void *arg, size_t size), void *arg)
 {
-    if (PQgetisnull(result, row, column))
+    struct pgwire_value value = pgwire_row_value(row, (size_t)column);
+    if (value.len < 0)
         return (struct str){NULL, 0};
-    struct str text = {PQgetvalue(result, row, column), (size_t)PQgetlength(result, row, column)};
+    struct str text = {value.text, (size_t)value.len};
     if (columns->columns[column].rule != RULE_WRAP || text.len < 2 || text.base[0] != '"')
+        return text;
+    struct json_value string; /* a cast to json that somebody made may give what is none */
+    size_t error_at;
+    if (json_read_check(text, &string, &error_at) != NULL)
         return text;
     char *plain = alloc(arg, text.len);
     return (struct str){plain, json_unescape(text, plain)};
 }
 
-void pgjson_row(struct json_writer *writer, const struct pgjson_columns *columns, const PGresult *result,
-                int row)
+void pgjson_row(struct json_writer *writer, const struct pgjson_columns *columns, struct pgwire_row row)
 {
     if (columns->n == 0)
         json_char(writer, '{');
     for (size_t i = 0; i < columns->n; i++) {
         const struct column *column = &columns->columns[i];
-        int field = (int)i;
+        struct pgwire_value value = pgwire_row_next(&row);
         json_raw(writer, column->key.base, column->key.len);
-        if (PQgetisnull(result, row, field))
+        if (value.len < 0)
             json_raw(writer, "null", 4);
         else
-            write_value(writer, column->rule, PQgetvalue(result, row, field),
-                        (size_t)PQgetlength(result, row, field));
+            write_value(writer, column->rule, value.text, (size_t)value.len);
     }
     json_char(writer, '}');
-}
-
-void pgjson_rows(struct json_writer *writer, const struct pgjson_columns *columns, const PGresult *result)
-{
-    int n = PQntuples(result);
-    json_char(writer, '[');
-    for (int row = 0; row < n; row++) {
-        if (row != 0)
-            json_char(writer, ',');
-        pgjson_row(writer, columns, result, row);
-    }
-    json_char(writer, ']');
 }
 
 void pgjson_columns_free(struct pgjson_columns *columns)

@@ -25,3 +25,21 @@ void shm_free(struct shm *shm)
 {
     munmap(shm, shm_size(shm->workers));
 }
+
+/* Two that ask at once may both be turned away from the last place; they ask again. */
+bool shm_take_spill(struct shm *shm, unsigned index, unsigned max)
+{
+    unsigned sum = 0;
+    atomic_fetch_add(&shm->slots[index].spills, 1);
+    for (unsigned i = 0; i < shm->workers; i++)
+        sum += atomic_load(&shm->slots[i].spills);
+    if (sum <= max)
+        return true;
+    shm_give_spill(shm, index);
+    return false;
+}
+
+void shm_give_spill(struct shm *shm, unsigned index)
+{
+    atomic_fetch_sub(&shm->slots[index].spills, 1);
+}

@@ -6,15 +6,16 @@
 #define HAYFORK_SHM_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 enum {
-    SHM_VERSION = 1,
+    SHM_VERSION = 2,
     SHM_CACHE_LINE = 64,
-    SHM_COMPLAINTS = 2,
-    SHM_LANES = 2,
+    SHM_COMPLAINTS = 12,
+    SHM_LANES = 16,
 };
 
 enum shm_worker_state {
@@ -28,14 +29,16 @@ enum shm_worker_state {
 struct shm_slot {
     _Alignas(2 * SHM_CACHE_LINE) _Atomic int state; /* enum shm_worker_state */
     _Atomic pid_t pid;
-    _Atomic uint64_t heartbeat;         /* clock_ms() of the last loop turn that was looked at */
-    _Atomic uint64_t started;           /* clock_ms() of the fork */
-    _Atomic unsigned connections;       /* open ones */
-    _Atomic int lane_states[SHM_LANES]; /* enum db_state, by lane */
-    _Atomic uint64_t accepted;          /* connections since the slot was made */
-    _Atomic uint64_t answers[6];        /* by first digit of the status; [0] is unused */
-    const char *_Atomic route;          /* the route whose handler runs; a string in the conf,
-                                           inherited at the same address by all processes */
+    _Atomic uint64_t heartbeat;            /* clock_ms() of the last loop turn that was looked at */
+    _Atomic uint64_t started;              /* clock_ms() of the fork */
+    _Atomic unsigned connections;          /* open ones */
+    _Atomic int lane_states[SHM_LANES];    /* enum db_state of each lane's first connection */
+    _Atomic unsigned lane_open[SHM_LANES]; /* connections to PostgreSQL, by lane */
+    _Atomic unsigned spills;               /* those of all lanes beyond each lane's first one */
+    _Atomic uint64_t accepted;             /* connections since the slot was made */
+    _Atomic uint64_t answers[6];           /* by first digit of the status; [0] is unused */
+    const char *_Atomic route;             /* the route whose handler runs; a string in the conf,
+                                              inherited at the same address by all processes */
 };
 
 struct shm {
@@ -50,6 +53,14 @@ struct shm {
 struct shm *shm_new(unsigned workers);
 
 void shm_free(struct shm *shm);
+
+/*
+ * Asks for one more connection to PostgreSQL beyond the lanes' first ones, of which all workers together may
+ * have max. Returns whether it may be opened; then shm_give_spill is called when it is closed. What a worker
+ * had goes with its death.
+ */
+bool shm_take_spill(struct shm *shm, unsigned index, unsigned max);
+void shm_give_spill(struct shm *shm, unsigned index);
 
 /* Adds to a counter that only the caller's process writes: no locked instruction is needed. */
 static inline void shm_add(_Atomic uint64_t *counter, uint64_t n)

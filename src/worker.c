@@ -24,8 +24,6 @@ enum {
     IDLE_GRACE_MS = 1000, /* a client that reuses its connection in the instant of the drain is served */
 };
 
-enum { N_LANES = CONF_LANE_WRITE + 1 };
-
 struct worker {
     const struct worker_inheritance *inherited;
     struct shm_slot *slot;
@@ -33,7 +31,7 @@ struct worker {
     h2o_socket_t **listeners;
     h2o_socket_t *signals;
     struct http *http;
-    struct db_lane *lanes[N_LANES]; /* by enum conf_lane; NULL where no route needs it */
+    struct db_lane *lanes[CONF_MAX_LANES]; /* as in the conf; NULL where no route needs it */
     unsigned n_unsettled;
     size_t n_open;
     bool accepting;
@@ -195,7 +193,7 @@ static struct handler **make_handlers(struct worker *worker)
     for (size_t i = 0; i < conf->n_routes; i++) {
         const struct conf_route *route = &conf->routes[i];
         if (route->handler == CONF_HANDLER_SQL)
-            handlers[i] = handler_sql_new(route, worker->lanes[route->lane]);
+            handlers[i] = handler_sql_new(route, worker->lanes[route->lane], conf->limits.buffer);
         else if (route->handler == CONF_HANDLER_JSON)
             handlers[i] = handler_json_new(route);
         else
@@ -204,11 +202,29 @@ static struct handler **make_handlers(struct worker *worker)
     return handlers;
 }
 
+/* Each lane of each worker has its first connection; what database.max leaves is there for all of them. */
+static bool take_spill(void *arg)
+{
+    const struct worker_inheritance *inherited = ((const struct worker *)arg)->inherited;
+    const struct conf *conf = inherited->conf;
+    unsigned first = 0;
+    for (size_t i = 0; i < conf->n_lanes; i++)
+        first += conf->lanes[i].used ? inherited->shm->workers : 0;
+    return conf->database.max > first &&
+           shm_take_spill(inherited->shm, inherited->index, conf->database.max - first);
+}
+
+static void give_spill(void *arg)
+{
+    const struct worker_inheritance *inherited = ((const struct worker *)arg)->inherited;
+    shm_give_spill(inherited->shm, inherited->index);
+}
+
 /* Opens the lane that some route needs. Its statement_timeout is the longest deadline of its routes. */
-static struct db_lane *make_lane(struct worker *worker, enum conf_lane which)
+static struct db_lane *make_lane(struct worker *worker, unsigned which)
 {
     const struct conf *conf = worker->inherited->conf;
-    bool is_read = which == CONF_LANE_READ;
+    const struct conf_lane *lane = &conf->lanes[which];
     unsigned deadline = 0;
     for (size_t i = 0; i < conf->n_routes; i++) {
         const struct conf_route *route = &conf->routes[i];
@@ -217,17 +233,23 @@ static struct db_lane *make_lane(struct worker *worker, enum conf_lane which)
     }
     if (deadline == 0)
         return NULL;
-    const char *replica = conf->database.read;
-    return db_lane_new(worker->loop,
-                       &(struct db_lane_conf){
-                           .name = is_read ? "read" : "write",
-                           .connect = is_read && replica[0] != '\0' ? replica : conf->database.connect,
-                           .read_only = is_read,
-                           .queue = conf->database.queue,
-                           .deadline = deadline,
-                           .state = &worker->slot->lane_states[which],
-                           .complaints = worker->inherited->shm->complaints[which],
-                       });
+    _Static_assert((int)SHM_LANES == (int)CONF_MAX_LANES, "each lane has its place in the shared memory");
+    _Static_assert((int)SHM_COMPLAINTS == (int)DB_COMPLAINTS, "and each of its complaints");
+    return db_lane_new(worker->loop, &(struct db_lane_conf){
+                                         .name = lane->name,
+                                         .connect = lane->connect,
+                                         .read_only = lane->read_only,
+                                         .connections = lane->connections,
+                                         .queue = lane->queue,
+                                         .deadline = deadline,
+                                         .spill = conf->database.spill,
+                                         .budget_take = take_spill,
+                                         .budget_give = give_spill,
+                                         .budget_arg = worker,
+                                         .state = &worker->slot->lane_states[which],
+                                         .open = &worker->slot->lane_open[which],
+                                         .complaints = worker->inherited->shm->complaints[which],
+                                     });
 }
 
 /* Connections are taken only now, when the statements are prepared or the database is known to be away. */
@@ -262,7 +284,7 @@ static void run_loop(struct worker *worker)
         int wait = worker->drain_since == 0 ? HEARTBEAT_MS : HEARTBEAT_MS / 20;
         if (h2o_evloop_run(worker->loop, wait) != 0 && errno != EINTR)
             log_fatal("the event loop failed");
-        for (int i = 0; i < N_LANES; i++) {
+        for (unsigned i = 0; i < worker->inherited->conf->n_lanes; i++) {
             if (worker->lanes[i] != NULL)
                 db_lane_turn_end(worker->lanes[i]);
         }
@@ -276,14 +298,14 @@ static void worker_end(struct worker *worker)
     worker->stop = true;
     listeners_stop(worker);
     http_drain(worker->http);
-    for (int i = 0; i < N_LANES; i++) {
+    for (unsigned i = 0; i < worker->inherited->conf->n_lanes; i++) {
         if (worker->lanes[i] != NULL)
             db_lane_end(worker->lanes[i]);
     }
     /* libh2o has to see the writes of those answers done: a socket that is closed before stays on its list */
     h2o_evloop_run(worker->loop, 0);
     http_free(worker->http);
-    for (int i = 0; i < N_LANES; i++) {
+    for (unsigned i = 0; i < worker->inherited->conf->n_lanes; i++) {
         if (worker->lanes[i] != NULL)
             db_lane_free(worker->lanes[i]);
     }
@@ -310,15 +332,15 @@ int worker_run(const struct worker_inheritance *inherited)
     worker.loop = h2o_evloop_create();
     watch_signals(&worker);
     open_listeners(&worker);
-    for (int i = 0; i < N_LANES; i++)
-        worker.lanes[i] = make_lane(&worker, (enum conf_lane)i);
+    for (unsigned i = 0; i < inherited->conf->n_lanes; i++)
+        worker.lanes[i] = make_lane(&worker, i);
     worker.http = http_new(worker.loop, inherited->conf, make_handlers(&worker), worker.slot);
     h2o_timeout_init(worker.loop, &worker.pause_timeout, PAUSE_MS);
     worker.pause.cb = on_pause_over;
     worker.n_unsettled = 1; /* for the call below: connections are taken when all lanes are settled, too */
-    for (int i = 0; i < N_LANES; i++)
+    for (unsigned i = 0; i < inherited->conf->n_lanes; i++)
         worker.n_unsettled += worker.lanes[i] != NULL;
-    for (int i = 0; i < N_LANES; i++) {
+    for (unsigned i = 0; i < inherited->conf->n_lanes; i++) {
         if (worker.lanes[i] != NULL)
             db_lane_start(worker.lanes[i], on_settled, &worker);
     }

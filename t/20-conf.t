@@ -75,7 +75,19 @@ subtest '-T fills in every default' => sub {
         database:
           connect: ""
           read: ""
+          connections: 8
           queue: 1024
+          spill: 10ms
+          max: 90
+          lanes:
+            read:
+              connections: 8
+              queue: 1024
+              deadline: 5s
+            write:
+              connections: 8
+              queue: 1024
+              deadline: 5s
 
         limits:
           head: 16K
@@ -87,6 +99,7 @@ subtest '-T fills in every default' => sub {
           body_rate: 1K
           idle: 1m
           deadline: 5s
+          buffer: 256K
           stall: 30s
           requests: 10000
           clients: 10000
@@ -174,6 +187,91 @@ subtest '-T shows what a route has not said' => sub {
     like printed_route($run->{stdout}, 'PATCH /contacts/{id}'), qr/^  first-name: null\n(?:.*\n)*body_as: patch\n/m,
         'fields that are nothing but allowed';
     like printed_route($run->{stdout}, 'GET /hit'), qr/^lane: write\n/m, 'a GET route on the write lane';
+};
+
+subtest '-T shows each lane with all that it has' => sub {
+    my $run = hayfork('-T', '-c', 'good-lanes.conf');
+    my ($lanes) = $run->{stdout} =~ /^  lanes:\n((?: {4}.*\n)+)/m;
+    is $lanes =~ s/^ {4}//mgr, <<~'LANES', 'what a lane does not say comes from database and limits';
+        read:
+          connections: 6
+          queue: 100
+          deadline: 3s
+        write:
+          connections: 6
+          queue: 32
+          deadline: 3s
+        report:
+          from: read
+          connections: 1
+          queue: 8
+          deadline: 1m
+        bulk-2_x:
+          from: write
+          connections: 6
+          queue: 32
+          deadline: 10m
+        abcdefghijklmnopqrstuvwxyz012345:
+          from: read
+          connections: 6
+          queue: 32
+          deadline: 3s
+        "null":
+          from: read
+          connections: 2
+          queue: 32
+          deadline: 3s
+        LANES
+
+    my %deadline = map { $_ => printed_route($run->{stdout}, $_) =~ /^deadline: (.*)/m } 'GET /default', 'GET /own',
+      map { "GET /$_" } qw(report read bulk text);
+    is_deeply \%deadline, {
+        'GET /own'     => '2s',     # its own
+        'GET /default' => '4s',     # that of the defaults of its file
+        'GET /report'  => '1m',     # its lane's
+        'GET /bulk'    => '10m',
+        'GET /read'    => '3s',     # limits.deadline, by its lane or without one
+        'GET /text'    => '3s',
+      },
+      'the deadlines of routes';
+    like printed_route($run->{stdout}, 'POST /bulk'), qr/^lane: bulk-2_x\n/m, 'the lane of a route';
+};
+
+# What -T says about PostgreSQL connections.
+sub budget (@arguments)
+{
+    my $run = hayfork('-T', @arguments);
+    return $run->{stdout} =~ /^  # PostgreSQL connections: (.*)/m ? $1 : $run->{stderr};
+}
+
+subtest '-T tells how many PostgreSQL connections there can be' => sub {
+    my @lanes = ('-c', 'good-lanes.conf');
+    is budget(@lanes), '2 workers x (read 6 + report 1 + bulk-2_x 6) = 26 at most, 6 always open',
+      'the lanes that have routes';
+    is budget(@lanes, '-o', 'database.max=20'),
+      '2 workers x (read 6 + report 1 + bulk-2_x 6) = 26 at most, 6 always open; database.max caps it at 20';
+    is budget(@lanes, '-o', 'workers=1', '-o', 'database.max=13'),
+      '1 worker x (read 6 + report 1 + bulk-2_x 6) = 13 at most, 3 always open', 'a limit that is just reached';
+    is budget('-c', 'lane-wrong.conf', '-o', 'database.lanes={report: }', '-o', 'workers=2'),
+      '2 workers x report 8 = 16 at most, 2 always open', 'one lane';
+    is budget('-c', 'good-minimal.conf'), 'none, as no route has SQL';
+
+    my ($workers, $most, $least) = budget(@lanes, '-o', 'workers=auto', '-o', 'database.max=100000') =~
+      /^(\d+) workers? \(auto, on this machine\) x \(read 6 .*\) = (\d+) at most, (\d+) always open$/;
+    is $most,  13 * $workers, 'with as many workers as this machine would have';
+    is $least, 3 * $workers;
+};
+
+subtest 'workers beyond database.max are refused, however many auto is' => sub {
+    my @with = ('-c', 'good-lanes.conf', '-o', 'workers=auto', '-o', 'database.max=2');
+    for my $mode ([], ['-t'], ['-T']) {
+        my $run = hayfork(@$mode, @with);
+        is $run->{exit}, 'exit 78', "hayfork @$mode";
+        is $run->{stdout}, '';
+        is $run->{stderr} =~ s/\b\d+ (workers?|PostgreSQL)/N $1/gr =~ s/worker /workers /r, <<~'END', '... says why';
+            good-lanes.conf: error: N workers (auto, on this machine) with 3 lanes each (read, report, bulk-2_x) keep N PostgreSQL connections open, and database.max is 2: raise it, or have fewer workers or lanes
+            END
+    }
 };
 
 subtest 'each included file has its own defaults' => sub {

@@ -24,7 +24,7 @@ sub keys_in ($conf)
     return split /, | or /, $choice;
 }
 
-# The names of all directives, as -o takes them, and of what stands in routes and parameters.
+# The names of all directives, as -o takes them, and of what stands in routes, parameters and lanes.
 sub known_names ()
 {
     my @top   = keys_in("$nothing: 1\nroutes:\n  GET /: { text: ok }\n");
@@ -41,13 +41,14 @@ sub known_names ()
             query: { a: { $nothing: 1 } }
             answer: row
         CONF
+    push @names, map { "lane $_" } keys_in("database: { lanes: { report: { $nothing: 1 } } }\n");
     return @names;
 }
 
 # [ name, default ] of each key that hayfork.conf(5) has.
 sub documented ()
 {
-    my %prefix = (DIRECTIVES => '', DEFAULTS => '', ROUTES => 'route ', PARAMETERS => 'parameter ');
+    my %prefix = (DIRECTIVES => '', DEFAULTS => '', ROUTES => 'route ', PARAMETERS => 'parameter ', LANES => 'lane ');
     my ($section, @names);
     for (split /\n/, $page{'hayfork.conf.5'}) {
         $section = $1 if /^\.Sh (.*)/;
@@ -63,6 +64,7 @@ subtest 'hayfork.conf(5) has every key, and none that there is not' => sub {
     my @written = map { $_->[0] } documented();
     cmp_ok scalar(grep { /^route / } @known), '>=', 15, 'the program tells the keys of routes';
     cmp_ok scalar(grep { /^parameter / } @known), '>=', 5, '… of parameters';
+    cmp_ok scalar(grep { /^lane / } @known), '>=', 4, '… of lanes';
     cmp_ok scalar(grep { !/ / } @known), '>=', 20, '… and all others';
     is_deeply [ sort @written ], [ sort @known ], 'the same names' or diag differences(\@written, \@known);
 };
@@ -83,7 +85,7 @@ subtest 'hayfork.conf(5) has the defaults of hayfork -T' => sub {
         $section = ''      if /^\S/;
         $section = "$1."   if /^(\w+):$/;
         last               if $section eq 'routes.';
-        $standard{"$section$1"} = $2 if /^ *(\w+): (.+)$/;
+        $standard{"$section$1"} = $2 if /^ {0,2}(\w+): (.+)$/;    # further in are those of lanes
     }
     my %written = map { $_->[0] => $_->[1] } grep { exists $standard{ $_->[0] } } documented();
     cmp_ok scalar keys %standard, '>=', 18, 'there are defaults';

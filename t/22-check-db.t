@@ -541,6 +541,94 @@ subtest 'a connection that is lost' => sub {
     like $said, qr{\Aexit 69\nhayfork: cannot check GET /a: .*terminating connection due to administrator command};
 };
 
+# Lanes
+
+my @lanes = ('-o', 'database.lanes={ report: { }, bulk: { from: write } }');
+refused 'statements on lanes of their own', <<'CONF', <<'END', options => \@lanes;
+  GET /report:
+    sql: |
+      SELECT id, nosuch FROM contact
+    answer: rows
+    lane: report
+  GET /reset:
+    sql: |
+      UPDATE contact SET neither = NULL
+    answer: none
+    lane: bulk
+CONF
+hayfork.conf:5:18: error: column "nosuch" does not exist
+          SELECT id, nosuch FROM contact
+                     ^
+hayfork.conf:10:26: error: column "neither" of relation "contact" does not exist
+          UPDATE contact SET neither = NULL
+                             ^
+END
+
+# What is said about the connections of two lanes, read and write: 16 in each worker.
+my $small;
+
+sub warned ($name, $warning, %with)
+{
+    $small //= Hayfork::Test::Cluster->start(max_connections => 20);
+    return subtest $name => sub {
+        my $connect = $with{connect} // $small->conninfo;
+        my @options = map { ('-o', $_) } @{ $with{options} // ['workers=2'] };
+        my $run     = check(<<~'CONF', connect => $connect, options => \@options);
+              GET /a: { sql: "SELECT 1", answer: row }
+              POST /a: { sql: "SELECT 2", answer: row }
+            CONF
+        is $run->{stderr}, $warning;
+        is $run->{stdout}, "hayfork.conf: the conf is good, and PostgreSQL takes its 2 statements\n";
+        is $run->{exit}, 'exit 0', '… for that is no mistake';
+    };
+}
+
+warned 'more connections than the server takes', <<'END';
+hayfork: warning: the conf may open 32 connections, the server allows 17 (max_connections 20, 3 of them reserved): lower database.max or database.connections, or raise max_connections
+END
+warned 'database.max counts', <<'END', options => [ 'workers=2', 'database.max=18' ];
+hayfork: warning: the conf may open 18 connections, the server allows 17 (max_connections 20, 3 of them reserved): lower database.max or database.connections, or raise max_connections
+END
+warned 'as many as the server takes', '', options => [ 'workers=2', 'database.max=17' ];
+warned 'lanes that no route uses do not count', '', options => [ 'workers=1', 'database.lanes={ report: { } }' ];
+
+subtest 'the workers of this machine' => sub {
+    my ($workers) = hayfork('-T', '-c', 'hayfork.conf', '-o', 'workers=auto')->{stdout} =~ /: (\d+) workers? \(auto/;
+    my $said  = $workers == 1 ? '1 worker' : "$workers workers";
+    my $lanes = 'database.lanes={ read: { connections: 1 }, write: { connections: 100 } }';
+    my $n     = 101 * $workers;
+    warned 'are counted', <<~END, options => [ 'workers=auto', 'database.max=100000', $lanes ];
+        hayfork: warning: the conf may open $n connections with the $said of this machine, the server allows 17 (max_connections 20, 3 of them reserved): lower database.max or database.connections, or raise max_connections
+        END
+};
+
+$small->psql('CREATE ROLE web LOGIN CONNECTION LIMIT 16');
+my $as_web = $small->conninfo(user => 'web');
+warned 'a role with less', <<'END', connect => $as_web;
+hayfork: warning: the conf may open 32 connections, the server allows 16 (the limit of role web): lower database.max or database.connections, or raise it by ALTER ROLE ... CONNECTION LIMIT
+END
+warned 'a role with enough', '', connect => $as_web, options => ['workers=1'];
+my @read_small = ('database.read=' . $small->conninfo);
+my @of_nine    = ('workers=1', 'database.connections=9', @read_small);
+warned 'sessions of two roles on one server count together', <<'END', connect => $as_web, options => \@of_nine;
+hayfork: warning: the conf may open 18 connections, the server allows 17 (max_connections 20, 3 of them reserved): lower database.max or database.connections, or raise max_connections
+END
+
+$small->psql('ALTER DATABASE contacts CONNECTION LIMIT 15');
+warned 'a database with less still', <<'END', connect => $as_web;
+hayfork: warning: the conf may open 32 connections, the server allows 15 (the limit of database contacts): lower database.max or database.connections, or raise it by ALTER DATABASE ... CONNECTION LIMIT
+END
+warned 'limits do not bind a superuser', '', options => ['workers=1'];
+
+my @of_three = ('workers=3', @read_small);
+warned 'a replica has limits of its own', <<'END', connect => $cluster->conninfo, options => \@of_three;
+hayfork: warning: the conf may open 24 connections, the server of database.read allows 17 (max_connections 20, 3 of them reserved): lower database.max or database.connections, or raise max_connections
+END
+
+$small->psql('REVOKE SELECT ON pg_catalog.pg_roles FROM PUBLIC');
+warned 'what the server does not tell is no reason to warn', '', connect => $as_web;
+$small->stop;
+
 subtest 'a conf without SQL needs no database' => sub {
     my $run = check(qq(  GET /:\n    text: "hello\\n"\n), connect => "host=$folder/nobody");
     is $run->{stdout}, "hayfork.conf: the conf is good; it has no SQL\n";

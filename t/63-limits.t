@@ -76,7 +76,7 @@ subtest 'those behind it are not mixed up' => sub {
 };
 
 subtest 'a full queue is 503 at once, and those in it are served' => sub {
-    my $server  = start('60s', queue => 8);
+    my $server  = start('60s', queue => 16);    # of which one route gets half, as long as nobody else comes
     my $slow    = $server->client->ask('GET', '/slow/1/1');
     wait_for('the slow query to run', \&is_sleeping);
     my @clients = map { $server->client } 1 .. 100;

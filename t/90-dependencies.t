@@ -27,7 +27,7 @@ my @LAYERS = (
     [qw(conf)],
     [qw(params route sql http1 body)],
     [qw(json)],
-    [qw(pgtypes decimal)],
+    [qw(pgtypes decimal pgwire)],
     [qw(mem)],
     [qw(log clock)],
     [qw(utf8)],

@@ -40,7 +40,7 @@ static char *load_and_print(const void *text, size_t size)
     } else {
         FUZZ_CHECK(errors_len == 0, "taken, but: %s", errors);
         FILE *out = open_memstream(&printed, &printed_len);
-        conf_print(conf, out);
+        conf_print(conf, conf->workers, out);
         fclose(out);
         conf_free(conf);
     }

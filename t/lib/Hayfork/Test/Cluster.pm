@@ -4,6 +4,8 @@
 #   $cluster->load_contacts;                              # the repository's sql/*.sql
 #   is $cluster->value('SELECT count(*) FROM contact'), 10_000;
 #   $cluster->stop;
+#
+# start(max_connections => 20) makes one that takes no more; else it is 100, as in PostgreSQL's own default.
 package Hayfork::Test::Cluster;
 
 use v5.36;
@@ -37,7 +39,12 @@ sub new ($class, %option)
 {
     my $programs = programs() // croak 'no PostgreSQL on this machine';
     my $folder   = temporary_folder();
-    my $self     = bless { programs => $programs, folder => $folder, log => "$folder/log" }, $class;
+    my $self     = bless {
+        programs        => $programs,
+        folder          => $folder,
+        log             => "$folder/log",
+        max_connections => $option{max_connections} // 100,
+    }, $class;
 
     # PostgreSQL refuses to run as root.
     if ($> == 0) {
@@ -58,8 +65,8 @@ sub new ($class, %option)
     return $self;
 }
 
-# Starts the cluster's server and waits until it takes connections.
-sub boot ($self)
+# Starts the cluster's server and waits until it takes connections. setting: other values than those below.
+sub boot ($self, %setting)
 {
     croak 'the cluster runs already' if defined $self->{pid};
     $self->{pid} = spawn(
@@ -67,8 +74,9 @@ sub boot ($self)
             "$self->{programs}/postgres", '-D', "$self->{folder}/data", '-k', $self->{folder},
             map { ('-c', $_) } 'listen_addresses=',       'fsync=off',
             'shared_buffers=32MB',                        'max_wal_senders=0',
-            'wal_level=minimal',                          'max_connections=50',
+            'wal_level=minimal',                          "max_connections=$self->{max_connections}",
             'autovacuum=off',                             'log_line_prefix=',
+            map { "$_=$setting{$_}" } sort keys %setting
         ],
         folder => $self->{folder},
         stdout => $self->{log},
@@ -115,6 +123,12 @@ sub conninfo ($self, %with)
     return join ' ', map { "$_=$field{$_}" } sort keys %field;
 }
 
+# The Unix socket that it listens on.
+sub socket ($self)
+{
+    return "$self->{folder}/.s.PGSQL.5432";
+}
+
 # Runs SQL and returns psql's output, one line per row, columns parted by "|".
 sub psql ($self, $sql, $database = 'contacts')
 {
@@ -139,6 +153,33 @@ sub value ($self, $sql, $database = 'contacts')
 {
     chomp(my $value = $self->psql($sql, $database));
     return $value;
+}
+
+# Runs SQL in a transaction that stays open, with the locks that it takes, until it is let go. with: fields of
+# the conninfo. Returns what let_go wants.
+sub hold ($self, $sql, %with)
+{
+    my $name = 'holder' . ++$self->{holders};
+    my $pid  = spawn(
+        [
+            "$self->{programs}/psql", '-X', '-d', $self->conninfo(%with, application_name => $name), '-c',
+            "BEGIN; $sql; SELECT pg_sleep(3600)",
+        ],
+        stdout => "$self->{folder}/$name",
+        stderr => "$self->{folder}/$name",
+    );
+    wait_for("$sql to be done", sub {
+        croak "$name has ended: " . slurp("$self->{folder}/$name") if defined reap($pid, 0);
+        $self->value("SELECT count(*) FROM pg_stat_activity WHERE application_name = '$name' AND wait_event = 'PgSleep'");
+    });
+    return { name => $name, pid => $pid };
+}
+
+sub let_go ($self, $holder)
+{
+    $self->psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '$holder->{name}'");
+    reap($holder->{pid}) // croak "$holder->{name} does not let go";
+    return;
 }
 
 # What PostgreSQL itself makes of a query's first row, and of all its rows, as JSON.

@@ -10,13 +10,20 @@
 #
 # Each connection has one request under way at a time and is kept open. A request whose connection is
 # closed or reset without a byte of an answer is counted as lost and not sent again.
+#
+# What else there is to say:
+#   request   sub ($n) { … }              the bytes of request $n, instead of a target to GET
+#   ended     sub ($n, $status) { … }     told of every end; the status is undef where there was no whole answer
+#   breaks    sub ($n) { … }              true where the answer's body may break off: that is counted as broken
+#   pause     seconds                     how long a connection rests behind a 503
 package Hayfork::Test::Load;
 
 use v5.36;
 
 use Carp qw(croak);
 use IO::Select;
-use Time::HiRes qw(sleep);
+use List::Util qw(max);
+use Time::HiRes qw(sleep time);
 
 use Hayfork::Test::Client;
 use Hayfork::Test::Process;
@@ -31,6 +38,8 @@ sub run ($class, $address, %with)
         next     => 0,     # the number of the next request
         done     => 0,     # requests that have been answered or lost
         lost     => 0,
+        broken   => 0,
+        resting  => [],    # [ until when, what then ], in order
         statuses => {},    # status => how often
         wrong    => [],    # what was wrong with answers
         under    => {},    # file number => { socket, n, buffer }
@@ -38,23 +47,29 @@ sub run ($class, $address, %with)
 
     $self->open_one for 1 .. $with{connections};
     while ($self->{done} < $with{requests}) {
-        my @ready = $self->{select}->can_read($Hayfork::Test::Process::LIMIT);
-        croak "after $self->{done} answers nothing came for $Hayfork::Test::Process::LIMIT s" if !@ready;
+        my $resting = $self->{resting};
+        my $limit   = @$resting ? max(0, $resting->[0][0] - time) : $Hayfork::Test::Process::LIMIT;
+        my @ready   = $self->{select}->can_read($limit);
+        croak "after $self->{done} answers nothing came for $Hayfork::Test::Process::LIMIT s" if !@ready && !@$resting;
         $self->read_from($_) for @ready;
+        (shift @$resting)->[1]->() while @$resting && $resting->[0][0] <= time;
     }
+    $_->[1]->() for @{ $self->{resting} };
     return $self;
 }
 
 # How many requests got that status.
 sub count ($self, $status) { return $self->{statuses}{$status} // 0 }
-sub lost  ($self)          { return $self->{lost} }
-sub wrong ($self)          { return @{ $self->{wrong} } }
+sub lost   ($self)         { return $self->{lost} }
+sub broken ($self)         { return $self->{broken} }
+sub wrong  ($self)         { return @{ $self->{wrong} } }
 
 # The outcomes, "200: 9990, 503: 10, lost: 0".
 sub summary ($self)
 {
     my %count = %{ $self->{statuses} };
-    return join ', ', (map { "$_: $count{$_}" } sort keys %count), "lost: $self->{lost}";
+    my @broken = $self->{broken} ? "broken: $self->{broken}" : ();
+    return join ', ', (map { "$_: $count{$_}" } sort keys %count), @broken, "lost: $self->{lost}";
 }
 
 # Opens one connection and sends a request on it, if there are any left.
@@ -84,7 +99,10 @@ sub send_on ($self, $state)
     return $self->close_one($state) if $self->{next} >= $self->{requests};
     $state->{n}      = $self->{next}++;
     $state->{buffer} = '';
-    syswrite $state->{socket}, "GET " . $self->{target}->($state->{n}) . " HTTP/1.1\r\nHost: test\r\n\r\n";
+    syswrite $state->{socket},
+      $self->{request}
+      ? $self->{request}->($state->{n})
+      : "GET " . $self->{target}->($state->{n}) . " HTTP/1.1\r\nHost: test\r\n\r\n";
     return;
 }
 
@@ -95,9 +113,14 @@ sub read_from ($self, $socket)
     my $eof   = !$n;
     my $response;
     if (!eval { $response = Hayfork::Test::Response->take(\$state->{buffer}, 'GET', $eof); 1 }) {
+        my $why = $@;
         $self->close_one($state);
-        $self->complain($state, $@);
-        return $self->finish_one(sub { $self->open_one });
+        if ($why =~ /chunked body breaks off/ && $self->{breaks} && $self->{breaks}->($state->{n})) {
+            $self->{broken}++;
+        } else {
+            $self->complain($state, $why);
+        }
+        return $self->finish_one($state, undef, sub { $self->open_one });
     }
     if (defined $response) {
         $self->{statuses}{ $response->status }++;
@@ -106,22 +129,25 @@ sub read_from ($self, $socket)
           if !$self->{check}->($state->{n}, $response);
         my $closing = $eof || lc($response->header('connection') // '') eq 'close';
         $self->close_one($state) if $closing;
-        return $self->finish_one(sub { $closing ? $self->open_one : $self->send_on($state) });
+        return $self->finish_one($state, $response->status, sub { $closing ? $self->open_one : $self->send_on($state) });
     }
     if ($eof) {
         $self->{lost}++;
         $self->close_one($state);
-        return $self->finish_one(sub { $self->open_one });
+        return $self->finish_one($state, undef, sub { $self->open_one });
     }
     return;
 }
 
-sub finish_one ($self, $go_on)
+sub finish_one ($self, $state, $status, $go_on)
 {
     $self->{done}++;
+    $self->{ended}->($state->{n}, $status) if $self->{ended};
     my $event = delete $self->{at}{ $self->{done} };
     $event->() if defined $event;
-    return $go_on->();
+    return $go_on->() if !$self->{pause} || ($status // 0) != 503;
+    push @{ $self->{resting} }, [ time + $self->{pause}, $go_on ];
+    return;
 }
 
 sub complain ($self, $state, $what)

@@ -1,0 +1,87 @@
+/* db_flight.c: what is in flight on a connection: sent, and its answer not complete. */
+#include <stdlib.h>
+
+#include "clock.h"
+#include "db_private.h"
+#include "mem.h"
+
+struct db_flight *db_flight_new(struct db_connection *connection, struct db_statement *statement)
+{
+    struct db_lane *lane = connection->lane;
+    struct db_flight *flight;
+    if (h2o_linklist_is_empty(&lane->spare_flights)) {
+        flight = mem_alloc(sizeof(*flight));
+    } else {
+        flight = H2O_STRUCT_FROM_MEMBER(struct db_flight, link, lane->spare_flights.next);
+        h2o_linklist_unlink(&flight->link);
+    }
+    *flight = (struct db_flight){.connection = connection, .statement = statement, .phase = AT_BIND};
+    h2o_linklist_insert(&connection->in_flight, &flight->link);
+    flight->begins_at = db_io_position(&connection->io);
+    if (connection->n_in_flight++ == 0)
+        connection->head_since = connection->heard_at = lane->now = clock_ms();
+    if (!h2o_timeout_is_linked(&lane->watch))
+        h2o_timeout_link(lane->loop, &lane->watch_timeout, &lane->watch);
+    return flight;
+}
+
+void db_flight_free(struct db_flight *flight)
+{
+    struct db_connection *connection = flight->connection;
+    h2o_linklist_unlink(&flight->link);
+    connection->n_in_flight--;
+    connection->n_alone -= flight->alone;
+    if (flight->holds)
+        flight->statement->n_holding--;
+    db_description_drop(flight->description);
+    db_description_drop(flight->told);
+    free(flight->fields);
+    free(flight->fields_text);
+    free(flight->error);
+    h2o_linklist_insert(&connection->lane->spare_flights, &flight->link);
+}
+
+void db_send(struct db_connection *connection, struct db_query *query, bool alone)
+{
+    static const char lift[] = "SELECT pg_catalog.set_config('statement_timeout', '0', true)";
+    struct db_statement *statement = query->statement;
+    const struct db_preparation *preparation = &connection->preparations[statement->number];
+    struct pgwire_writer *out = &connection->io.out;
+    struct db_flight *flight = db_flight_new(connection, statement);
+    flight->query = query;
+    query->flight = flight;
+    flight->description = db_description_keep(preparation->description);
+    flight->alone = alone;
+    connection->n_alone += alone;
+    connection->reserved = connection->reserved && !alone;
+    if (alone && db_is_unbounded(statement)) {
+        flight->unbounded = flight->in_prefix = true;
+        flight->phase = AT_PARSE;
+        pgwire_parse(out, "", lift, NULL, 0);
+        pgwire_execute(out, "", NULL, 0);
+    }
+    pgwire_execute(out, preparation->name, query->values, statement->conf.statement->n_params);
+    pgwire_sync(out);
+}
+
+void db_take_back(struct db_connection *connection)
+{
+    while (!h2o_linklist_is_empty(&connection->in_flight)) {
+        struct db_flight *flight = H2O_STRUCT_FROM_MEMBER(struct db_flight, link, connection->in_flight.prev);
+        struct db_query *query = flight->query;
+        bool gave_rows = flight->gave_rows, sent = flight->begins_at < connection->io.n_sent;
+        db_flight_free(flight);
+        if (query == NULL)
+            continue;
+        query->flight = NULL;
+        if (connection->read_only && !query->again && !query->streaming && !connection->lane->ended) {
+            query->again = true;
+            if (gave_rows)
+                query->asker->again(query->owner);
+            db_wait_again(query); /* from the last to the first: order is kept */
+        } else {
+            bool undone = connection->read_only && !query->streaming && !connection->lane->ended;
+            db_query_end(query, undone || !sent ? DB_NOT_SENT : DB_LOST, NULL);
+        }
+    }
+}
