@@ -9,6 +9,8 @@
 #include "conf_hint.h"
 #include "conf_include.h"
 #include "conf_lanes.h"
+#include "conf_listen.h"
+#include "conf_relay.h"
 #include "conf_route.h"
 #include "conf_table.h"
 #include "conf_yaml.h"
@@ -76,47 +78,21 @@ static void note_unknown(struct conf *conf, const char *section, struct conf_pos
     free(meaning);
 }
 
-static void add_listen(struct conf *conf, struct conf_pos pos, const char *address)
-{
-    MEM_GROW(&conf->listen, conf->n_listen);
-    conf->listen[conf->n_listen++] = (struct conf_listen){pos, mem_strdup(address)};
-}
-
-static void read_listen(struct conf *conf, const struct conf_yaml *node)
-{
-    if (node->kind == CONF_YAML_SCALAR)
-        add_listen(conf, node->pos, node->value);
-    else if (node->kind == CONF_YAML_MAP)
-        conf_files_error(conf->files, node->pos,
-                         "listen takes an address or a list of addresses, not a mapping");
-    else if (node->n_items == 0 && !node->incomplete)
-        conf_files_error(conf->files, node->pos,
-                         "this list has no address; leave the line out for the default");
-    for (size_t i = 0; node->kind == CONF_YAML_LIST && i < node->n_items; i++) {
-        const struct conf_yaml *item = node->items[i].value;
-        if (item->kind == CONF_YAML_SCALAR && !conf_yaml_is_null(item))
-            add_listen(conf, item->pos, item->value);
-        else
-            conf_files_error(
-                conf->files, item->pos,
-                "a list of addresses holds text, not %s; an IPv6 address needs quotes: \"[::1]:8080\"",
-                conf_yaml_what(item));
-    }
-}
-
 static void read_directive(struct conf *conf, const struct conf_directive *row, const struct conf_yaml *node)
 {
     if (row->type == CONF_TYPE_LANES) {
         conf_lanes_read(conf, node);
         return;
     }
-    if (row->type != CONF_TYPE_LISTEN && !conf_table_is_scalar(row))
+    if (row->type != CONF_TYPE_LISTEN && row->type != CONF_TYPE_UPSTREAMS && !conf_table_is_scalar(row))
         return; /* they belong together: see conf_include_read */
     if (conf_yaml_is_null(node)) {
         conf_files_error(conf->files, node->pos, "%s has no value; leave the line out for the default",
                          row->name);
     } else if (row->type == CONF_TYPE_LISTEN) {
-        read_listen(conf, node);
+        conf_listen_read(conf, node);
+    } else if (row->type == CONF_TYPE_UPSTREAMS) {
+        conf_relay_read_upstreams(conf, node);
     } else if (node->kind != CONF_YAML_SCALAR) {
         conf_files_error(conf->files, node->pos, "%s takes a single value, not %s", row->name,
                          conf_yaml_what(node));
@@ -179,8 +155,12 @@ static void put_override(struct conf *conf, struct conf_yaml *root, struct conf_
     char *section = mem_strndup(name, len);
     const char *last = dot == NULL ? name : dot + 1;
     struct conf_yaml *map = dot == NULL ? root : conf_yaml_get(root, section);
+    bool names_listener = strcmp(section, "listen") == 0;
 
-    if (conf_table_find(section, last) == NULL && (dot != NULL || !conf_table_has_section(last))) {
+    if (names_listener && !conf_listen_check_override(conf->files, map, pos, last)) {
+        conf_yaml_free(value);
+    } else if (!names_listener && conf_table_find(section, last) == NULL &&
+               (dot != NULL || !conf_table_has_section(last))) {
         if (dot == NULL || conf_table_has_section(section))
             note_unknown(conf, section, pos, last);
         else
@@ -271,7 +251,6 @@ struct conf *conf_load(const char *path, const struct conf_override *overrides, 
 {
     struct conf *conf = mem_calloc(1, sizeof(*conf));
     conf->files = conf_files_new();
-    conf->table = route_table_new();
     read_defaults(conf);
     conf_lanes_init(conf);
 
@@ -283,7 +262,8 @@ struct conf *conf_load(const char *path, const struct conf_override *overrides, 
     bool directives_are_sound = conf_files_errors(conf->files) == 0;
     read_routes(conf, path, root, readable);
     if (conf->n_listen == 0)
-        add_listen(conf, (struct conf_pos){root->pos.file, 0, 0}, conf_table_find("", "listen")->standard);
+        conf_listen_add(conf, (struct conf_pos){root->pos.file, 0, 0}, NULL,
+                        conf_table_find("", "listen")->standard);
     conf_check(conf);
     if (directives_are_sound)
         check_workers(conf, root);
@@ -300,8 +280,13 @@ void conf_free(struct conf *conf)
 {
     if (conf == NULL)
         return;
-    for (size_t i = 0; i < conf->n_listen; i++)
+    for (size_t i = 0; i < conf->n_listen; i++) {
+        free(conf->listen[i].name);
         free(conf->listen[i].address);
+        route_table_free(conf->listen[i].table);
+    }
+    for (size_t i = 0; i < conf->n_upstreams; i++)
+        conf_relay_free_upstream(&conf->upstreams[i]);
     for (size_t i = 0; i < conf->n_routes; i++)
         conf_route_free(&conf->routes[i]);
     for (size_t i = 0; i < conf_table_rows; i++) {
@@ -309,9 +294,9 @@ void conf_free(struct conf *conf)
             free(*(char **)((char *)conf + conf_table[i].offset));
     }
     conf_lanes_free(conf);
-    route_table_free(conf->table);
     conf_files_free(conf->files);
     free(conf->listen);
+    free(conf->upstreams);
     free(conf->routes);
     free(conf);
 }

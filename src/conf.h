@@ -3,8 +3,9 @@
  *
  * conf_files.c reads files and collects mistakes, conf_yaml.c turns a file into nodes that know their
  * place, conf.c turns nodes into struct conf by the directives in conf_table.c, conf_lanes.c reads the lanes,
- * conf_include.c finds the routes, conf_route.c reads one with conf_params.c and conf_headers.c, conf_check.c
- * and conf_statement.c hold the rules that span several directives.
+ * conf_relay.c the upstreams, conf_include.c finds the routes, conf_route.c reads one with conf_params.c,
+ * conf_headers.c and conf_folder.c, conf_listen.c knows the listeners and which routes are on them,
+ * conf_check.c and conf_statement.c hold the rules that span several directives.
  */
 #ifndef HAYFORK_CONF_H
 #define HAYFORK_CONF_H
@@ -26,8 +27,16 @@ struct conf_pos {
     int column; /* in characters, as an editor shows it */
 };
 
-enum conf_handler { CONF_HANDLER_NONE, CONF_HANDLER_SQL, CONF_HANDLER_JSON, CONF_HANDLER_TEXT };
+enum conf_handler {
+    CONF_HANDLER_NONE,
+    CONF_HANDLER_SQL,
+    CONF_HANDLER_JSON,
+    CONF_HANDLER_TEXT,
+    CONF_HANDLER_FILES,
+    CONF_HANDLER_RELAY,
+};
 enum conf_answer { CONF_ANSWER_ROW, CONF_ANSWER_ROWS, CONF_ANSWER_NONE, CONF_ANSWER_VALUE };
+enum conf_forwarded { CONF_FORWARDED_OFF, CONF_FORWARDED_X, CONF_FORWARDED_STANDARD, CONF_FORWARDED_BOTH };
 
 /* The lanes that are there without being named, as indexes, and how many there can be in all. */
 enum { CONF_LANE_READ, CONF_LANE_WRITE, CONF_MAX_LANES = 16 };
@@ -56,12 +65,20 @@ struct conf_header {
     size_t n_pieces;
 };
 
+/* A listener's name in a route's `on`. */
+struct conf_on {
+    struct conf_pos pos;
+    char *name;
+};
+
 struct conf_route {
     struct conf_pos pos; /* of the key, "GET /contacts/{id}" */
     char *method;        /* in capitals, or ANY */
     char *path;
     char *label; /* "GET /contacts/{id}", for log lines */
     enum conf_handler handler;
+    struct conf_on *on; /* the listeners that it is on; without any it is on all */
+    size_t n_on;
 
     /* CONF_HANDLER_SQL */
     char *sql;               /* as the user wrote it */
@@ -87,6 +104,24 @@ struct conf_route {
     /* CONF_HANDLER_JSON: the document, serialised without white space. CONF_HANDLER_TEXT: the text. */
     char *body;
 
+    /* CONF_HANDLER_FILES */
+    char *folder;   /* from the root */
+    char *index;    /* the file that stands for a folder */
+    char *fallback; /* path in the folder of what stands for a file that is not there, or NULL */
+
+    /* CONF_HANDLER_RELAY */
+    char *relay; /* as written */
+    struct conf_pos relay_pos;
+    size_t upstream;           /* index in conf->upstreams */
+    struct conf_piece *target; /* path and query to ask for; none: those of the request */
+    size_t n_target;
+    struct conf_header *send; /* fields to the upstream; an empty one is left out */
+    size_t n_send;
+    unsigned connect_deadline; /* ms: `connect_deadline`, else limits.connect */
+    bool forwarded_is_set;
+    enum conf_forwarded forwarded; /* `forwarded`, else that of the conf */
+    bool passes_server;            /* the upstream's Server field, as the conf's `server` is empty */
+
     bool whole; /* read without a mistake, as every route is in a conf that conf_load returns */
 };
 
@@ -98,13 +133,36 @@ struct conf_param {
 
 struct conf_listen {
     struct conf_pos pos;
-    char *address; /* as written: 8080, 127.0.0.1:8080, [::1]:8080, unix:/path */
+    char *name;                /* NULL where `listen` gives none */
+    char *address;             /* as written: 8080, 127.0.0.1:8080, [::1]:8080, unix:/path */
+    struct route_table *table; /* of the routes on it; route_match hands back a struct conf_route */
+};
+
+/* A server that a relay asks. */
+struct conf_server {
+    char *address; /* as written: http://HOST:PORT or unix:/PATH */
+    char *path;    /* of a Unix socket; else NULL */
+    char *host;    /* name or IP address, without brackets */
+    unsigned port;
+    char *authority; /* for the Host field */
+};
+
+struct conf_upstream {
+    struct conf_pos pos;
+    char *name;   /* the key, or, of one that a route names by its address, that address */
+    bool implied; /* the latter */
+    struct conf_server *servers;
+    size_t n_servers;
+    unsigned connections; /* in each worker */
+    unsigned idle;        /* ms that a connection waits to be used again */
+    unsigned age;         /* ms after which it is not used again */
 };
 
 struct conf {
     struct conf_listen *listen;
     size_t n_listen;
-    unsigned workers; /* 0 is auto */
+    bool listen_unclear; /* there was a mistake in `listen`: only while reading */
+    unsigned workers;    /* 0 is auto */
     enum log_level log;
     char *server; /* the Server field; "" for none */
 
@@ -132,15 +190,20 @@ struct conf {
         unsigned idle;      /* ms, between requests */
         unsigned deadline;  /* ms, to the first byte of the answer */
         size_t buffer;      /* bytes: rows up to here go out whole, larger answers are streamed */
+        unsigned connect;   /* ms, to connect to an upstream */
         unsigned stall;     /* ms, for a client to take a part of its answer */
         unsigned requests;  /* per connection; 0 is no limit */
         unsigned clients;   /* connections per worker */
         unsigned drain;     /* ms, for the last requests when stopping */
     } limits;
 
+    unsigned resolve; /* ms after which the name of a server is looked up again */
+    enum conf_forwarded forwarded;
+    struct conf_upstream *upstreams; /* first those of `upstreams` */
+    size_t n_upstreams;
+
     struct conf_route *routes;
     size_t n_routes;
-    struct route_table *table; /* route_match hands back a struct conf_route */
 
     struct conf_files *files; /* what was read: names and texts, for messages. Private to conf*.c */
 };

@@ -7,6 +7,8 @@
 #include <sys/un.h>
 
 #include "conf_files.h"
+#include "conf_listen.h"
+#include "conf_relay.h"
 #include "conf_statement.h"
 #include "mem.h"
 
@@ -142,6 +144,27 @@ static struct conf_pos path_pos(const struct conf *conf, const struct conf_route
     return conf_files_place(conf->files, route->pos, route->path, strlen(route->method) + 1 + offset);
 }
 
+/* Puts the route into the tables of its listeners. On none of them can it be beside one that takes the same.
+ */
+static void add_to_tables(struct conf *conf, struct conf_route *route)
+{
+    for (size_t i = 0; i < conf->n_listen; i++) {
+        const struct conf_listen *listen = &conf->listen[i];
+        if (!conf_listen_has(listen, route))
+            continue;
+        const struct conf_route *other = route_add(listen->table, route->method, route->path, route);
+        if (other == NULL)
+            continue;
+        bool same_file = other->pos.file == route->pos.file;
+        conf_files_error(
+            conf->files, route->pos,
+            "this takes the same requests as \"%s\" on line %d%s%s; only one of them can be %s%s",
+            other->label, other->pos.line, same_file ? "" : " of ", same_file ? "" : other->pos.file,
+            listen->name == NULL ? "there" : "on ", listen->name == NULL ? "" : listen->name);
+        return;
+    }
+}
+
 static bool check_path(struct conf *conf, struct conf_route *route, struct str names[ROUTE_MAX_CAPTURES],
                        size_t *n_names)
 {
@@ -151,19 +174,14 @@ static bool check_path(struct conf *conf, struct conf_route *route, struct str n
         conf_files_error(conf->files, path_pos(conf, route, error_at), "%s", problem);
         return false;
     }
-    const struct conf_route *other = route_add(conf->table, route->method, route->path, route);
-    bool same_file = other != NULL && other->pos.file == route->pos.file;
-    if (other != NULL)
-        conf_files_error(
-            conf->files, route->pos,
-            "this takes the same requests as \"%s\" on line %d%s%s; only one of them can be there",
-            other->label, other->pos.line, same_file ? "" : " of ", same_file ? "" : other->pos.file);
+    add_to_tables(conf, route);
     return true;
 }
 
 void conf_check(struct conf *conf)
 {
     check_listen(conf);
+    conf_listen_check_on(conf);
     for (size_t i = 0; i < conf->n_routes; i++) {
         struct conf_route *route = &conf->routes[i];
         struct str names[ROUTE_MAX_CAPTURES];
@@ -177,5 +195,7 @@ void conf_check(struct conf *conf)
         bool sql_is_sound = route->sql != NULL && conf_statement_scan(conf, route);
         if (route->whole && path_is_sound && sql_is_sound)
             conf_statement_check_params(conf, route, names, n_names);
+        if (route->relay != NULL)
+            conf_relay_check(conf, route, names, path_is_sound ? n_names : SIZE_MAX);
     }
 }

@@ -6,8 +6,8 @@
 
 /*
  * Checks addresses, paths, SQL and where each SQL parameter comes from; notes all mistakes. Fills in what
- * follows from several directives: conf->table, each route's deadline, each SQL route's statement and
- * params, and which lanes are used.
+ * follows from several directives: each listener's table, each route's deadline, each SQL route's statement
+ * and params, and which lanes are used.
  */
 void conf_check(struct conf *conf);
 

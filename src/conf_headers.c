@@ -31,7 +31,7 @@ static const struct conf_header *find(const struct conf_header *headers, size_t 
 }
 
 static bool check_name(struct conf_files *files, const struct conf_yaml *key,
-                       const struct conf_header *headers, size_t n)
+                       const struct conf_header *headers, size_t n, bool is_answer)
 {
     const char *name = key->value;
     const struct conf_header *first = find(headers, n, name);
@@ -47,13 +47,13 @@ static bool check_name(struct conf_files *files, const struct conf_yaml *key,
                          CONF_FILES_QUOTE(name));
         return false;
     }
-    if (strcasecmp(name, "Server") == 0) {
+    if (is_answer && strcasecmp(name, "Server") == 0) {
         conf_files_error(files, key->pos, "%s is the same in all answers: `server` at the top level sets it",
                          name);
         return false;
     }
     for (size_t i = 0; i < sizeof(own_fields) / sizeof(own_fields[0]); i++) {
-        if (strcasecmp(name, own_fields[i]) == 0) {
+        if (strcasecmp(name, own_fields[i]) == 0 && (is_answer || strcasecmp(name, "Date") != 0)) {
             conf_files_error(files, key->pos, "%s is not for the conf to set: the server does; remove it",
                              name);
             return false;
@@ -127,8 +127,7 @@ static const char *read_name(struct conf_header *header, const char *text, size_
     return NULL;
 }
 
-/* Takes a value apart. Returns NULL, or what is wrong at its byte *at. */
-static const char *read_value(struct conf_header *header, const char *value, size_t *at)
+const char *conf_headers_read_pieces(struct conf_header *header, const char *value, size_t *at)
 {
     for (*at = 0; value[*at] != '\0';) {
         const char *here = value + *at, *problem = NULL;
@@ -168,25 +167,26 @@ static struct conf_header *add(struct conf_header **headers, size_t *n, struct c
     return &(*headers)[(*n)++];
 }
 
-void conf_headers_read(struct conf_files *files, const struct conf_yaml *value, struct conf_header **headers,
-                       size_t *n)
+void conf_headers_read(struct conf_files *files, const char *word, const struct conf_yaml *value,
+                       struct conf_header **headers, size_t *n)
 {
+    bool is_answer = strcmp(word, "headers") == 0;
     if (value->kind != CONF_YAML_MAP) {
         conf_files_error(files, value->pos,
-                         "headers takes a mapping from names to values, not %s: write `Cache-Control: "
+                         "%s takes a mapping from names to values, not %s: write `Cache-Control: "
                          "no-store` in the line below, indented, without `-`",
-                         conf_yaml_what(value));
+                         word, conf_yaml_what(value));
         return;
     }
     for (size_t i = 0; i < value->n_items; i++) {
         const struct conf_yaml *key = value->items[i].key, *text = value->items[i].value;
-        if (!check_name(files, key, *headers, *n))
+        if (!check_name(files, key, *headers, *n, is_answer))
             continue;
         struct conf_header *header =
             add(headers, n, (struct conf_header){.pos = key->pos, .name = mem_strdup(key->value)});
         size_t at = 0;
         const char *problem =
-            check_kind(files, header->name, text) ? read_value(header, text->value, &at) : NULL;
+            check_kind(files, header->name, text) ? conf_headers_read_pieces(header, text->value, &at) : NULL;
         if (problem != NULL)
             conf_files_error(files, conf_files_place(files, text->pos, text->value, at), "%s", problem);
     }

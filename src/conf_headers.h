@@ -9,9 +9,18 @@
 #include "conf_files.h"
 #include "conf_yaml.h"
 
-/* Reads the value of `headers`, adds what it names to the *n headers, and notes all mistakes. */
-void conf_headers_read(struct conf_files *files, const struct conf_yaml *value, struct conf_header **headers,
-                       size_t *n);
+/*
+ * Reads the value of `headers`, or of `send`, which goes the other way; word is which of them. Adds what it
+ * names to the *n headers, and notes all mistakes.
+ */
+void conf_headers_read(struct conf_files *files, const char *word, const struct conf_yaml *value,
+                       struct conf_header **headers, size_t *n);
+
+/*
+ * Takes a text with names in braces apart, and adds its pieces to the header's. Returns NULL, or what is
+ * wrong at the text's byte *at.
+ */
+const char *conf_headers_read_pieces(struct conf_header *header, const char *text, size_t *at);
 
 /* Adds copies of those of the n_from headers that the *n headers do not name already. */
 void conf_headers_inherit(struct conf_header **headers, size_t *n, const struct conf_header *from,

@@ -197,6 +197,7 @@ static const struct synonym {
     {NULL, "globals", "defaults"},
     {NULL, "add_header", "defaults.headers"},
     {NULL, "headers", "defaults.headers"},
+    {NULL, "on", "defaults.on"},
     {NULL, "unknown_query", "defaults.unknown_query"},
     {NULL, "conf_dir", "include"},
     {NULL, "import", "include"},
@@ -204,6 +205,18 @@ static const struct synonym {
     {NULL, "include_dir", "include"},
     {NULL, "include_if_exists", "include"},
     {NULL, "includes", "include"},
+    {NULL, "backend", "upstreams"},
+    {NULL, "backends", "upstreams"},
+    {NULL, "origins", "upstreams"},
+    {NULL, "servers", "upstreams"},
+    {NULL, "upstream", "upstreams"},
+    {NULL, "dns_interval", "resolve"},
+    {NULL, "resolver", "resolve"},
+    {NULL, "proxy_connect_timeout", "limits.connect"},
+    {NULL, "connect_timeout", "limits.connect"},
+    {NULL, "timeout_connect", "limits.connect"},
+    {NULL, "forwardfor", "forwarded"},
+    {NULL, "x_forwarded_for", "forwarded"},
     {NULL, "endpoint", "routes"},
     {NULL, "endpoints", "routes"},
     {NULL, "handlers", "routes"},
@@ -217,6 +230,24 @@ static const struct synonym {
     {"route", "select", "route.sql"},
     {"route", "statement", "route.sql"},
     {"route", "file", "route.sql_file"},
+    {"route", "alias", "route.files"},
+    {"route", "dir", "route.files"},
+    {"route", "directory", "route.files"},
+    {"route", "document_root", "route.files"},
+    {"route", "folder", "route.files"},
+    {"route", "root", "route.files"},
+    {"route", "serve", "route.files"},
+    {"route", "static", "route.files"},
+    {"route", "default_file", "route.index"},
+    {"route", "directory_index", "route.index"},
+    {"route", "index_file", "route.index"},
+    {"route", "error_page", "route.fallback"},
+    {"route", "spa", "route.fallback"},
+    {"route", "try_files", "route.fallback"},
+    {"route", "entrypoints", "route.on"},
+    {"route", "listen", "route.on"},
+    {"route", "listener", "route.on"},
+    {"route", "listeners", "route.on"},
     {"route", "data", "route.json"},
     {"route", "content", "route.text"},
     {"route", "return", "route.text"},
@@ -228,6 +259,35 @@ static const struct synonym {
     {"route", "response_headers", "route.headers"},
     {"route", "set_header", "route.headers"},
     {"route", "set_headers", "route.headers"},
+    {"route", "backend", "route.relay"},
+    {"route", "forward", "route.relay"},
+    {"route", "forward_to", "route.relay"},
+    {"route", "proxy", "route.relay"},
+    {"route", "proxy_pass", "route.relay"},
+    {"route", "reverse_proxy", "route.relay"},
+    {"route", "upstream", "route.relay"},
+    {"route", "url", "route.relay"},
+    {"route", "header_up", "route.send"},
+    {"route", "proxy_set_header", "route.send"},
+    {"route", "request_headers", "route.send"},
+    {"route", "connect_timeout", "route.connect_deadline"},
+    {"route", "proxy_connect_timeout", "route.connect_deadline"},
+    {"route", "timeout_connect", "route.connect_deadline"},
+    {"route", "forwardfor", "route.forwarded"},
+    {"route", "x_forwarded_for", "route.forwarded"},
+    {"upstream", "keepalive", "upstream.connections"},
+    {"upstream", "max_conns", "upstream.connections"},
+    {"upstream", "maxconn", "upstream.connections"},
+    {"upstream", "pool", "upstream.connections"},
+    {"upstream", "idle_timeout", "upstream.idle"},
+    {"upstream", "keepalive_timeout", "upstream.idle"},
+    {"upstream", "keepalive_time", "upstream.age"},
+    {"upstream", "max_age", "upstream.age"},
+    {"upstream", "address", "upstream.servers"},
+    {"upstream", "hosts", "upstream.servers"},
+    {"upstream", "server", "upstream.servers"},
+    {"upstream", "url", "upstream.servers"},
+    {"upstream", "urls", "upstream.servers"},
     {"route", "proxy_read_timeout", "route.deadline"},
     {"route", "query_timeout", "route.deadline"},
     {"route", "request_timeout", "route.deadline"},
@@ -339,7 +399,11 @@ static bool same_word(const char *a, const char *b)
 /* Is a section not one of its kind, but one of many? */
 static bool is_of_many(const char *section)
 {
-    return strcmp(section, "route") == 0 || strcmp(section, "parameter") == 0 || strcmp(section, "lane") == 0;
+    static const char *const many[] = {"route", "parameter", "lane", "upstream"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof(many) / sizeof(many[0]); i++)
+        found |= strcmp(section, many[i]) == 0;
+    return found;
 }
 
 const char *conf_hint_synonym(const char *section, const char *key)
@@ -374,7 +438,12 @@ void conf_hint_unknown(struct conf_files *files, struct conf_pos pos, const char
                        const char *meaning, const char *const *keys, size_t n)
 {
     bool in_route = is_of_many(section), on_top = section[0] == '\0';
-    char *where = on_top ? mem_strdup("") : mem_printf(" in %s%s", in_route ? "a " : "", section);
+    char *where = on_top ? mem_strdup("")
+                         : mem_printf(" in %s%s",
+                                      !in_route                     ? ""
+                                      : strchr("aeiou", section[0]) ? "an "
+                                                                    : "a ",
+                                      section);
     size_t prefix = strlen(section);
     if (meaning == NULL) {
         char *choice = conf_hint_choice(keys, n);

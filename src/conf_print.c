@@ -4,6 +4,7 @@
 
 #include "conf.h"
 #include "conf_headers.h"
+#include "conf_relay.h"
 #include "conf_table.h"
 
 enum { STEP = 2 }; /* blanks of indentation for each level */
@@ -123,13 +124,14 @@ static void print_text(const char *key, const char *text, bool verbatim, int ind
 
 static void print_listen(const struct conf *conf, FILE *out)
 {
-    if (conf->n_listen == 1) {
+    if (conf->n_listen == 1 && conf->listen[0].name == NULL) {
         print_text("listen", conf->listen[0].address, false, 0, out);
         return;
     }
     fputs("listen:\n", out);
     for (size_t i = 0; i < conf->n_listen; i++) {
-        fprintf(out, "%*s- ", STEP, "");
+        const char *name = conf->listen[i].name;
+        fprintf(out, "%*s%s%s ", STEP, "", name == NULL ? "-" : name, name == NULL ? "" : ":");
         print_scalar(conf->listen[i].address, false, STEP, out);
     }
 }
@@ -210,17 +212,52 @@ static void print_sql_route(const struct conf_route *route, const char *lane, in
     print_text("lane", lane, false, indent, out);
 }
 
-static void print_headers(const struct conf_route *route, int indent, FILE *out)
+static void print_on(const struct conf_route *route, int indent, FILE *out)
 {
-    if (route->n_headers > 0)
-        fprintf(out, "%*sheaders:\n", indent, "");
-    for (size_t i = 0; i < route->n_headers; i++) {
-        char *value = conf_headers_write(&route->headers[i]);
-        print_key(route->headers[i].name, indent + STEP, out);
+    if (route->n_on == 1)
+        print_text("on", route->on[0].name, false, indent, out);
+    else if (route->n_on > 1)
+        fprintf(out, "%*son:\n", indent, "");
+    for (size_t i = 0; route->n_on > 1 && i < route->n_on; i++)
+        fprintf(out, "%*s- %s\n", indent + STEP, "", route->on[i].name);
+}
+
+static void print_files(const struct conf_route *route, int indent, FILE *out)
+{
+    print_text("files", route->folder, false, indent, out);
+    print_text("index", route->index, false, indent, out);
+    if (route->fallback != NULL)
+        print_text("fallback", route->fallback, false, indent, out);
+}
+
+static void print_headers(const char *word, const struct conf_header *headers, size_t n, int indent,
+                          FILE *out)
+{
+    if (n > 0)
+        fprintf(out, "%*s%s:\n", indent, "", word);
+    for (size_t i = 0; i < n; i++) {
+        char *value = conf_headers_write(&headers[i]);
+        print_key(headers[i].name, indent + STEP, out);
         putc(' ', out);
         print_scalar(value, false, indent + STEP, out);
         free(value);
     }
+}
+
+static void print_like(const char *key, const char *section, const char *name, const void *place, int indent,
+                       FILE *out)
+{
+    char *text = conf_table_write(conf_table_find(section, name), place);
+    print_text(key, text, false, indent, out);
+    free(text);
+}
+
+static void print_relay_route(const struct conf_route *route, int indent, FILE *out)
+{
+    print_text("relay", route->relay, false, indent, out);
+    print_headers("send", route->send, route->n_send, indent, out);
+    print_like("forwarded", "", "forwarded", &route->forwarded, indent, out);
+    print_like("connect_deadline", "limits", "connect", &route->connect_deadline, indent, out);
 }
 
 static void print_route(const struct conf *conf, const struct conf_route *route, FILE *out)
@@ -235,14 +272,43 @@ static void print_route(const struct conf *conf, const struct conf_route *route,
     fputs(":\n", out);
     if (route->handler == CONF_HANDLER_SQL) {
         print_sql_route(route, conf->lanes[route->lane].name, indent, out);
+    } else if (route->handler == CONF_HANDLER_FILES) {
+        print_files(route, indent, out);
+    } else if (route->handler == CONF_HANDLER_RELAY) {
+        print_relay_route(route, indent, out);
     } else {
         bool is_json = route->handler == CONF_HANDLER_JSON;
         print_text(is_json ? "json" : "text", route->body, is_json, indent, out);
     }
-    char *deadline = conf_table_write(conf_table_find("limits", "deadline"), &route->deadline);
-    print_text("deadline", deadline, false, indent, out);
-    free(deadline);
-    print_headers(route, indent, out);
+    print_on(route, indent, out);
+    print_like("deadline", "limits", "deadline", &route->deadline, indent, out);
+    print_headers("headers", route->headers, route->n_headers, indent, out);
+}
+
+/* Those that have names: they are the first ones. The others are part of their routes. */
+static bool has_upstreams(const struct conf *conf)
+{
+    return conf->n_upstreams > 0 && !conf->upstreams[0].implied;
+}
+
+static void print_upstreams(const struct conf *conf, FILE *out)
+{
+    fputs("upstreams:\n", out);
+    for (size_t i = 0; i < conf->n_upstreams && !conf->upstreams[i].implied; i++) {
+        const struct conf_upstream *upstream = &conf->upstreams[i];
+        print_key(upstream->name, STEP, out);
+        fprintf(out, "\n%*sservers:\n", 2 * STEP, "");
+        for (size_t j = 0; j < upstream->n_servers; j++) {
+            fprintf(out, "%*s- ", 3 * STEP, "");
+            print_scalar(upstream->servers[j].address, false, 3 * STEP, out);
+        }
+        for (size_t j = 0; j < conf_relay_n_options; j++) {
+            const struct conf_directive *row = &conf_relay_options[j];
+            char *text = conf_table_write(row, (const char *)upstream + row->offset);
+            print_text(row->name, text, false, 2 * STEP, out);
+            free(text);
+        }
+    }
 }
 
 static void print_lanes(const struct conf *conf, int indent, FILE *out)
@@ -300,6 +366,8 @@ static void print_directive(const struct conf *conf, const struct conf_directive
     } else if (row->type == CONF_TYPE_LANES) {
         print_budget(conf, workers, indent, out);
         print_lanes(conf, indent, out);
+    } else if (row->type == CONF_TYPE_UPSTREAMS) {
+        print_upstreams(conf, out);
     } else if (row->type == CONF_TYPE_ROUTES) {
         fputs("routes:\n", out);
         for (size_t i = 0; i < conf->n_routes; i++)
@@ -318,6 +386,8 @@ void conf_print(const struct conf *conf, unsigned workers, FILE *out)
         const struct conf_directive *row = &conf_table[i];
         if (row->type == CONF_TYPE_INCLUDE || row->type == CONF_TYPE_DEFAULTS)
             continue; /* they have become part of the routes */
+        if (row->type == CONF_TYPE_UPSTREAMS && !has_upstreams(conf))
+            continue;
         if (i > 0 && (strcmp(row->section, section) != 0 || row->section[0] == '\0'))
             putc('\n', out);
         if (row->section[0] != '\0' && strcmp(row->section, section) != 0)

@@ -4,11 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf_folder.h"
 #include "conf_headers.h"
 #include "conf_hint.h"
 #include "conf_json.h"
 #include "conf_lanes.h"
+#include "conf_listen.h"
 #include "conf_params.h"
+#include "conf_relay.h"
 #include "conf_table.h"
 #include "mem.h"
 
@@ -19,6 +22,8 @@ enum route_key_index {
     KEY_JSON,
     KEY_JSON_FILE,
     KEY_TEXT,
+    KEY_FILES,
+    KEY_RELAY,
     N_HANDLER_KEYS,
     KEY_ANSWER = N_HANDLER_KEYS,
     KEY_QUERY,
@@ -28,6 +33,12 @@ enum route_key_index {
     KEY_STATUS,
     KEY_NO_ROW,
     KEY_LANE,
+    KEY_INDEX,
+    KEY_FALLBACK,
+    KEY_ON,
+    KEY_SEND,
+    KEY_FORWARDED,
+    KEY_CONNECT_DEADLINE,
     KEY_DEADLINE,
     KEY_HEADERS,
     N_ROUTE_KEYS
@@ -46,8 +57,9 @@ struct reading {
 /* Reads the value of a key, which is never nothing. */
 typedef void read_value(struct reading *reading, const char *key, const struct conf_yaml *value);
 
-static read_value read_sql, read_sql_file, read_json, read_json_file, read_text, read_answer, read_query,
-    read_unknown_query, read_body, read_body_as, read_status, read_no_row, read_lane, read_deadline,
+static read_value read_sql, read_sql_file, read_json, read_json_file, read_text, read_files, read_relay,
+    read_answer, read_query, read_unknown_query, read_body, read_body_as, read_status, read_no_row, read_lane,
+    read_index, read_fallback, read_send, read_forwarded, read_connect_deadline, read_on, read_deadline,
     read_headers;
 
 static const struct route_key {
@@ -60,6 +72,8 @@ static const struct route_key {
     [KEY_JSON] = {"json", CONF_HANDLER_JSON, read_json},
     [KEY_JSON_FILE] = {"json_file", CONF_HANDLER_JSON, read_json_file},
     [KEY_TEXT] = {"text", CONF_HANDLER_TEXT, read_text},
+    [KEY_FILES] = {"files", CONF_HANDLER_FILES, read_files},
+    [KEY_RELAY] = {"relay", CONF_HANDLER_RELAY, read_relay},
     [KEY_ANSWER] = {"answer", CONF_HANDLER_SQL, read_answer},
     [KEY_QUERY] = {"query", CONF_HANDLER_SQL, read_query},
     [KEY_UNKNOWN_QUERY] = {"unknown_query", CONF_HANDLER_SQL, read_unknown_query},
@@ -68,15 +82,22 @@ static const struct route_key {
     [KEY_STATUS] = {"status", CONF_HANDLER_SQL, read_status},
     [KEY_NO_ROW] = {"no_row", CONF_HANDLER_SQL, read_no_row},
     [KEY_LANE] = {"lane", CONF_HANDLER_SQL, read_lane},
+    [KEY_INDEX] = {"index", CONF_HANDLER_FILES, read_index},
+    [KEY_FALLBACK] = {"fallback", CONF_HANDLER_FILES, read_fallback},
+    [KEY_ON] = {"on", CONF_HANDLER_NONE, read_on},
+    [KEY_SEND] = {"send", CONF_HANDLER_RELAY, read_send},
+    [KEY_FORWARDED] = {"forwarded", CONF_HANDLER_RELAY, read_forwarded},
+    [KEY_CONNECT_DEADLINE] = {"connect_deadline", CONF_HANDLER_RELAY, read_connect_deadline},
     [KEY_DEADLINE] = {"deadline", CONF_HANDLER_NONE, read_deadline},
     [KEY_HEADERS] = {"headers", CONF_HANDLER_NONE, read_headers},
 };
 
 /* The keys that `defaults` may have. */
-static const enum route_key_index default_keys[] = {KEY_HEADERS, KEY_DEADLINE, KEY_UNKNOWN_QUERY};
+static const enum route_key_index default_keys[] = {KEY_ON, KEY_HEADERS, KEY_DEADLINE, KEY_UNKNOWN_QUERY};
 enum { N_DEFAULT_KEYS = sizeof(default_keys) / sizeof(default_keys[0]) };
 
-static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE", "ANY"};
+/* The last one is for relays alone. */
+static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE", "ANY", "OPTIONS"};
 enum { N_METHODS = sizeof(methods) / sizeof(methods[0]) };
 
 static const struct route_key *find_key(const char *name)
@@ -178,6 +199,12 @@ static void read_text(struct reading *reading, const char *key, const struct con
 {
     if (want_text(reading, key, value))
         reading->route->body = mem_strdup(value->value);
+}
+
+static void read_files(struct reading *reading, const char *key, const struct conf_yaml *value)
+{
+    (void)key;
+    conf_folder_read(reading->files, reading->route, value);
 }
 
 /* Reads one of n words. Returns its index, or n after noting a mistake; choice is how that names the words.
@@ -298,21 +325,70 @@ static void read_lane(struct reading *reading, const char *key, const struct con
         note_no_lane(reading, value);
 }
 
-static void read_deadline(struct reading *reading, const char *key, const struct conf_yaml *value)
+static void read_index(struct reading *reading, const char *key, const struct conf_yaml *value)
+{
+    (void)key;
+    conf_folder_read_index(reading->files, reading->route, value);
+}
+
+static void read_fallback(struct reading *reading, const char *key, const struct conf_yaml *value)
+{
+    (void)key;
+    conf_folder_read_fallback(reading->files, reading->route, value);
+}
+
+static void read_on(struct reading *reading, const char *key, const struct conf_yaml *value)
+{
+    (void)key;
+    conf_listen_read_on(reading->files, reading->route, value);
+}
+
+/* Reads a value of the same type as a directive's. */
+static void read_like(struct reading *reading, const char *section, const char *name, void *place,
+                      const char *key, const struct conf_yaml *value)
 {
     if (!want_text(reading, key, value))
         return;
-    char *problem =
-        conf_table_read(conf_table_find("limits", "deadline"), &reading->route->deadline, value->value);
+    struct conf_directive row = *conf_table_find(section, name);
+    row.name = key;
+    char *problem = conf_table_read(&row, place, value->value);
     if (problem != NULL)
         conf_files_error(reading->files, value->pos, "%s", problem);
     free(problem);
 }
 
+static void read_deadline(struct reading *reading, const char *key, const struct conf_yaml *value)
+{
+    read_like(reading, "limits", "deadline", &reading->route->deadline, key, value);
+}
+
+static void read_connect_deadline(struct reading *reading, const char *key, const struct conf_yaml *value)
+{
+    read_like(reading, "limits", "connect", &reading->route->connect_deadline, key, value);
+}
+
+static void read_forwarded(struct reading *reading, const char *key, const struct conf_yaml *value)
+{
+    reading->route->forwarded_is_set = true;
+    read_like(reading, "", "forwarded", &reading->route->forwarded, key, value);
+}
+
+static void read_relay(struct reading *reading, const char *key, const struct conf_yaml *value)
+{
+    if (!want_text(reading, key, value))
+        return;
+    reading->route->relay = mem_strdup(value->value);
+    reading->route->relay_pos = value->pos;
+}
+
 static void read_headers(struct reading *reading, const char *key, const struct conf_yaml *value)
 {
-    (void)key;
-    conf_headers_read(reading->files, value, &reading->route->headers, &reading->route->n_headers);
+    conf_headers_read(reading->files, key, value, &reading->route->headers, &reading->route->n_headers);
+}
+
+static void read_send(struct reading *reading, const char *key, const struct conf_yaml *value)
+{
+    conf_headers_read(reading->files, key, value, &reading->route->send, &reading->route->n_send);
 }
 
 static void note_unknown_key(struct reading *reading, const struct conf_yaml *key)
@@ -388,16 +464,24 @@ static void check_sql_keys(struct reading *reading)
     conf_params_finish(reading->files, reading->route);
 }
 
-/* What must not be in a route without SQL. */
-static void check_other_keys(struct reading *reading)
+/* Keys that go with another handler than the route's. */
+static void check_foreign_keys(struct reading *reading)
+{
+    enum conf_handler handler = reading->route->handler;
+    for (size_t i = N_HANDLER_KEYS; i < N_ROUTE_KEYS; i++) {
+        enum conf_handler needed = route_keys[i].handler;
+        if (reading->keys[i] != NULL && needed != CONF_HANDLER_NONE && needed != handler)
+            conf_files_error(reading->files, reading->keys[i]->pos,
+                             "%s goes with %s; this route is answered with %s", route_keys[i].name,
+                             name_of_handler(needed), name_of_handler(handler));
+    }
+}
+
+/* What must not be in a route whose answer is the same for all. */
+static void check_constant_headers(struct reading *reading)
 {
     const struct conf_route *route = reading->route;
     const char *handler = name_of_handler(route->handler);
-    for (size_t i = N_HANDLER_KEYS; i < N_ROUTE_KEYS; i++) {
-        if (reading->keys[i] != NULL && route_keys[i].handler == CONF_HANDLER_SQL)
-            conf_files_error(reading->files, reading->keys[i]->pos,
-                             "%s goes with sql; this route is answered with %s", route_keys[i].name, handler);
-    }
     for (size_t i = 0; i < route->n_headers; i++) {
         const char *name = conf_headers_first_name(&route->headers[i]);
         if (name != NULL)
@@ -418,11 +502,19 @@ static void check_keys(struct reading *reading)
         conf_files_error(reading->files, reading->route->pos,
                          "this route does not say how it is answered: it needs %s", choice);
         free(choice);
-    } else if (reading->route->handler == CONF_HANDLER_SQL) {
-        check_sql_keys(reading);
-    } else {
-        check_other_keys(reading);
+        return;
     }
+    check_foreign_keys(reading);
+    bool is_options = reading->route->method != NULL && strcmp(reading->route->method, "OPTIONS") == 0;
+    if (is_options && reading->route->handler != CONF_HANDLER_RELAY)
+        conf_files_error(reading->files, reading->route->pos,
+                         "OPTIONS is answered for every path without a route: remove it");
+    if (reading->route->handler == CONF_HANDLER_SQL)
+        check_sql_keys(reading);
+    else if (reading->route->handler != CONF_HANDLER_RELAY)
+        check_constant_headers(reading);
+    if (reading->route->handler == CONF_HANDLER_FILES)
+        conf_folder_finish(reading->files, reading->route, reading->handler_key, reading->keys[KEY_FALLBACK]);
 }
 
 /* Fills in what the route does not say itself. */
@@ -440,6 +532,10 @@ static void complete(const struct reading *reading, const struct conf_route *def
         route->no_row = 404;
     if (route->deadline == 0)
         route->deadline = defaults->deadline;
+    if (route->handler == CONF_HANDLER_FILES && route->index == NULL)
+        route->index = mem_strdup("index.html");
+    if (reading->keys[KEY_ON] == NULL)
+        conf_listen_inherit_on(route, defaults);
     conf_headers_inherit(&route->headers, &route->n_headers, defaults->headers, defaults->n_headers);
 }
 
@@ -456,10 +552,8 @@ static void note_bad_method(struct conf_files *files, struct conf_pos pos, const
 {
     if (strcasecmp(word, "HEAD") == 0) {
         conf_files_error(files, pos, "a GET route answers HEAD as well: write GET");
-    } else if (strcasecmp(word, "OPTIONS") == 0) {
-        conf_files_error(files, pos, "OPTIONS is answered for every path without a route: remove it");
     } else {
-        char *choice = conf_hint_choice(methods, N_METHODS);
+        char *choice = conf_hint_choice(methods, N_METHODS - 1);
         const char *near = conf_hint_nearest(word, methods, N_METHODS);
         char *meant = conf_hint_did_you_mean(near);
         conf_files_error(files, pos, "\"%.*s\" is not a method: that is %s, in capitals%s",
@@ -518,6 +612,8 @@ static void read_route(struct conf *conf, struct conf_route *route, const struct
     if (!reading.unknown_key && !value->incomplete)
         check_keys(&reading);
     complete(&reading, defaults);
+    if (route->handler == CONF_HANDLER_FILES)
+        conf_folder_check_headers(conf->files, route);
     route->whole = !value->incomplete && conf_files_errors(conf->files) == before;
 }
 
@@ -569,7 +665,7 @@ void conf_route_read_defaults(struct conf_files *files, const struct conf_yaml *
     if (node->kind != CONF_YAML_MAP) {
         conf_files_error(
             files, node->pos,
-            "defaults takes a mapping, not %s: below it, indented, it can have headers, deadline "
+            "defaults takes a mapping, not %s: below it, indented, it can have on, headers, deadline "
             "and unknown_query",
             conf_yaml_what(node));
         return;
@@ -600,10 +696,17 @@ void conf_route_free(struct conf_route *route)
 {
     conf_params_free(route);
     conf_headers_free(route->headers, route->n_headers);
+    conf_headers_free(route->send, route->n_send);
+    conf_relay_free_target(route);
     sql_free(&route->statement);
     free(route->method);
     free(route->path);
     free(route->label);
     free(route->sql);
     free(route->body);
+    free(route->folder);
+    free(route->index);
+    free(route->fallback);
+    conf_listen_free_on(route);
+    free(route->relay);
 }

@@ -162,7 +162,10 @@ static void give_source(struct conf *conf, struct conf_route *route, const struc
     size_t capture = find_capture(names, n_names, name);
     size_t declared = find_declared(route, route->n_declared, name);
     if (capture < n_names)
-        *spec = (struct params_spec){.name = name, .source = PARAMS_PATH, .capture = capture};
+        *spec = (struct params_spec){.name = name,
+                                     .source = PARAMS_PATH,
+                                     .capture = capture,
+                                     .is_rest = names[capture].base[names[capture].len] == '.'};
     else if (declared < route->n_declared)
         *spec = route->declared[declared].spec;
     else

@@ -18,7 +18,7 @@ enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE };
 const struct conf_directive conf_table[] = {
     /* clang-format off */
     {"", "listen", CONF_TYPE_LISTEN, AT(listen), 0, 0, {NULL}, "127.0.0.1:8080",
-     "where to listen: ADDRESS:PORT, PORT, \"[IPV6]:PORT\" or unix:/PATH; or a list of them"},
+     "where to listen: ADDRESS:PORT, PORT, \"[IPV6]:PORT\" or unix:/PATH; a list of them, or NAME: ADDRESS"},
     {"", "workers", CONF_TYPE_UNSIGNED, AT(workers), 1, 512, {"auto"}, "auto",
      "worker processes; auto is one for each core that may be used"},
     {"", "server", CONF_TYPE_FIELD, AT(server), 0, 0, {NULL}, "hayfork",
@@ -61,6 +61,8 @@ const struct conf_directive conf_table[] = {
      "time to the first byte of the answer"},
     {"limits", "buffer", CONF_TYPE_SIZE, AT(limits.buffer), 1UL << 14, 1UL << 26, {NULL}, "256K",
      "rows up to this size go out whole, with a Content-Length; a larger answer is streamed"},
+    {"limits", "connect", CONF_TYPE_TIME, AT(limits.connect), 10, HOUR, {NULL}, "1s",
+     "time to connect to an upstream, or to wait for one of its connections"},
     {"limits", "stall", CONF_TYPE_TIME, AT(limits.stall), 100, HOUR, {NULL}, "30s",
      "time in which a client has to take 16K of its answer, or is cut off"},
     {"limits", "requests", CONF_TYPE_UNSIGNED, AT(limits.requests), 1, 1000000000, {"unlimited"}, "10000",
@@ -70,10 +72,17 @@ const struct conf_directive conf_table[] = {
     {"limits", "drain", CONF_TYPE_TIME, AT(limits.drain), 0, HOUR, {NULL}, "30s",
      "time that the last requests get when the server stops"},
 
+    {"", "forwarded", CONF_TYPE_ENUM, AT(forwarded), 0, 0, {"off", "x", "standard", "both"}, "x",
+     "what relays tell of the client: x is X-Forwarded-For, -Proto and -Host, standard is Forwarded"},
+    {"", "resolve", CONF_TYPE_TIME, AT(resolve), 100, 24 * HOUR, {NULL}, "10s",
+     "time after which the names of upstream servers are looked up again"},
+    {"", "upstreams", CONF_TYPE_UPSTREAMS, AT(upstreams), 0, 0, {NULL}, NULL,
+     "servers that relays ask: NAME: a list of http://HOST:PORT and unix:/PATH"},
+
     {"", "include", CONF_TYPE_INCLUDE, AT(routes), 0, 0, {NULL}, NULL,
      "files with more routes, each with its own defaults: a pattern such as conf.d/*.conf, or a list"},
     {"", "defaults", CONF_TYPE_DEFAULTS, AT(routes), 0, 0, {NULL}, NULL,
-     "headers, deadline and unknown_query for those of this file's routes that do not say"},
+     "on, headers, deadline and unknown_query for those of this file's routes that do not say"},
     {"", "routes", CONF_TYPE_ROUTES, AT(routes), 0, 0, {NULL}, NULL,
      "what is answered: METHOD /path, and how"},
     /* clang-format on */
@@ -235,7 +244,8 @@ static char *read_enum(const struct conf_directive *row, const char *text, unsig
 
 bool conf_table_is_scalar(const struct conf_directive *row)
 {
-    return row->type != CONF_TYPE_LISTEN && row->type != CONF_TYPE_LANES && row->type != CONF_TYPE_INCLUDE &&
+    return row->type != CONF_TYPE_LISTEN && row->type != CONF_TYPE_LANES &&
+           row->type != CONF_TYPE_UPSTREAMS && row->type != CONF_TYPE_INCLUDE &&
            row->type != CONF_TYPE_DEFAULTS && row->type != CONF_TYPE_ROUTES;
 }
 

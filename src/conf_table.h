@@ -20,6 +20,7 @@ enum conf_type {
     CONF_TYPE_ENUM,     /* one of words; its index, in an unsigned */
     CONF_TYPE_LISTEN,
     CONF_TYPE_LANES,
+    CONF_TYPE_UPSTREAMS,
     CONF_TYPE_INCLUDE,
     CONF_TYPE_DEFAULTS,
     CONF_TYPE_ROUTES,

@@ -367,14 +367,23 @@ static void skip_body(struct conn *conn)
 
 /* Requests */
 
+static void expect_end(struct conn *conn);
+
+/* While an answer comes, a client that is gone is noticed as it is written; while nothing comes, only here.
+ */
 static void on_gone_timeout(h2o_timeout_entry_t *entry)
 {
-    conn_close(H2O_STRUCT_FROM_MEMBER(struct conn, gone_timer, entry), false);
+    struct conn *conn = H2O_STRUCT_FROM_MEMBER(struct conn, gone_timer, entry);
+    if (conn->head_sent && (h2o_socket_is_writing(conn->socket) || conn->written != conn->written_before))
+        expect_end(conn);
+    else
+        conn_close(conn, false);
 }
 
 /* Gives the request in hand a second, because its client has closed its side and may be gone. */
 static void expect_end(struct conn *conn)
 {
+    conn->written_before = conn->written;
     conn->gone_timer.cb = on_gone_timeout;
     h2o_timeout_link(conn->context->h2o->loop, &conn->context->gone_timeout, &conn->gone_timer);
 }
@@ -553,7 +562,7 @@ static void on_input_end(struct conn *conn)
     }
     conn->input_ended = true;
     stop_reading(conn);
-    if (conn->has_request && !conn->head_sent)
+    if (conn->has_request)
         expect_end(conn);
 }
 
@@ -615,7 +624,7 @@ static h2o_socket_t *get_socket(h2o_conn_t *super)
     return ((struct conn *)super)->socket;
 }
 
-void conn_accept(struct conn_context *context, h2o_socket_t *socket)
+void conn_accept(struct conn_context *context, h2o_socket_t *socket, const struct conf_listen *listen)
 {
     static const h2o_conn_callbacks_t callbacks = {
         .get_sockname = get_sockname, .get_peername = get_peername, .get_socket = get_socket};
@@ -625,6 +634,7 @@ void conn_accept(struct conn_context *context, h2o_socket_t *socket)
     memset((char *)conn + sizeof(conn->super), 0, offsetof(struct conn, req) - sizeof(conn->super));
     conn->socket = socket;
     conn->context = context;
+    conn->listen = listen;
     socket->data = conn;
     h2o_linklist_insert(&context->connections, &conn->link);
     h2o_socket_dont_read(socket, 1); /* fill() reads */
@@ -638,6 +648,58 @@ struct str conn_field(h2o_req_t *req, struct str name)
     struct str value;
     return http1_find(conn->fields, conn->n_fields, conn->head_bytes, name, &value) ? value
                                                                                     : (struct str){NULL, 0};
+}
+
+struct str conn_field_list(h2o_req_t *req, struct str name)
+{
+    struct conn *conn = (struct conn *)req->conn;
+    struct str list = {NULL, 0}, value;
+    for (uint32_t i = 0; i < conn->n_fields; i++) {
+        if (!http1_find(&conn->fields[i], 1, conn->head_bytes, name, &value))
+            continue;
+        if (list.base == NULL) {
+            list = value;
+        } else {
+            char *longer = h2o_mem_alloc_pool(&req->pool, list.len + 2 + value.len), *out = longer;
+            out = mempcpy(mempcpy(out, list.base, list.len), ", ", 2);
+            out = mempcpy(out, value.base, value.len);
+            list = (struct str){longer, (size_t)(out - longer)};
+        }
+    }
+    return list;
+}
+
+const struct conf_listen *conn_listen(const h2o_req_t *req)
+{
+    return ((const struct conn *)req->conn)->listen;
+}
+
+size_t conn_fields(h2o_req_t *req, const struct http1_field **fields, const char **bytes)
+{
+    struct conn *conn = (struct conn *)req->conn;
+    *fields = conn->fields;
+    *bytes = conn->head_bytes;
+    return conn->n_fields;
+}
+
+struct str conn_peer(h2o_req_t *req)
+{
+    static const unsigned char mapped[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}; /* IPv4 in IPv6 */
+    struct conn *conn = (struct conn *)req->conn;
+    if (!conn->peer_known) {
+        struct sockaddr_storage address = {0};
+        const struct sockaddr_in *in = (const struct sockaddr_in *)&address;
+        const unsigned char *v6 = ((const struct sockaddr_in6 *)&address)->sin6_addr.s6_addr;
+        h2o_socket_getpeername(conn->socket, (struct sockaddr *)&address);
+        if (address.ss_family == AF_INET)
+            inet_ntop(AF_INET, &in->sin_addr, conn->peer, sizeof(conn->peer));
+        else if (address.ss_family == AF_INET6 && memcmp(v6, mapped, sizeof(mapped)) == 0)
+            inet_ntop(AF_INET, v6 + sizeof(mapped), conn->peer, sizeof(conn->peer));
+        else if (address.ss_family == AF_INET6)
+            inet_ntop(AF_INET6, v6, conn->peer, sizeof(conn->peer));
+        conn->peer_known = true;
+    }
+    return str_of(conn->peer);
 }
 
 void conn_context_init(struct conn_context *context)

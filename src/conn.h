@@ -39,11 +39,23 @@ struct conn_context {
 /* Fills in the second group; the first is the caller's, and must be set. */
 void conn_context_init(struct conn_context *context);
 
-/* Takes over an accepted socket and serves the requests on it. */
-void conn_accept(struct conn_context *context, h2o_socket_t *socket);
+/* Takes over an accepted socket and serves the requests on it. listen is what conn_listen answers. */
+void conn_accept(struct conn_context *context, h2o_socket_t *socket, const struct conf_listen *listen);
+
+/* The listener that the request's connection came by. */
+const struct conf_listen *conn_listen(const h2o_req_t *req);
 
 /* A request's field by its name in lower case, or an empty str with base NULL. */
 struct str conn_field(h2o_req_t *req, struct str name);
+
+/* The same; where the field stands several times, the values with ", " between them (RFC 9110 section 5.3).
+ */
+struct str conn_field_list(h2o_req_t *req, struct str name);
+/* All fields of a request; their spans point into *bytes. */
+size_t conn_fields(h2o_req_t *req, const struct http1_field **fields, const char **bytes);
+
+/* The client's IP address as text, which stays as long as the connection; empty behind a Unix socket. */
+struct str conn_peer(h2o_req_t *req);
 
 /* From now on every answer closes its connection. */
 void conn_drain(struct conn_context *context);

@@ -22,9 +22,12 @@ struct conn {
     h2o_conn_t super;
     h2o_socket_t *socket;
     struct conn_context *context;
+    const struct conf_listen *listen;
     h2o_linklist_t link;
     enum conn_phase phase;
     unsigned n_requests;
+    bool peer_known;
+    char peer[INET6_ADDRSTRLEN];     /* the client's address, once somebody has asked for it */
     h2o_timeout_entry_t timer;       /* of the phase: idle, head, linger */
     h2o_timeout_entry_t body_timer;  /* ticks while a body is awaited */
     h2o_timeout_entry_t write_timer; /* stall, or a deferred end of writing */
@@ -66,9 +69,12 @@ struct conn {
     h2o_iovec_t *out; /* what is to be written: few_out, or in the request's memory */
     size_t n_out;
     h2o_iovec_t few_out[CONN_FEW_PARTS + 4];
-    char size_line[20]; /* of the chunk in hand */
-    uint64_t written;   /* bytes of the answer that were handed to the socket */
-    uint64_t acked;     /* bytes that the client had taken at the last look */
+    char size_line[20];      /* of the chunk in hand */
+    uint64_t written;        /* bytes of the answer that were handed to the socket */
+    uint64_t written_before; /* when gone_timer was set */
+    uint64_t acked;          /* bytes that the client had taken at the last look */
+    uint64_t turn_at;        /* the loop's time of the turn in which it was written last */
+    uint64_t turn_from;      /* written, at the beginning of that turn */
 
     h2o_req_t req; /* large; initialised only while has_request */
 };

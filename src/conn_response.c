@@ -9,6 +9,7 @@
 
 enum {
     SLICE = 256 * 1024,      /* bytes handed to the socket at once */
+    TURN = 512 * 1024,       /* bytes after which the other connections go first */
     LEAST_TAKEN = 16 * 1024, /* bytes that a client takes in each limits.stall, or is cut off */
     MORE_PARTS = 4,          /* head, size line, CRLF, last chunk */
 };
@@ -77,6 +78,17 @@ static size_t head_size(const struct conn *conn)
     return size;
 }
 
+/* An answer that was made elsewhere has its own Date, which tells when. */
+static bool has_date(const h2o_res_t *res)
+{
+    for (size_t i = 0; i < res->headers.size; i++) {
+        const h2o_iovec_t *name = res->headers.entries[i].name;
+        if (name->len == 4 && strncasecmp(name->base, "date", 4) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Status line and fields (RFC 9112 section 4, RFC 9110 section 6), in the request's memory. */
 static h2o_iovec_t make_head(struct conn *conn)
 {
@@ -87,9 +99,12 @@ static h2o_iovec_t make_head(struct conn *conn)
     out = put_number(out, (uint64_t)res->status);
     *out++ = ' ';
     out = put(out, res->reason, strlen(res->reason));
-    out = PUT(out, "\r\nDate: ");
-    out = put(out, date(conn->context), H2O_TIMESTR_RFC1123_LEN);
     out = PUT(out, "\r\n");
+    if (!has_date(res)) {
+        out = PUT(out, "Date: ");
+        out = put(out, date(conn->context), H2O_TIMESTR_RFC1123_LEN);
+        out = PUT(out, "\r\n");
+    }
     const char *server = conn->context->conf->server;
     if (server[0] != '\0') {
         out = PUT(out, "Server: ");
@@ -179,7 +194,8 @@ static void on_nothing_to_write(h2o_timeout_entry_t *entry)
     on_all_written(H2O_STRUCT_FROM_MEMBER(struct conn, write_timer, entry));
 }
 
-static void on_written(h2o_socket_t *socket, const char *error)
+/* Goes on when what was handed to the socket is with the kernel. */
+static void on_writable(h2o_socket_t *socket, const char *error)
 {
     struct conn *conn = socket->data;
     h2o_timeout_unlink(&conn->write_timer);
@@ -189,6 +205,31 @@ static void on_written(h2o_socket_t *socket, const char *error)
         write_next(conn);
     else if (conn->head_sent) /* else it was 100 (Continue) */
         on_all_written(conn);
+}
+
+/* The loop's clock stands still within a turn. */
+static bool turn_is_over(struct conn *conn)
+{
+    uint64_t now = h2o_now(conn->context->h2o->loop);
+    if (conn->turn_at != now) {
+        conn->turn_at = now;
+        conn->turn_from = conn->written;
+    }
+    return conn->written - conn->turn_from >= TURN;
+}
+
+/*
+ * libh2o calls this within the same turn of the loop when the kernel takes all at once. A client that reads
+ * as fast as we write would keep everybody else waiting to the end of its answer.
+ */
+static void on_written(h2o_socket_t *socket, const char *error)
+{
+    struct conn *conn = socket->data;
+    bool has_more = conn->n_out > 0 || h2o_send_state_is_in_progress(conn->send_state);
+    if (error == NULL && conn->head_sent && has_more && turn_is_over(conn))
+        h2o_socket_notify_write(socket, on_writable); /* write_timer goes on */
+    else
+        on_writable(socket, error);
 }
 
 /* Takes up to SLICE bytes from what is to be written. */
@@ -295,7 +336,6 @@ static void on_send(h2o_ostream_t *ostream, h2o_req_t *req, h2o_iovec_t *parts, 
     if (!conn->head_sent) {
         conn->out[conn->n_out++] = make_head(conn);
         conn->head_sent = true;
-        h2o_timeout_unlink(&conn->gone_timer); /* from here on, limits.stall tells */
     }
     add_body(conn, parts, n, is_last);
     /* what was promised by Content-Length is neither exceeded nor fallen short of */
@@ -321,4 +361,5 @@ void conn_response_init(struct conn *conn)
     conn->n_out = 0;
     conn->acked = 0;
     conn->written = 0;
+    conn->turn_at = 0;
 }

@@ -27,13 +27,8 @@ static void handle(struct handler *handler, const struct handler_request *reques
         for (size_t i = 0; i < n_parts; i++)
             parts[i] = i % 2 == 0 ? self->pieces[i / 2] : (struct str){now, CLOCK_ISO_LEN};
     }
-    struct headers headers = headers_fill(self->route, sink, NULL, NULL);
-    struct sink_head head = {
-        .status = 200,
-        .content_type = headers.content_type.len != 0 ? headers.content_type : STR("application/json"),
-        .fields = headers.fields,
-        .n_fields = headers.n,
-    };
+    struct sink_head head;
+    headers_head(&head, 200, STR("application/json"), self->route, sink, NULL, NULL);
     sink_answer(sink, &head, parts, n_parts);
 }
 

@@ -163,6 +163,7 @@ static void handle(struct handler *handler, const struct handler_request *reques
     call->handler = self;
     call->sink = sink;
     call->query = request->query;
+    call->is_head = str_equal(request->method, STR("HEAD"));
     memcpy(call->captures, request->captures, self->n_captures * sizeof(call->captures[0]));
     sink->data = call;
     sink->gone = on_gone;

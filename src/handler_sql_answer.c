@@ -109,20 +109,22 @@ static bool look_up(void *arg, const char *name, struct str *value)
     return value->base != NULL;
 }
 
-struct headers handler_sql_headers(struct call *call, const struct pgjson_columns *columns)
+bool handler_sql_head(struct call *call, const struct pgjson_columns *columns, int status,
+                      struct str content_type, struct sink_head *head)
 {
     struct names names = {call, columns};
-    struct headers headers = headers_fill(call->handler->route, call->sink, look_up, &names);
-    if (headers.refused != NULL) {
-        log_errorx("%s: the value for %s has a control character (request %016" PRIx64 ")", call->sink->route,
-                   headers.refused, call->sink->request_id);
-        const char *begin = "The header ", *end = " of this answer has a character that cannot be sent.";
-        char *detail =
-            handler_sql_alloc(call->sink, strlen(begin) + strlen(headers.refused) + strlen(end) + 1);
-        stpcpy(stpcpy(stpcpy(detail, begin), headers.refused), end);
-        problem_send(call->sink, &(struct problem){.status = 500, .detail = detail});
-    }
-    return headers;
+    struct sink *sink = call->sink;
+    const char *refused =
+        headers_head(head, status, content_type, call->handler->route, sink, look_up, &names);
+    if (refused == NULL)
+        return true;
+    log_errorx("%s: the value for %s has a control character (request %016" PRIx64 ")", sink->route, refused,
+               sink->request_id);
+    const char *begin = "The header ", *end = " of this answer has a character that cannot be sent.";
+    char *detail = handler_sql_alloc(sink, strlen(begin) + strlen(refused) + strlen(end) + 1);
+    stpcpy(stpcpy(stpcpy(detail, begin), refused), end);
+    problem_send(sink, &(struct problem){.status = 500, .detail = detail});
+    return false;
 }
 
 /* Answers */
@@ -130,15 +132,9 @@ struct headers handler_sql_headers(struct call *call, const struct pgjson_column
 static void answer_with(struct call *call, const struct db_answer *answer, int status,
                         struct str content_type, struct str body)
 {
-    struct headers headers = handler_sql_headers(call, answer->columns);
-    if (headers.refused != NULL)
+    struct sink_head head;
+    if (!handler_sql_head(call, answer->columns, status, content_type, &head))
         return;
-    struct sink_head head = {
-        .status = status,
-        .content_type = headers.content_type.len != 0 ? headers.content_type : content_type,
-        .fields = headers.fields,
-        .n_fields = headers.n,
-    };
     if (status == 204)
         head.content_type = (struct str){NULL, 0};
     sink_answer(call->sink, &head, &body, status == 204 ? 0 : 1);

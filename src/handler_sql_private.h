@@ -25,6 +25,7 @@ struct call {
     struct sink *sink;
     struct str captures[ROUTE_MAX_CAPTURES];
     struct str query;
+    bool is_head;
     struct body_whole body;
     const char **values;      /* of the parameters, once they are gathered */
     struct db_query *pending; /* NULL while there is none */
@@ -56,10 +57,11 @@ void handler_sql_again(void *owner);
 void handler_sql_answer(struct call *call, const struct db_answer *answer);
 
 /*
- * The route's headers for this answer, columns of the first row included. Where one cannot be sent, refused
- * is set and the request has been answered.
+ * The head of a good answer, with the route's headers, which may have columns of the first row in them.
+ * Returns false, and has answered, where one of them cannot be sent.
  */
-struct headers handler_sql_headers(struct call *call, const struct pgjson_columns *columns);
+bool handler_sql_head(struct call *call, const struct pgjson_columns *columns, int status,
+                      struct str content_type, struct sink_head *head);
 
 /* handler_sql_stream.c: an answer that is larger than handler->buffer goes out as it comes. */
 

@@ -53,22 +53,22 @@ void handler_sql_stream(struct call *call, const struct pgjson_columns *columns)
         return;
     }
     struct sink *sink = call->sink;
-    struct headers headers = handler_sql_headers(call, columns);
-    if (headers.refused != NULL) {
+    struct sink_head head;
+    if (!handler_sql_head(call, columns, call->handler->route->status, STR("application/json"), &head)) {
         db_abandon(call->pending);
         call->pending = NULL;
         return;
     }
-    struct sink_head head = {
-        .status = call->handler->route->status,
-        .content_type = headers.content_type.len != 0 ? headers.content_type : STR("application/json"),
-        .content_length = SINK_LENGTH_UNKNOWN,
-        .fields = headers.fields,
-        .n_fields = headers.n,
-    };
+    head.content_length = SINK_LENGTH_UNKNOWN;
+    sink->ops->start(sink, &head);
+    if (call->is_head) { /* what it asked for is there */
+        db_abandon(call->pending);
+        call->pending = NULL;
+        sink->ops->finish(sink, NULL, 0);
+        return;
+    }
     call->streaming = true;
     sink->room = on_room;
-    sink->ops->start(sink, &head);
     pass_on(call);
 }
 

@@ -12,14 +12,8 @@ struct handler_text {
 static void handle(struct handler *handler, const struct handler_request *request)
 {
     struct handler_text *self = (struct handler_text *)handler;
-    struct headers headers = headers_fill(self->route, request->sink, NULL, NULL);
-    struct sink_head head = {
-        .status = 200,
-        .content_type =
-            headers.content_type.len != 0 ? headers.content_type : STR("text/plain; charset=utf-8"),
-        .fields = headers.fields,
-        .n_fields = headers.n,
-    };
+    struct sink_head head;
+    headers_head(&head, 200, STR("text/plain; charset=utf-8"), self->route, request->sink, NULL, NULL);
     sink_answer(request->sink, &head, &self->body, 1);
 }
 

@@ -68,15 +68,15 @@ static bool fill_one(const struct conf_header *header, struct sink *sink, header
     return true;
 }
 
-struct headers headers_fill(const struct conf_route *route, struct sink *sink, headers_lookup *lookup,
-                            void *arg)
+struct headers headers_fill_in(const struct conf_header *from, size_t n, struct sink *sink,
+                               headers_lookup *lookup, void *arg)
 {
     struct headers headers = {0};
-    if (route->n_headers == 0)
+    if (n == 0)
         return headers;
-    headers.fields = sink->ops->alloc(sink, route->n_headers * sizeof(*headers.fields));
-    for (size_t i = 0; i < route->n_headers; i++) {
-        const struct conf_header *header = &route->headers[i];
+    headers.fields = sink->ops->alloc(sink, n * sizeof(*headers.fields));
+    for (size_t i = 0; i < n; i++) {
+        const struct conf_header *header = &from[i];
         struct str value;
         if (!fill_one(header, sink, lookup, arg, &value))
             continue;
@@ -88,4 +88,24 @@ struct headers headers_fill(const struct conf_route *route, struct sink *sink, h
             headers.fields[headers.n++] = (struct sink_field){str_of(header->name), value};
     }
     return headers;
+}
+
+struct headers headers_fill(const struct conf_route *route, struct sink *sink, headers_lookup *lookup,
+                            void *arg)
+{
+    return headers_fill_in(route->headers, route->n_headers, sink, lookup, arg);
+}
+
+const char *headers_head(struct sink_head *head, int status, struct str content_type,
+                         const struct conf_route *route, struct sink *sink, headers_lookup *lookup, void *arg)
+{
+    struct headers headers = headers_fill(route, sink, lookup, arg);
+    *head = (struct sink_head){
+        .status = status,
+        .content_type = headers.content_type.len != 0 ? headers.content_type : content_type,
+        .content_length = SINK_LENGTH_UNKNOWN,
+        .fields = headers.fields,
+        .n_fields = headers.n,
+    };
+    return headers.refused;
 }

@@ -23,4 +23,16 @@ struct headers {
 struct headers headers_fill(const struct conf_route *route, struct sink *sink, headers_lookup *lookup,
                             void *arg);
 
+/* The same for any n headers. */
+struct headers headers_fill_in(const struct conf_header *headers, size_t n, struct sink *sink,
+                               headers_lookup *lookup, void *arg);
+
+/*
+ * The head of an answer with a route's headers, filled in as by headers_fill. content_type is what counts
+ * where they have none. Returns NULL, or the name of a field that was refused and is not in the head.
+ */
+const char *headers_head(struct sink_head *head, int status, struct str content_type,
+                         const struct conf_route *route, struct sink *sink, headers_lookup *lookup,
+                         void *arg);
+
 #endif

@@ -48,7 +48,7 @@ static void sink_start(struct sink *sink, const struct sink_head *head)
     struct exchange *exchange = exchange_of(sink);
     h2o_req_t *req = exchange->req;
     req->res.status = head->status;
-    req->res.reason = problem_reason(head->status);
+    req->res.reason = head->reason != NULL ? head->reason : problem_reason(head->status);
     if (head->content_length != SINK_LENGTH_UNKNOWN)
         req->res.content_length = head->content_length;
     if (head->content_type.len != 0)
@@ -148,6 +148,24 @@ static void answer_without_route(struct exchange *exchange, enum route_outcome o
     }
 }
 
+static struct str request_field(const struct handler_request *request, struct str name)
+{
+    return conn_field_list(exchange_of(request->sink)->req, name);
+}
+
+static struct handler_message message_of(h2o_req_t *req, struct str path)
+{
+    struct handler_message message = {
+        .method = {req->method.base, req->method.len},
+        .path = path,
+        .host = {req->authority.base, req->authority.len},
+        .peer = conn_peer(req),
+        .minor_version = req->version & 1,
+    };
+    message.n_fields = conn_fields(req, &message.fields, &message.bytes);
+    return message;
+}
+
 static void on_request(void *arg, h2o_req_t *req, struct body *body)
 {
     struct http *http = arg;
@@ -160,7 +178,7 @@ static void on_request(void *arg, h2o_req_t *req, struct body *body)
     }
     struct route_match match;
     struct str method = {req->method.base, req->method.len};
-    enum route_outcome outcome = route_match(http->conf->table, method, path, &match);
+    enum route_outcome outcome = route_match(conn_listen(req)->table, method, path, &match);
     if (outcome != ROUTE_FOUND) {
         answer_without_route(exchange, outcome, match.allow);
         return;
@@ -168,13 +186,21 @@ static void on_request(void *arg, h2o_req_t *req, struct body *body)
     const struct conf_route *route = match.route;
     struct handler *to = http->handlers[route - http->conf->routes];
     struct handler_request request = {
+        .method = method,
+        .path = path,
         .captures = match.captures,
         .query = query,
+        .field = request_field,
         .body = body,
         .sink = &exchange->sink,
     };
     if (route->takes_body)
         request.content_type = conn_field(req, STR("content-type"));
+    struct handler_message message;
+    if (route->handler == CONF_HANDLER_RELAY) {
+        message = message_of(req, path);
+        request.message = &message;
+    }
     exchange->sink.route = route->label;
     atomic_store_explicit(&http->slot->route, route->label, memory_order_relaxed);
     to->handle(to, &request);
@@ -211,9 +237,9 @@ struct http *http_new(h2o_loop_t *loop, const struct conf *conf, struct handler 
     return http;
 }
 
-void http_accept(struct http *http, h2o_socket_t *socket)
+void http_accept(struct http *http, h2o_socket_t *socket, const struct conf_listen *listen)
 {
-    conn_accept(&http->connections, socket);
+    conn_accept(&http->connections, socket, listen);
 }
 
 void http_drain(struct http *http)

@@ -18,8 +18,8 @@ struct http;
 struct http *http_new(h2o_loop_t *loop, const struct conf *conf, struct handler **handlers,
                       struct shm_slot *slot);
 
-/* Takes over an accepted socket and serves the requests on it. */
-void http_accept(struct http *http, h2o_socket_t *socket);
+/* Takes over an accepted socket and serves the requests on it: the routes of listen, of conf->listen. */
+void http_accept(struct http *http, h2o_socket_t *socket, const struct conf_listen *listen);
 
 /* From now on every answer closes its connection. */
 void http_drain(struct http *http);

@@ -37,7 +37,12 @@ struct http1_field {
     struct http1_span name, value; /* value without the blanks around it */
 };
 
-enum http1_body { HTTP1_BODY_NONE, HTTP1_BODY_LENGTH, HTTP1_BODY_CHUNKED };
+enum http1_body {
+    HTTP1_BODY_NONE,
+    HTTP1_BODY_LENGTH,
+    HTTP1_BODY_CHUNKED,
+    HTTP1_BODY_UNTIL_CLOSE, /* of an answer: the end of the connection is its end */
+};
 
 /* A head that is being parsed, then what it says. Begins as all zeroes. */
 struct http1_head {
@@ -80,6 +85,12 @@ static inline struct str http1_str(const char *bytes, struct http1_span span)
 {
     return (struct str){bytes + span.at, span.len};
 }
+
+/* Are two names the same, as fields and tokens are compared: without regard to case? */
+bool http1_same(struct str a, struct str b);
+
+/* Does a comma-separated list (RFC 9110 section 5.6.1) hold this token, in upper or lower case? */
+bool http1_has_token(struct str list, struct str token);
 
 /* Finds a field by its name in lower case; false if there is none. The first one, where there are several. */
 bool http1_find(const struct http1_field *fields, size_t n, const char *bytes, struct str name,

@@ -207,9 +207,12 @@ static void on_ready(struct master *master)
         n_ready += master->workers[i].ready;
     if (n_ready == master->n_workers && !master->announced) {
         master->announced = true;
-        for (size_t i = 0; i < master->n_listeners; i++)
-            log_info("serving on %s with %u %s", master->listeners[i].address, master->n_workers,
+        for (size_t i = 0; i < master->n_listeners; i++) {
+            const struct conf_listen *listen = &master->conf->listen[i];
+            log_info("serving%s%s on %s with %u %s", listen->name == NULL ? "" : " ",
+                     listen->name == NULL ? "" : listen->name, listen->address, master->n_workers,
                      master->n_workers == 1 ? "worker" : "workers");
+        }
     }
 }
 
@@ -286,16 +289,27 @@ static void watch_signals(struct master *master)
         log_fatal("cannot watch signals and workers");
 }
 
-/* Every client takes a descriptor. Workers inherit the limit. */
+/*
+ * Every client takes a descriptor, every upstream connection one, every connection to PostgreSQL two (libpq's
+ * and the loop's). While a file is sent a client takes a second one: that is asked for, but it is no reason
+ * to complain where it is not to be had. Workers inherit the limit.
+ */
 static void raise_file_limit(const struct conf *conf)
 {
     struct rlimit limit;
-    rlim_t wanted = conf->limits.clients + SPARE_FILES;
+    rlim_t needed = conf->limits.clients + SPARE_FILES + 2 * conf_connections(conf, 1);
+    for (size_t i = 0; i < conf->n_upstreams; i++)
+        needed += conf->upstreams[i].connections;
+    rlim_t wanted = needed;
+    for (size_t i = 0; i < conf->n_routes; i++) {
+        if (conf->routes[i].handler == CONF_HANDLER_FILES)
+            wanted = needed + conf->limits.clients;
+    }
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
         return;
     rlim_t possible = limit.rlim_max < wanted ? limit.rlim_max : wanted;
     limit.rlim_cur = possible;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || possible < wanted)
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || possible < needed)
         log_warnx(
             "limits.clients is %u, but a process may only open %llu files: raise LimitNOFILE or ulimit -n",
             conf->limits.clients, (unsigned long long)possible);

@@ -66,8 +66,9 @@ static inline char *copy_digits(struct str raw, uint32_t type, const struct para
 static bool gather_capture(const struct params_gathering *all, size_t i, struct str raw)
 {
     const char *name = all->specs[i].name;
+    enum params_part part = all->specs[i].is_rest ? PARAMS_PART_REST : PARAMS_PART_PATH;
     struct str text;
-    const char *error = params_url_decode(all, raw, PARAMS_PART_PATH, &text);
+    const char *error = params_url_decode(all, raw, part, &text);
     if (error == NULL)
         error = params_check(all->types[i], text);
     all->values[i] = text.base;

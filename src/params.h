@@ -26,6 +26,7 @@ struct params_spec {
     const char *name;
     enum params_source source;
     size_t capture; /* PARAMS_PATH: which capture of the route's pattern */
+    bool is_rest;   /* PARAMS_PATH: the capture is a {name...} */
 
     /* PARAMS_QUERY and PARAMS_BODY */
     const char *default_text; /* the value when the request has none; NULL is SQL NULL */
@@ -63,13 +64,13 @@ struct params_problem {
  * true, or false with *problem filled in; then values are undefined.
  *
  * Path and query: percent-encoding is undone once (RFC 3986 section 2.1), in queries '+' is a blank (WHATWG
- * URL Standard section 5.1). Refused: a broken escape, a NUL byte, an escape of '/' in a path, invalid UTF-8
- * (RFC 3629), a URL parameter that no spec has.
- * A URL parameter of an array type (see pgtypes_element) becomes an array, whether it is given once or
- * several times, each of them an element as it stands. One of a type that is not built in becomes an array
- * if it is given several times, since such a type may be one. Any other is refused if it is given twice.
- * One that is given once and empty is '' for PostgreSQL's own text types (text, varchar, char, name), an
- * array of one '' for arrays of these, and counts as not given otherwise.
+ * URL Standard section 5.1). Refused: a broken escape, a NUL byte, an escape of '/' in one segment of a path,
+ * invalid UTF-8 (RFC 3629), a URL parameter that no spec has. A URL parameter of an array type (see
+ * pgtypes_element) becomes an array, whether it is given once or several times, each of them an element as it
+ * stands. One of a type that is not built in becomes an array if it is given several times, since such a type
+ * may be one. Any other is refused if it is given twice. One that is given once and empty is '' for
+ * PostgreSQL's own text types (text, varchar, char, name), an array of one '' for arrays of these, and counts
+ * as not given otherwise.
  *
  * Body: must be JSON as json_read.h has it. For PARAMS_BODY it must be an object with no other fields than
  * these and body_fields.

@@ -44,7 +44,7 @@ bool params_fail(const struct params_gathering *all, const char *parameter, cons
 bool params_fail_unknown(const struct params_gathering *all, struct str name, const char *end);
 
 /* What is being decoded: the rules differ a little. */
-enum params_part { PARAMS_PART_PATH, PARAMS_PART_QUERY };
+enum params_part { PARAMS_PART_PATH, PARAMS_PART_REST, PARAMS_PART_QUERY };
 
 /*
  * Undoes percent-encoding. Sets *text, in the arena, which ends in a NUL that it does not count. Returns NULL

@@ -16,6 +16,7 @@ enum {
     SHM_CACHE_LINE = 64,
     SHM_COMPLAINTS = 12,
     SHM_LANES = 16,
+    SHM_RELAY_COMPLAINTS = 64,
 };
 
 enum shm_worker_state {
@@ -46,6 +47,8 @@ struct shm {
     unsigned workers;
     _Atomic uint64_t
         complaints[SHM_LANES][SHM_COMPLAINTS]; /* stamps of what was last logged about the database (db.c) */
+    _Atomic uint64_t
+        relay_complaints[SHM_RELAY_COMPLAINTS]; /* the same about upstreams (upstream_context.c) */
     struct shm_slot slots[];
 };
 

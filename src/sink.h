@@ -29,8 +29,9 @@ struct sink_field {
  */
 struct sink_head {
     int status;
+    const char *reason;              /* phrase of the status line; NULL for the usual one */
     struct str content_type;         /* empty: none */
-    size_t content_length;           /* bytes, or SINK_LENGTH_UNKNOWN */
+    size_t content_length;           /* bytes, or SINK_LENGTH_UNKNOWN. To HEAD, of the body that GET has */
     const struct sink_field *fields; /* more header fields */
     size_t n_fields;
 };

@@ -15,6 +15,7 @@
 #include "http.h"
 #include "log.h"
 #include "mem.h"
+#include "upstream.h"
 
 enum {
     HEARTBEAT_MS = 1000, /* the loop turns at least this often */
@@ -31,6 +32,7 @@ struct worker {
     h2o_socket_t **listeners;
     h2o_socket_t *signals;
     struct http *http;
+    struct upstream_context *upstreams;
     struct db_lane *lanes[CONF_MAX_LANES]; /* as in the conf; NULL where no route needs it */
     unsigned n_unsettled;
     size_t n_open;
@@ -97,8 +99,8 @@ static void on_pause_over(h2o_timeout_entry_t *entry)
     resume_accepting(H2O_STRUCT_FROM_MEMBER(struct worker, pause, entry));
 }
 
-/* Takes up to ACCEPT_BATCH connections. Returns whether more may be waiting. */
-static bool accept_some(struct worker *worker, h2o_socket_t *listener)
+/* Takes up to ACCEPT_BATCH connections of a listener. Returns whether more may be waiting. */
+static bool accept_some(struct worker *worker, size_t which)
 {
     int taken = 0;
     for (; taken < ACCEPT_BATCH; taken++) {
@@ -106,7 +108,7 @@ static bool accept_some(struct worker *worker, h2o_socket_t *listener)
             listeners_stop(worker);
             break;
         }
-        h2o_socket_t *socket = h2o_evloop_socket_accept(listener);
+        h2o_socket_t *socket = h2o_evloop_socket_accept(worker->listeners[which]);
         if (socket == NULL) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
                 pause_accepting(worker);
@@ -116,7 +118,7 @@ static bool accept_some(struct worker *worker, h2o_socket_t *listener)
         socket->on_close.cb = on_connection_closed;
         socket->on_close.data = worker;
         shm_add(&worker->slot->accepted, 1);
-        http_accept(worker->http, socket);
+        http_accept(worker->http, socket, &worker->inherited->conf->listen[which]);
     }
     show_open(worker);
     return taken == ACCEPT_BATCH;
@@ -124,8 +126,12 @@ static bool accept_some(struct worker *worker, h2o_socket_t *listener)
 
 static void on_acceptable(h2o_socket_t *listener, const char *error)
 {
+    struct worker *worker = listener->data;
+    size_t which = 0;
+    while (worker->listeners[which] != listener)
+        which++;
     if (error == NULL)
-        accept_some(listener->data, listener);
+        accept_some(worker, which);
 }
 
 static void drain(struct worker *worker)
@@ -136,7 +142,7 @@ static void drain(struct worker *worker)
     atomic_store(&worker->slot->state, SHM_DRAINING);
     /* those who were in the queue before us are served yet */
     for (size_t i = 0; worker->accepting && i < worker->inherited->n_listeners; i++) {
-        while (worker->accepting && accept_some(worker, worker->listeners[i]))
+        while (worker->accepting && accept_some(worker, i))
             continue;
     }
     listeners_stop(worker);
@@ -196,6 +202,10 @@ static struct handler **make_handlers(struct worker *worker)
             handlers[i] = handler_sql_new(route, worker->lanes[route->lane], conf->limits.buffer);
         else if (route->handler == CONF_HANDLER_JSON)
             handlers[i] = handler_json_new(route);
+        else if (route->handler == CONF_HANDLER_FILES)
+            handlers[i] = handler_files_new(route);
+        else if (route->handler == CONF_HANDLER_RELAY)
+            handlers[i] = handler_relay_new(route, worker->upstreams);
         else
             handlers[i] = handler_text_new(route);
     }
@@ -305,6 +315,7 @@ static void worker_end(struct worker *worker)
     /* libh2o has to see the writes of those answers done: a socket that is closed before stays on its list */
     h2o_evloop_run(worker->loop, 0);
     http_free(worker->http);
+    upstream_context_free(worker->upstreams);
     for (unsigned i = 0; i < worker->inherited->conf->n_lanes; i++) {
         if (worker->lanes[i] != NULL)
             db_lane_free(worker->lanes[i]);
@@ -334,6 +345,7 @@ int worker_run(const struct worker_inheritance *inherited)
     open_listeners(&worker);
     for (unsigned i = 0; i < inherited->conf->n_lanes; i++)
         worker.lanes[i] = make_lane(&worker, i);
+    worker.upstreams = upstream_context_new(worker.loop, inherited->conf, inherited->shm->relay_complaints);
     worker.http = http_new(worker.loop, inherited->conf, make_handlers(&worker), worker.slot);
     h2o_timeout_init(worker.loop, &worker.pause_timeout, PAUSE_MS);
     worker.pause.cb = on_pause_over;

@@ -100,10 +100,15 @@ subtest '-T fills in every default' => sub {
           idle: 1m
           deadline: 5s
           buffer: 256K
+          connect: 1s
           stall: 30s
           requests: 10000
           clients: 10000
           drain: 30s
+
+        forwarded: x
+
+        resolve: 10s
 
         routes:
           GET /:

@@ -33,6 +33,7 @@ sub known_names ()
         my @in  = keys_in("$key: { $nothing: 1 }\n");
         @in ? map { "$key.$_" } @in : $key;
     } @top;
+    push @names, map { "upstream $_" } keys_in("upstreams: { a: { $nothing: 1 } }\nroutes:\n  GET /: { text: ok }\n");
     push @names, map { "route $_" } keys_in("routes:\n  GET /:\n    $nothing: 1\n    text: ok\n");
     push @names, map { "parameter $_" } keys_in(<<~CONF);
         routes:
@@ -48,7 +49,8 @@ sub known_names ()
 # [ name, default ] of each key that hayfork.conf(5) has.
 sub documented ()
 {
-    my %prefix = (DIRECTIVES => '', DEFAULTS => '', ROUTES => 'route ', PARAMETERS => 'parameter ', LANES => 'lane ');
+    my %prefix = (DIRECTIVES => '', DEFAULTS => '', ROUTES => 'route ', PARAMETERS => 'parameter ', LANES => 'lane ',
+        UPSTREAMS => 'upstream ');
     my ($section, @names);
     for (split /\n/, $page{'hayfork.conf.5'}) {
         $section = $1 if /^\.Sh (.*)/;

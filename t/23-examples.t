@@ -21,11 +21,11 @@ sub shell ($command, $folder)
     return run([ '/bin/bash', '-c', $command ], folder => $folder, env => { PATH => "$place:$ENV{PATH}" });
 }
 
-# A curl command for the address that the sample conf listens on, sent to this server instead.
+# A curl command for an address that the sample conf listens on, sent to this server instead.
 sub curl ($server, $command)
 {
-    my $address = $server->address;
-    $command =~ s/127\.0\.0\.1:8080/$address/g;
+    my %address = ('127.0.0.1:8080' => $server->address, '127.0.0.1:3000' => $server->address('inner'));
+    $command =~ s/(127\.0\.0\.1:\d+)/$address{$1}/g;
     return shell($command =~ s/^curl/curl -sS --noproxy '*'/r, '/');
 }
 
@@ -77,6 +77,7 @@ subtest 'README.md shows the requests that ./bootstrap run proposes, and they ar
     my $proposed = join '', slurp("$Hayfork::Test::TOP_SRCDIR/bootstrap") =~ /^    (curl .*\n)/mg;
     my $shown    = join '', slurp("$Hayfork::Test::TOP_SRCDIR/README.md") =~ /^    (curl .*\n)/mg;
     $proposed =~ s/\$address/127.0.0.1:8080/g;
+    $proposed =~ s/\$inner/127.0.0.1:3000/g;
     isnt $shown, '', 'there are some';
     is $shown, $proposed;
     for my $command (split /\n/, $shown) {

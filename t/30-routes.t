@@ -93,8 +93,9 @@ subtest 'GET /contacts?after=…&limit=… is a page' => sub {
 };
 
 subtest 'GET /v1/avatar is a list of 20, the first made just now' => sub {
+    my $inner    = $server->at('inner');
     my $before   = time;
-    my $response = $client->get('/v1/avatar');
+    my $response = $inner->get('/v1/avatar');
     my $after    = time;
     is $response->status, 200;
     header_is $response, 'Content-Type',   'application/json';
@@ -112,8 +113,20 @@ subtest 'GET /v1/avatar is a list of 20, the first made just now' => sub {
       'all else is the rows of table avatar, with createdAt, name, avatar, id in that order';
     is scalar @{ $response->json }, 20;
 
-    ok wait_for('another time', sub { $client->get('/v1/avatar')->body !~ /\Q$stamp\E/ }),
+    ok wait_for('another time', sub { $inner->get('/v1/avatar')->body !~ /\Q$stamp\E/ }),
       'the time is each request\'s own';
+};
+
+subtest 'GET /v1/user is that list, relayed, with headers of its own' => sub {
+    my $response = $client->get('/v1/user');
+    is $response->status, 200;
+    header_is $response, 'Content-Type', 'application/json';
+    header_is $response, 'Engine',       'Hayfork';
+    header_is $response, 'Location',     '/v1/user';
+    my $list = $server->at('inner')->get('/v1/avatar');
+    is $response->body =~ s/"createdAt":"[^"]+"/NOW/r, $list->body =~ s/"createdAt":"[^"]+"/NOW/r, 'the same list';
+    problem_is $client->get('/v1/avatar'), 404, {}, 'which is not for the public itself';
+    problem_is $server->at('inner')->get('/v1/user'), 404, {}, 'nor is this for the other listener';
 };
 
 is $server->stop, 'exit 0', 'it ends well';

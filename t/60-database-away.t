@@ -24,7 +24,7 @@ sub is_away ($response, $name)
 sub others_serve ()
 {
     is $server->get('/')->status,          200, 'the text is served';
-    is $server->get('/v1/avatar')->status, 200, 'the avatars are served';
+    is $server->at('inner')->get('/v1/avatar')->status, 200, 'the avatars are served';
     is $server->get('/nowhere')->status,   404, 'what is not there is still 404';
     is $server->request('POST', '/contacts/1')->status, 405, 'what is not allowed is still 405';
     return;

@@ -61,8 +61,8 @@ sub start ($connect)
             answer: rows
           GET /times:
             sql: |
-              SELECT '2024-02-29 12:34:56+00'::timestamptz AS time, '2024-02-29'::date AS day, '1 day 2 h'::interval AS span,
-                     '\\x00ff41'::bytea AS bytes
+              SELECT '2024-02-29 12:34:56+00'::timestamptz AS time, '2024-02-29'::date AS day,
+                     '1 day 2 h'::interval AS span, '\\x00ff41'::bytea AS bytes
             answer: row
           GET /gate:
             sql: |
@@ -84,8 +84,8 @@ subtest 'pool_mode = session' => sub {
       $cluster->rows_as_json('SELECT id, firstname, lastname, phone, email FROM contact ORDER BY id'), 'a list';
     is $server->get('/times')->body,
       $cluster->row_as_json(<<~'SQL'), 'times and bytes are what they are without it';
-        SELECT '2024-02-29 12:34:56+00'::timestamptz AS time, '2024-02-29'::date AS day, '1 day 2 h'::interval AS span,
-               '\x00ff41'::bytea AS bytes
+        SELECT '2024-02-29 12:34:56+00'::timestamptz AS time, '2024-02-29'::date AS day,
+               '1 day 2 h'::interval AS span, '\x00ff41'::bytea AS bytes
         SQL
     my $written = wait_for('a write to be taken', sub {
         my $response = $server->request('POST', '/contacts', json => '{"lastname":"Bouncer"}');
@@ -126,7 +126,7 @@ subtest 'pool_mode = transaction' => sub {
     my $word = qr/ (?:error|warn) .*transaction/i;
     wait_for('a word about it', sub { $server->log_lines($word) });
     my ($line) = $server->log_lines($word);
-    like $line, qr/pooler|PgBouncer/i,        'the log names what is in the way';
+    like $line, qr/pooler|PgBouncer/i,    'the log names what is in the way';
     like $line, qr/pool_mode = session/i, '… and what to write instead';
     is $server->get('/')->status, 200, 'what needs no database is served';
     is $server->stop, 'exit 0', 'it ends well';

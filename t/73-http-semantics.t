@@ -124,7 +124,9 @@ subtest 'OPTIONS and 405 tell the methods' => sub {
 subtest 'ANY takes every method, a literal path and a named method come first' => sub {
     is $client->request($_, '/any/a')->body, '{"name":"a"}', "$_ /any/a" for qw(GET POST PUT PATCH DELETE);
     is $client->get('/any/exact')->body, "exact\n", 'GET /any/exact';
-    is $client->get('/files/a/b%20c/d')->json->{path}, 'a/b c/d', '{path...} is the rest of the path';
+    is $client->get("/files/$_->[0]")->json->{path}, $_->[1], "{path...} is the rest of the path: $_->[0]"
+      for [ 'a/b%20c/d', 'a/b c/d' ], [ '', '' ], [ 'a//b/', 'a//b/' ], [ 'a%2Fb/c', 'a/b/c' ], [ '../+', '../+' ];
+    is $client->get('/files')->status, 404, '… and there has to be a slash in front of it';
 };
 
 subtest 'a body is taken as JSON if it says so' => sub {

@@ -279,6 +279,9 @@ static size_t check_request(struct str bytes, const struct http1_limits *limits,
         return whole.head_len + check_chunks(body, chance);
     case HTTP1_BODY_LENGTH:
         return whole.head.content_length < body.len ? whole.head_len + whole.head.content_length : bytes.len;
+    case HTTP1_BODY_UNTIL_CLOSE: /* that is for answers alone */
+        FUZZ_CHECK(false, "a request that ends with its connection");
+        break;
     case HTTP1_BODY_NONE:
         break;
     }

@@ -110,12 +110,17 @@ sandbox_open() { # TOP
     } >>"$log" 2>&1 || sandbox_blame 'loading sql/ failed' "$log"
 }
 
-# Starts a Hayfork with a conf on an address, in the background.
-sandbox_serve() { # BINARY CONF ADDRESS [OPTION...]
-    local binary=$1 conf=$2 address=$3
-    shift 3
+# Starts a Hayfork in the background, its listeners "public" and "inner" on these addresses. A conf that has no
+# listeners with names serves all on both.
+sandbox_serve() { # BINARY CONF PUBLIC INNER [OPTION...]
+    local binary=$1 conf=$2
+    local -a where=(-o "listen.public='$3'" -o "listen.inner='$4'")
+    grep -q '^listen:[[:blank:]]*$\|^listen:[[:blank:]]*[{#]' "$conf" || where=(-o "listen=['$3', '$4']")
+    # the sample's relay asks the listener "inner"
+    ! grep -q '^  avatars:' "$conf" || where+=(-o "upstreams={ avatars: [ http://$4 ] }")
+    shift 4
     setsid setpriv --pdeathsig TERM \
-        "$binary" -c "$conf" -o "listen='$address'" -o "database.connect='$sandbox_connect'" "$@" &
+        "$binary" -c "$conf" "${where[@]}" -o "database.connect='$sandbox_connect'" "$@" &
     sandbox_server=$!
     sandbox_servers+=("$sandbox_server")
 }

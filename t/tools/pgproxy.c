@@ -6,15 +6,17 @@
  *
  * LISTEN and SERVER are each the path of a Unix socket, or a port of 127.0.0.1. For each message the
  * generator decides whether one of the faults below befalls it; RATE is its probability, 0 unless it is
- * given. A SHARE (0) of the connections is spared in its first MESSAGES (100) each way, so that some of them
- * live. -d is how long a delay lasts at most (30 ms). SIGUSR1 makes the proxy quiet: everything passes as it
- * is; -q starts it so; SIGUSR2 ends that. SIGTERM ends the proxy, which then prints how often each fault has
- * happened; each is a line of standard output when it happens.
+ * given; for a row it is a fifth of that, because there are so many. A SHARE (0) of the connections is spared
+ * in its first MESSAGES (100) each way, so that some of them live. -d is how long a delay lasts at most
+ * (30 ms). SIGUSR1 makes the proxy quiet: everything passes as it is; -q starts it so; SIGUSR2 ends that.
+ * SIGTERM ends the proxy, which then prints how often each fault has happened; each is a line of standard
+ * output when it happens, too.
  *
  * Nothing is changed that nobody could notice: bytes of a value, a row more or less, the order of two rows.
  * What a fault leads to is always against the protocol (PostgreSQL 15, chapter 55.2), unless it is none: a
- * server must bear delays and small parts. Decisions depend only on the seed, the connection's number, the
- * direction and the message's number.
+ * server must bear delays and small parts. Two such faults could make up for each other (one answer's end and
+ * the next one's beginning are dropped), so a connection gets only one. Decisions depend only on the seed,
+ * the connection's number, the direction and the message's number.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -42,7 +44,10 @@ enum {
     CANCEL_REQUEST = 80877102,
 };
 
-/* Which faults there are. Those from FAULT_COLUMNS on are for messages from the server. */
+/*
+ * Which faults there are. Those from FAULT_TYPE on are against the protocol, those from FAULT_COLUMNS on are
+ * for messages from the server only.
+ */
 enum fault {
     FAULT_REFUSE,  /* of a connection, not of a message: it is reset as soon as it is there */
     FAULT_DELAY,   /* it comes later, and so does what is behind it */
@@ -100,6 +105,7 @@ struct flow {
 struct link {
     unsigned number;
     bool spared;
+    bool harmed; /* a fault against the protocol has happened: a second one could hide the first */
     struct flow client, server; /* what comes from each */
 };
 
@@ -386,26 +392,27 @@ static bool inflict(const struct proxy *proxy, struct flow *flow, enum fault fau
 }
 
 /* What befalls the next message: drawn for each, so that a spared one does not change what comes later. */
-static int decide(const struct proxy *proxy, struct flow *flow, bool spared)
+static int decide(const struct proxy *proxy, const struct link *link, struct flow *flow)
 {
     double share = draw_share(&flow->random);
     if (flow->of_server && flow->in.at[0] == 'D')
         share *= 5;
     flow->messages++;
-    if (proxy->quiet || (spared && flow->messages <= proxy->spared_messages))
+    if (proxy->quiet || (link->spared && flow->messages <= proxy->spared_messages))
         return -1;
     for (int fault = FAULT_REFUSE + 1; fault < FAULTS; fault++) {
         share -= proxy->rates[fault];
         if (share < 0)
-            return fault;
+            return link->harmed && fault >= FAULT_TYPE ? -1 : fault;
     }
     return -1;
 }
 
-static void record(struct proxy *proxy, const struct link *link, const struct flow *flow, enum fault fault,
+static void record(struct proxy *proxy, struct link *link, const struct flow *flow, enum fault fault,
                    unsigned char type)
 {
     proxy->counts[fault]++;
+    link->harmed = link->harmed || fault >= FAULT_TYPE;
     printf("connection %u, message %u of the %s (%c): %s\n", link->number, flow->messages,
            flow->of_server ? "server" : "client", type, fault_names[fault]);
 }
@@ -414,7 +421,7 @@ static void record(struct proxy *proxy, const struct link *link, const struct fl
 static bool pass_message(struct proxy *proxy, struct link *link, struct flow *flow, size_t len)
 {
     if (!flow->decided) {
-        flow->fault = decide(proxy, flow, link->spared);
+        flow->fault = decide(proxy, link, flow);
         flow->decided = true;
         proxy->n_messages++;
     }

@@ -15,7 +15,7 @@ static const struct params_spec specs[] = {
     {.name = "id", .source = PARAMS_PATH, .capture = 0},
     {.name = "q", .source = PARAMS_QUERY, .default_text = "all"},
     {.name = "größe", .source = PARAMS_QUERY},
-    {.name = "rest", .source = PARAMS_PATH, .capture = 1},
+    {.name = "rest", .source = PARAMS_PATH, .capture = 1, .is_rest = true},
 };
 static const uint32_t types[] = {PGTYPES_INT4, PGTYPES_TEXT, PGTYPES_TEXT, PGTYPES_NUMERIC, PGTYPES_TEXT};
 
@@ -70,7 +70,10 @@ static void test_rest(void)
         {"", "100|1|all|NULL|"},
         {"a/b//c", "100|1|all|NULL|a/b//c"},
         {"a%20/b", "100|1|all|NULL|a /b"},
-        {"a%2fb", "rest! rest must not hold a '/' (%2F)"},
+        {"a%2fb/c", "100|1|all|NULL|a/b/c"},
+        {"a+b/%2e%2e", "100|1|all|NULL|a+b/.."},
+        {"a/%00", "rest! rest must not hold a NUL byte (%00)"},
+        {"a/%", "rest! rest has a '%' without two hexadecimal digits behind it ('%' itself is %25)"},
         {"a/%ff", "rest! rest must be UTF-8"},
     };
     for (size_t i = 0; i < sizeof(rests) / sizeof(rests[0]); i++) {

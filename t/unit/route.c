@@ -201,6 +201,51 @@ static void test_path_before_method(void)
     route_table_free(table);
 }
 
+/* ANY is for the methods that have no route of their own, on this very path. */
+static void test_any(void)
+{
+    static const char *const routes[] = {
+        "ANY /a/{x}",       "GET /a/{x}",       "POST /a/{x}",          "ANY /a/b",  "DELETE /a/b",
+        "ANY /r/{rest...}", "GET /r/{rest...}", "GET /r/{x}/{rest...}", "ANY /only", NULL,
+    };
+    struct route_table *table = table_of(routes);
+    answers(table, "GET /a/1", "GET /a/{x}: 1");
+    answers(table, "HEAD /a/1", "GET /a/{x}: 1");
+    answers(table, "POST /a/1", "POST /a/{x}: 1");
+    answers(table, "PUT /a/1", "ANY /a/{x}: 1");
+    answers(table, "OPTIONS /a/1", "ANY /a/{x}: 1");
+    answers(table, "GET /a/b", "ANY /a/b");
+    answers(table, "HEAD /a/b", "ANY /a/b");
+    answers(table, "DELETE /a/b", "DELETE /a/b");
+    answers(table, "PUT /r/", "ANY /r/{rest...}: ");
+    answers(table, "GET /r/", "GET /r/{rest...}: ");
+    answers(table, "GET /r/1", "GET /r/{rest...}: 1");
+    answers(table, "GET /r/1/2", "GET /r/{x}/{rest...}: 1, 2");
+    answers(table, "PUT /r/1/2", "405 GET, HEAD, OPTIONS");
+    answers(table, "PUT /r", "404");
+    answers(table, "HEAD /only", "ANY /only");
+    route_table_free(table);
+}
+
+/* A listener has a table of its own: one route can be in several, with other neighbours in each. */
+static void test_tables(void)
+{
+    struct route_table *one = route_table_new(), *two = route_table_new();
+    is_str(add(one, "GET /both"), NULL, "a route in one table");
+    is_str(add(two, "GET /both"), NULL, "and in another");
+    is_str(add(two, "POST /both"), NULL, "another method in that one alone");
+    is_str(add(one, "GET /{x}"), NULL, "a shape");
+    is_str(add(two, "GET /{y}"), NULL, "the same shape in another table");
+    answers(one, "POST /both", "405 GET, HEAD, OPTIONS");
+    answers(two, "POST /both", "POST /both");
+    answers(two, "PUT /both", "405 GET, HEAD, POST, OPTIONS");
+    answers(one, "GET /1", "GET /{x}: 1");
+    answers(two, "GET /1", "GET /{y}: 1");
+    route_table_free(one);
+    answers(two, "GET /both", "GET /both");
+    route_table_free(two);
+}
+
 static void test_same_shape(void)
 {
     struct route_table *table = route_table_new();
@@ -363,6 +408,8 @@ int main(void)
     test_literal_segments();
     test_methods();
     test_path_before_method();
+    test_any();
+    test_tables();
     test_same_shape();
     test_empty_table();
     test_same_hash();

@@ -53,6 +53,8 @@ my %REASON = (
     422 => 'Unprocessable Content',
     431 => 'Request Header Fields Too Large',
     500 => 'Internal Server Error',
+    501 => 'Not Implemented',
+    502 => 'Bad Gateway',
     503 => 'Service Unavailable',
     504 => 'Gateway Timeout',
 );

@@ -129,7 +129,8 @@ sub read_from ($self, $socket)
           if !$self->{check}->($state->{n}, $response);
         my $closing = $eof || lc($response->header('connection') // '') eq 'close';
         $self->close_one($state) if $closing;
-        return $self->finish_one($state, $response->status, sub { $closing ? $self->open_one : $self->send_on($state) });
+        return $self->finish_one($state, $response->status,
+            sub { $closing ? $self->open_one : $self->send_on($state) });
     }
     if ($eof) {
         $self->{lost}++;

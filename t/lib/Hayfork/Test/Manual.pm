@@ -5,8 +5,8 @@
 #   }
 #
 # An example is a literal display of a manual page (.Bd -literal), or a ```yaml, ```sql or ```console block of
-# README.md. One that begins with a comment that names a file, "# shop.conf" or "-- conf.d/calls.sql", is that
-# file's text for the others.
+# README.md. One that begins with a comment that names a file, "# shop.conf", "-- conf.d/calls.sql" or
+# "<!-- www/index.html -->", is that file's text for the others.
 package Hayfork::Test::Manual;
 
 use v5.36;
@@ -34,7 +34,7 @@ sub examples ($name)
             $current = { line => "$name:$number", text => '' };
         } elsif (defined $current && $line =~ $end) {
             $current->{text} = plain($current->{text}) if $name !~ /\.md$/;
-            ($current->{file}) = $current->{text} =~ /\A(?:#|--) (\S+\.(?:conf|sql|json))\n/;
+            ($current->{file}) = $current->{text} =~ /\A(?:#|--|<!--) (\S+\.(?:conf|sql|json|html))(?: -->)?\n/;
             push @examples, $current;
             $current = undef;
         } elsif (defined $current) {

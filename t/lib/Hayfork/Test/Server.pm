@@ -21,9 +21,10 @@ use Hayfork::Test::Process qw(spawn reap wait_for temporary_folder slurp spew al
 my @all;    # every server of this test, so that a failing test can show their logs
 
 # Starts Hayfork and waits until it answers requests.
-#   file      a conf file to use instead of a text
+#   file      a conf file to use instead of a text, with the listeners public and inner
 #   options   { 'database.connect' => …, … } for -o
 #   also      [ address… ] to listen on besides the one chosen here
+#   listeners [ name… ] of listeners, each on a port of its own: see at; without it there is one without a name
 #   env       { NAME => value }
 #   under     [ program, argument… ] to start it with (one that execs)
 #   cluster   wait, too, until every worker has its sessions there
@@ -60,9 +61,13 @@ sub launch ($class, $conf, %with)
     my %option = %{ $with{options} // {} };
     if (defined $with{file}) {
         $self->{conf} = $with{file};
-        $option{listen} = $self->{address};
+        $self->name_listeners(qw(public inner));
+        $option{"listen.$_"} //= $self->{at}{$_} for qw(public inner);
+        $option{upstreams} //= "{ avatars: [ http://$self->{at}{inner} ] }" if slurp($with{file}) =~ /^  avatars:/m;
     } else {
-        my $listen = join '', map { qq(  - "$_"\n) } $self->{address}, @{ $with{also} // [] };
+        my @names  = $self->name_listeners(@{ $with{listeners} // [] });
+        my $listen = join '', map { qq(  $_: "$self->{at}{$_}"\n) } @names;
+        $listen = join '', map { qq(  - "$_"\n) } $self->{address}, @{ $with{also} // [] } if !@names;
         $self->{conf} = spew("$folder/hayfork.conf", "listen:\n$listen$conf");
     }
     my @options = map { ('-o', "$_=$option{$_}") } sort keys %option;
@@ -77,6 +82,13 @@ sub launch ($class, $conf, %with)
     return $self;
 }
 
+# Gives listeners their addresses, the first one that of the server.
+sub name_listeners ($self, @names)
+{
+    $self->{at}{$_} = $_ eq $names[0] ? $self->{address} : '127.0.0.1:' . free_port() for @names;
+    return @names;
+}
+
 # A port that nobody listens on just now, from below the range in which the kernel chooses the ports of
 # clients: those of other tests come and go there.
 sub free_port ()
@@ -89,8 +101,13 @@ sub free_port ()
     croak "no free port: $!";
 }
 
-sub address ($self) { return $self->{address} }
-sub pid     ($self) { return $self->{pid} }
+# The address of the listener of that name, else of the first one.
+sub address ($self, $name = undef)
+{
+    return defined $name ? $self->{at}{$name} : $self->{address};
+}
+
+sub pid ($self) { return $self->{pid} }
 
 # The workers' process ids.
 sub workers ($self)
@@ -102,6 +119,12 @@ sub workers ($self)
 sub client ($self)
 {
     return Hayfork::Test::Client->new($self->address);
+}
+
+# A new connection to the listener of that name.
+sub at ($self, $name)
+{
+    return Hayfork::Test::Client->new($self->address($name));
 }
 
 # One request on a connection of its own.

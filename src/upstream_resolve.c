@@ -1,0 +1,137 @@
+/* upstream_resolve.c: the addresses of servers, looked up in threads of libh2o's where they have names. */
+#include <netinet/in.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/un.h>
+
+#include "clock.h"
+#include "mem.h"
+#include "upstream_private.h"
+
+enum {
+    LOOKUP_THREADS = 4,      /* so that one slow name server does not hold up all names */
+    FAILED_LOOKUP_MS = 1000, /* before a name that could not be looked up is tried again */
+    MOST_ADDRESSES = 16,
+};
+
+static void set_unix_address(struct upstream_server *server)
+{
+    struct upstream_address *address = server->addresses = mem_calloc(1, sizeof(*address));
+    struct sockaddr_un *un = (struct sockaddr_un *)&address->socket;
+    size_t len = strlen(server->conf->path);
+    un->sun_family = AF_UNIX;
+    memcpy(un->sun_path, server->conf->path, len); /* the conf has seen to its length */
+    address->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1);
+    server->n_addresses = 1;
+}
+
+/* Returns false for what is no IP address. */
+static bool set_ip_address(struct upstream_server *server)
+{
+    struct upstream_address address = {0};
+    struct sockaddr_in *in = (struct sockaddr_in *)&address.socket;
+    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&address.socket;
+    if (inet_pton(AF_INET, server->conf->host, &in->sin_addr) == 1) {
+        in->sin_family = AF_INET;
+        in->sin_port = htons((uint16_t)server->conf->port);
+        address.len = sizeof(*in);
+    } else if (inet_pton(AF_INET6, server->conf->host, &in6->sin6_addr) == 1) {
+        in6->sin6_family = AF_INET6;
+        in6->sin6_port = htons((uint16_t)server->conf->port);
+        address.len = sizeof(*in6);
+    } else {
+        return false;
+    }
+    server->addresses = mem_alloc(sizeof(address));
+    server->addresses[0] = address;
+    server->n_addresses = 1;
+    return true;
+}
+
+/* Those that were there before stay where a name cannot be looked up any more. */
+static void take_addresses(struct upstream_server *server, const struct addrinfo *found)
+{
+    struct upstream_address *addresses = mem_calloc(MOST_ADDRESSES, sizeof(*addresses));
+    size_t n = 0;
+    for (; found != NULL && n < MOST_ADDRESSES; found = found->ai_next) {
+        if (found->ai_addrlen > sizeof(addresses[n].socket))
+            continue;
+        addresses[n].len = found->ai_addrlen;
+        memcpy(&addresses[n++].socket, found->ai_addr, found->ai_addrlen);
+    }
+    free(server->addresses);
+    server->addresses = addresses;
+    server->n_addresses = n;
+    server->address = 0;
+}
+
+static void on_looked_up(h2o_hostinfo_getaddr_req_t *lookup, const char *error, struct addrinfo *found,
+                         void *arg)
+{
+    struct upstream_server *server = arg;
+    struct upstream_context *context = server->upstream->context;
+    unsigned pause = context->conf->resolve;
+    (void)lookup;
+    server->lookup = NULL;
+    context->n_lookups--;
+    if (error == NULL) {
+        take_addresses(server, found);
+        upstream_forget_complaint(server, "name");
+    } else {
+        upstream_complain(server, NULL, "name", "cannot look up %s: %s", server->conf->host, error);
+        pause = pause < FAILED_LOOKUP_MS ? pause : FAILED_LOOKUP_MS;
+    }
+    server->resolve_at = clock_ms() + pause;
+
+    h2o_linklist_t waiting;
+    h2o_linklist_init_anchor(&waiting);
+    h2o_linklist_insert_list(&waiting, &server->resolving);
+    while (!h2o_linklist_is_empty(&waiting)) {
+        struct upstream_request *request =
+            H2O_STRUCT_FROM_MEMBER(struct upstream_request, link, waiting.next);
+        if (server->n_addresses > 0) {
+            upstream_detach(request);
+            upstream_acquire(request);
+        } else {
+            upstream_server_failed(request);
+        }
+    }
+}
+
+void upstream_resolve(struct upstream_server *server)
+{
+    struct upstream_context *context = server->upstream->context;
+    if (!server->is_name || server->lookup != NULL || clock_ms() < server->resolve_at)
+        return;
+    char port[8];
+    int len = snprintf(port, sizeof(port), "%u", server->conf->port);
+    context->n_lookups++;
+    server->lookup = h2o_hostinfo_getaddr(&context->receiver,
+                                          h2o_iovec_init(server->conf->host, strlen(server->conf->host)),
+                                          h2o_iovec_init(port, (size_t)len), AF_UNSPEC, SOCK_STREAM,
+                                          IPPROTO_TCP, AI_ADDRCONFIG | AI_NUMERICSERV, on_looked_up, server);
+}
+
+void upstream_resolve_init(struct upstream_server *server)
+{
+    struct upstream_context *context = server->upstream->context;
+    if (server->conf->path != NULL) {
+        set_unix_address(server);
+    } else if (!set_ip_address(server)) {
+        server->is_name = true;
+        if (context->queue == NULL) {
+            h2o_hostinfo_max_threads = LOOKUP_THREADS;
+            context->queue = h2o_multithread_create_queue(context->loop);
+            h2o_multithread_register_receiver(context->queue, &context->receiver,
+                                              h2o_hostinfo_getaddr_receiver);
+        }
+        upstream_resolve(server);
+    }
+}
+
+void upstream_resolve_dispose(struct upstream_server *server)
+{
+    if (server->lookup != NULL)
+        h2o_hostinfo_getaddr_cancel(server->lookup); /* n_lookups stays: its thread may have the queue */
+    free(server->addresses);
+}
