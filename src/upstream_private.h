@@ -6,7 +6,9 @@
 
 #include "upstream.h"
 
-enum { UPSTREAM_BUFFER = 64 * 1024 /* one read; no head is longer */ };
+/* One read; no head is longer. Each relay in hand may hold one, so more would be dear with many slow clients.
+ */
+enum { UPSTREAM_BUFFER = 128 * 1024 };
 
 enum upstream_phase {
     UPSTREAM_WAITING,    /* for one of the connections to be free */
