@@ -38,6 +38,8 @@ enum {
     CONNECT_LIMIT_MS = 5000, /* a connection attempt that takes longer has failed */
     BACK_OFF_FIRST_MS = 50,
     BACK_OFF_LAST_MS = 2000,
+    STEADY_MS = 2000,    /* a session that lived so long is made again at once when it is lost */
+    SHORT_LIVES_MAX = 3, /* and so are so many in a row that did not */
 };
 
 static void on_socket(h2o_socket_t *socket, const char *error);
@@ -166,7 +168,8 @@ static void begin_to_connect(struct db_connection *connection)
     enter(connection, DB_CONNECTING);
     connection->began_at = clock_ms();
     connection->wake_at = connection->began_at + CONNECT_LIMIT_MS;
-    connection->pg = db_session_start(&connection->lane->conf);
+    const struct db_connection *first = connection->lane->connections[0];
+    connection->pg = db_session_start(&connection->lane->conf, first->state == DB_READY ? first->pg : NULL);
     if (PQstatus(connection->pg) == CONNECTION_BAD)
         db_connection_fail(connection, "%s", PQerrorMessage(connection->pg));
     else if (!db_io_watch(&connection->io, connection->lane->loop, connection->pg, connection))
@@ -197,9 +200,8 @@ void db_connection_prepared(struct db_connection *connection)
 {
     if (connection->state != DB_PREPARING || --connection->n_unprepared > 0 || connection->ends)
         return;
-    connection->back_off = BACK_OFF_FIRST_MS;
     connection->lane->spill_back_off = 0;
-    connection->idle_since = connection->lane->now;
+    connection->ready_at = connection->idle_since = connection->lane->now;
     enter(connection, DB_READY);
 }
 
@@ -280,22 +282,34 @@ static bool keeps_first_place(struct db_connection *connection)
     return true;
 }
 
+/* Somebody may end our sessions as soon as they begin: then there is a pause, too. */
+static bool may_connect_at_once(struct db_connection *connection)
+{
+    if (connection->quietly || clock_ms() - connection->ready_at >= STEADY_MS) {
+        connection->short_lives = 0;
+        connection->back_off = BACK_OFF_FIRST_MS;
+        return true;
+    }
+    return ++connection->short_lives <= SHORT_LIVES_MAX;
+}
+
 void db_connection_end(struct db_connection *connection)
 {
     struct db_lane *lane = connection->lane;
     bool was_ready = connection->state == DB_READY;
+    bool at_once = was_ready && may_connect_at_once(connection);
     complain(connection, was_ready);
     bool stays = keeps_first_place(connection);
     enter(connection, DB_BROKEN);
     close_session(connection);
-    if (stays && was_ready)
+    if (stays && at_once)
         lane->hopeful = true;
     db_take_back(connection);
     if (!stays) {
         if (!was_ready)
             db_spill_failed(lane);
         db_connection_free(connection);
-    } else if (was_ready) {
+    } else if (at_once) {
         begin_to_connect(connection);
     } else {
         wait_to_connect(connection);

@@ -122,13 +122,15 @@ struct db_connection {
     char *parameters[DB_SESSION_PARAMETERS]; /* what the session began with; owned */
     bool changed[DB_SESSION_PARAMETERS];     /* a statement has changed it */
     uint64_t head_since;                     /* clock_ms: its first one in flight runs since then */
-    uint64_t heard_at;   /* clock_ms: the server last sent something, or had nothing to answer */
-    uint64_t idle_since; /* clock_ms: nothing is in flight since then */
-    uint64_t began_at;   /* clock_ms: the attempt to connect */
-    uint64_t wake_at;    /* clock_ms: when an attempt has failed, or the next one begins */
-    unsigned back_off;   /* ms */
-    unsigned n_alone;    /* flights that nothing is to be sent behind */
-    unsigned waited;     /* those who had to wait for the present head, for the log */
+    uint64_t heard_at;    /* clock_ms: the server last sent something, or had nothing to answer */
+    uint64_t ready_at;    /* clock_ms */
+    unsigned short_lives; /* sessions in a row that were soon lost */
+    uint64_t idle_since;  /* clock_ms: nothing is in flight since then */
+    uint64_t began_at;    /* clock_ms: the attempt to connect */
+    uint64_t wake_at;     /* clock_ms: when an attempt has failed, or the next one begins */
+    unsigned back_off;    /* ms */
+    unsigned n_alone;     /* flights that nothing is to be sent behind */
+    unsigned waited;      /* those who had to wait for the present head, for the log */
     bool paused;
     bool has_rest;  /* bytes came before the pause that no event will tell of */
     bool reserved;  /* for a heavy statement that waits: others stay away */

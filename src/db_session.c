@@ -32,9 +32,9 @@ static void on_notice(void *arg, const char *message)
 
 /* What libpq is told: PQconnectStartParams takes arrays that end with NULL. */
 struct settings {
-    const char *keywords[7];
-    const char *values[7]; /* NULL counts as not said */
-    char *options;         /* owned */
+    const char *keywords[10];
+    const char *values[10]; /* NULL counts as not said */
+    char *options;          /* owned */
     char timeout[16];
 };
 
@@ -77,10 +77,22 @@ static PGconn *settings_used(struct settings *settings, PGconn *pg)
     return pg;
 }
 
-PGconn *db_session_start(const struct db_lane_conf *conf)
+PGconn *db_session_start(const struct db_lane_conf *conf, const PGconn *like)
 {
     struct settings settings;
     settings_make(&settings, conf, 0);
+    if (like != NULL) {
+        const char *address = PQhostaddr(like);
+        size_t n = 0;
+        while (settings.keywords[n] != NULL)
+            n++;
+        settings.keywords[n] = "host";
+        settings.values[n++] = PQhost(like);
+        settings.keywords[n] = "hostaddr";
+        settings.values[n++] = address == NULL || address[0] == '/' ? "" : address;
+        settings.keywords[n] = "port";
+        settings.values[n++] = PQport(like);
+    }
     return settings_used(&settings, PQconnectStartParams(settings.keywords, settings.values, 1));
 }
 

@@ -12,9 +12,11 @@ struct db_connection;
 /*
  * Starts an asynchronous connection (PostgreSQL 15, chapter 34.1). The settings travel in the start-up
  * packet and not by SET, which a pooler in transaction mode would leak to other clients; the user's own
- * `options` stay in force before ours. The answer is never NULL; PQstatus says whether it began well.
+ * `options` stay in force before ours. The answer is never NULL; PQstatus says whether it began well. like,
+ * or NULL, is a session of this lane that is connected: then it is the same server, and its name need not be
+ * looked up, for which libpq would have us wait.
  */
-PGconn *db_session_start(const struct db_lane_conf *conf);
+PGconn *db_session_start(const struct db_lane_conf *conf, const PGconn *like);
 
 /*
  * The same session, but waits until it is there or has failed: timeout seconds for each host, unless the
