@@ -3,6 +3,7 @@
 #define HAYFORK_CONN_PRIVATE_H
 
 #include "conn.h"
+#include "sink.h"
 
 enum conn_phase {
     CONN_IDLE,    /* nothing of a request has come */
@@ -13,7 +14,7 @@ enum conn_phase {
                    */
 };
 
-enum { CONN_FEW_PARTS = 8 };
+enum { CONN_FEW_PARTS = SINK_FEW_PARTS };
 
 /* How the client finds the end of the answer's body (RFC 9112 section 6.3). */
 enum conn_delimiter { CONN_NO_BODY, CONN_LENGTH, CONN_CHUNKED, CONN_UNTIL_CLOSE };

@@ -21,6 +21,7 @@ enum {
     WATCH_MOST_MS = 100,
     IDLE_TICK_MS = 1000,
     COMPLAINT_INTERVAL_S = 60, /* the same complaint is logged again after so long */
+    CHANGED_INTERVAL_S = 5,    /* and another one of its kind: trouble has many words for one thing */
 };
 
 /* Complaints: all workers meet the same trouble at once, and one line is enough. */
@@ -45,7 +46,9 @@ void db_complain(struct db_lane *lane, enum db_complaint kind, const char *subje
         place += (stamp >> 32) % (DB_COMPLAINTS - DB_COMPLAINT_HELD);
     _Atomic uint64_t *shared = &lane->conf.complaints[place];
     uint64_t last = atomic_load(shared);
-    bool is_news = last >> 32 != stamp >> 32 || (uint32_t)stamp - (uint32_t)last >= COMPLAINT_INTERVAL_S;
+    uint32_t since = (uint32_t)stamp - (uint32_t)last;
+    bool is_same = last >> 32 == stamp >> 32;
+    bool is_news = last == 0 || since >= (is_same ? COMPLAINT_INTERVAL_S : CHANGED_INTERVAL_S);
     is_news = is_news && atomic_compare_exchange_strong(shared, &last, stamp);
     if (is_news && kind == DB_COMPLAINT_HELD)
         log_info("%s", text);
@@ -227,7 +230,7 @@ static void prepare_again(struct db_statement *statement)
 
 /*
  * A statement may have as many queries in the queue as there are places left: one that floods the lane fills
- * half of it, two a third each, and there is always room for others.
+ * half of it, two a third each, and there is always room for others, if the lane has any.
  */
 static bool is_full(const struct db_lane *lane, const struct db_statement *statement)
 {
@@ -240,8 +243,9 @@ static bool is_full(const struct db_lane *lane, const struct db_statement *state
             room += DB_IN_FLIGHT_MAX - connection->n_in_flight;
     }
     size_t places = lane->conf.queue + room;
-    return lane->n_waiting >= places ||
-           (statement->n_waiting > 0 && statement->n_waiting >= places - lane->n_waiting);
+    bool takes_too_much = lane->n_statements > 1 && statement->n_waiting > 0 &&
+                          statement->n_waiting >= places - lane->n_waiting;
+    return lane->n_waiting >= places || takes_too_much;
 }
 
 enum db_refusal db_check(struct db_lane *lane, struct db_statement *statement)

@@ -224,8 +224,8 @@ static struct str make_etag(struct sending *sending)
 static struct str make_date(struct sending *sending, time_t at)
 {
     char *date = sending->sink->ops->alloc(sending->sink, H2O_TIMESTR_RFC1123_LEN + 1);
-    struct tm utc;
-    gmtime_r(&at, &utc);
+    struct tm utc = {.tm_mday = 1, .tm_year = 70, .tm_wday = 4};
+    gmtime_r(&at, &utc); /* which leaves it alone where the year has no int */
     h2o_time2str_rfc1123(date, &utc);
     return (struct str){date, H2O_TIMESTR_RFC1123_LEN};
 }

@@ -214,6 +214,8 @@ static char *put_clients_fields(char *out, const struct relay_call *call)
                                                     connection, MOST_CONNECTIONS);
     for (size_t i = 0; i < message->n_fields; i++) {
         struct str name = name_at(message, i);
+        if (name.len > 0 && memchr(name.base, '_', name.len) != NULL)
+            continue; /* to CGI and its heirs it is the same as one with a hyphen, which may be ours */
         enum fate fate = fate_of(name);
         bool passes = fate == PASSES || (fate >= FORWARDED && route->forwarded == CONF_FORWARDED_OFF);
         if (passes && !handler_relay_is_hop_by_hop(name, connection, n_connection) && !is_set(route, name))

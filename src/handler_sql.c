@@ -1,8 +1,10 @@
 /* handler_sql.c: routes with `sql`: parameters in, a query on the route's lane, its answer out. */
+#include <inttypes.h>
 #include <stdlib.h>
 #include <strings.h>
 
 #include "handler_sql_private.h"
+#include "log.h"
 #include "mem.h"
 #include "params.h"
 
@@ -41,6 +43,10 @@ static void on_done(void *owner, enum db_outcome outcome, const struct db_answer
         handler_sql_stream_end(call, outcome == DB_OK);
         if (outcome == DB_REJECTED)
             handler_sql_log_error(call, answer->error);
+        else if (outcome != DB_OK)
+            log_errorx("%s: broke off after %" PRIu64
+                       " rows: the connection to the database was lost (request %016" PRIx64 ")",
+                       call->sink->route, call->n_rows, call->sink->request_id);
         return;
     }
     switch (outcome) {
@@ -62,7 +68,9 @@ static void on_done(void *owner, enum db_outcome outcome, const struct db_answer
         break;
     case DB_LOST:
         handler_sql_refuse(call,
-                           (struct problem){.status = 504, .detail = "The database did not answer in time."});
+                           (struct problem){.status = 504,
+                                            .detail = "The database did not answer in time, or the "
+                                                      "connection to it broke; this may have been done."});
         break;
     }
 }

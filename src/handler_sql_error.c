@@ -133,8 +133,9 @@ static void log_it(const struct call *call, const char *error, const char *state
 
 void handler_sql_log_error(struct call *call, const char *error)
 {
-    const char *state = pgwire_error_field(error, PG_DIAG_SQLSTATE);
-    log_it(call, error, state, meaning_of(state)->status);
+    log_errorx("%s: broke off after %" PRIu64 " rows: SQLSTATE %s: %s (request %016" PRIx64 ")",
+               call->sink->route, call->n_rows, pgwire_error_field(error, PG_DIAG_SQLSTATE),
+               pgwire_error_field(error, PG_DIAG_MESSAGE_PRIMARY), call->sink->request_id);
 }
 
 void handler_sql_error(struct call *call, const char *error)

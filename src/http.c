@@ -65,7 +65,7 @@ static void sink_start(struct sink *sink, const struct sink_head *head)
 static void send_parts(struct exchange *exchange, const struct str *parts, size_t n, h2o_send_state_t state)
 {
     h2o_req_t *req = exchange->req;
-    h2o_iovec_t few[8], *bufs = few; /* the connection copies them */
+    h2o_iovec_t few[SINK_FEW_PARTS], *bufs = few; /* the connection copies them */
     if (n > sizeof(few) / sizeof(few[0]))
         bufs = h2o_mem_alloc_pool(&req->pool, n * sizeof(*bufs));
     for (size_t i = 0; i < n; i++)

@@ -199,6 +199,12 @@ int listen_fd(const struct listener *listener, unsigned worker)
     return listener->fds[worker % listener->n_fds];
 }
 
+void listen_shut(struct listener *listener)
+{
+    for (size_t i = 0; i < listener->n_fds; i++)
+        shutdown(listener->fds[i], SHUT_RD);
+}
+
 void listen_close(struct listener *listener, int remove_path)
 {
     for (size_t i = 0; i < listener->n_fds; i++)

@@ -30,6 +30,7 @@ enum {
     FAILED_STARTS_MAX = 5, /* in a row, before any worker was ever ready: then the server gives up */
     KILL_GRACE_MS = 2000,  /* on top of the drain limit, before SIGKILL */
     FAST_STOP_MS = 3000,   /* for SIGINT */
+    LAST_TAKEN_MS = 100,   /* in which workers take the connections that have come before the stop */
     SPARE_FILES = 64,      /* descriptors of a worker that are no client's */
 };
 
@@ -54,7 +55,8 @@ struct master {
     bool ever_ready; /* some worker was */
     bool announced;  /* all of them were */
     bool stopping;
-    uint64_t kill_at; /* clock_ms, while stopping */
+    uint64_t kill_at;   /* clock_ms, while stopping */
+    uint64_t refuse_at; /* clock_ms, while stopping: when the listeners are shut; 0 once they are */
     int exit_code;
 };
 
@@ -132,6 +134,8 @@ static void begin_to_stop(struct master *master, int signal, unsigned limit_ms)
     uint64_t kill_at = clock_ms() + limit_ms;
     if (!master->stopping || kill_at < master->kill_at)
         master->kill_at = kill_at;
+    if (!master->stopping)
+        master->refuse_at = clock_ms() + LAST_TAKEN_MS;
     master->stopping = true;
     signal_workers(master, signal);
 }
@@ -240,6 +244,14 @@ static void on_signals(struct master *master)
     }
 }
 
+/* From now on the kernel refuses connections, for all processes: a balancer goes elsewhere at once. */
+static void shut_listeners(struct master *master)
+{
+    for (size_t i = 0; i < master->n_listeners; i++)
+        listen_shut(&master->listeners[i]);
+    master->refuse_at = 0;
+}
+
 static bool any_alive(const struct master *master)
 {
     for (unsigned i = 0; i < master->n_workers; i++) {
@@ -256,6 +268,11 @@ static void run(struct master *master)
         uint64_t now = clock_ms();
         if (!master->stopping) {
             wait = start_due_workers(master);
+        } else if (master->refuse_at != 0 && now >= master->refuse_at) {
+            shut_listeners(master);
+            continue;
+        } else if (master->refuse_at != 0) {
+            wait = (int)(master->refuse_at - now);
         } else if (now >= master->kill_at) {
             log_warnx("killing the workers that did not stop in time");
             signal_workers(master, SIGKILL);

@@ -19,6 +19,9 @@ struct sink;
 
 #define SINK_LENGTH_UNKNOWN SIZE_MAX
 
+/* Up to so many parts in one call cost no memory of the request's. */
+enum { SINK_FEW_PARTS = 16 };
+
 struct sink_field {
     struct str name, value;
 };

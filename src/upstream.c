@@ -74,7 +74,7 @@ void upstream_no_answer(struct upstream_request *request, const char *why)
     if (!connection->reused) {
         upstream_complain(server, request, "answer", "%s: no answer from %s: %s", request->label,
                           server->conf->address, why);
-        if (!request->sent_any) {
+        if (may_repeat) {
             upstream_server_failed(request);
             return;
         }
@@ -88,7 +88,7 @@ void upstream_no_answer(struct upstream_request *request, const char *why)
 static void on_deadline(h2o_timeout_entry_t *entry)
 {
     struct upstream_request *request = H2O_STRUCT_FROM_MEMBER(struct upstream_request, deadline_timer, entry);
-    const struct upstream_server *server =
+    struct upstream_server *server =
         request->server != NULL ? request->server : &request->upstream->servers[0];
     if (request->phase == UPSTREAM_WAITING) {
         upstream_fail(request, 503, "The service behind this one has too much to do.");
@@ -99,6 +99,8 @@ static void on_deadline(h2o_timeout_entry_t *entry)
     } else {
         upstream_complain(server, request, "deadline", "%s: no answer from %s by the deadline",
                           request->label, server->conf->address);
+        if (server->answered_at < request->sent_at)
+            upstream_server_rest(server); /* it has answered nobody meanwhile */
         upstream_fail(request, 504, "The service behind this one did not answer in time.");
     }
 }
@@ -110,6 +112,7 @@ static void set_deadline(struct upstream_request *request)
     if (request->head_passed)
         return;
     request->deadline_timer.cb = on_deadline;
+    request->sent_at = h2o_now(loop_of(request));
     h2o_timeout_link(loop_of(request), request->deadline, &request->deadline_timer);
 }
 
@@ -151,6 +154,7 @@ static void keep_rest(struct upstream_request *request, const struct iovec *part
         at += parts[i].iov_len - skip;
     }
     h2o_iovec_t rest = h2o_iovec_init(request->rest, at);
+    request->sent_any = true; /* from now on nobody can tell what has reached the server */
     h2o_socket_write(request->connection->socket, &rest, 1, on_rest_written);
 }
 

@@ -33,6 +33,12 @@ struct upstream *upstream_get(struct upstream_context *context, size_t i);
 /* A timeout of so many ms on the loop, shared by all who ask for the same. */
 h2o_timeout_t *upstream_timeout(struct upstream_context *context, unsigned ms);
 
+/*
+ * The worker ends: from now on no request is sent to a server; the next turn of the loop answers 503 to those
+ * that wait for a connection.
+ */
+void upstream_context_end(struct upstream_context *context);
+
 /* Closes all connections. No request may be left. */
 void upstream_context_free(struct upstream_context *context);
 
@@ -104,6 +110,7 @@ struct upstream_request {
     h2o_timeout_entry_t timer; /* to connect; later, for the next part of the answer */
     h2o_timeout_entry_t deadline_timer;
     h2o_linklist_t link; /* among those that wait */
+    uint64_t sent_at;    /* of the loop's clock: since when an answer is waited for */
 };
 
 /*

@@ -151,8 +151,23 @@ struct upstream *upstream_get(struct upstream_context *context, size_t i)
     return &context->upstreams[i];
 }
 
+static void on_end(h2o_timeout_entry_t *entry)
+{
+    struct upstream_context *context = H2O_STRUCT_FROM_MEMBER(struct upstream_context, end_timer, entry);
+    for (size_t i = 0; i < context->conf->n_upstreams; i++)
+        upstream_give_up_waiting(&context->upstreams[i]);
+}
+
+void upstream_context_end(struct upstream_context *context)
+{
+    context->is_over = true;
+    context->end_timer.cb = on_end;
+    h2o_timeout_link(context->loop, upstream_timeout(context, 0), &context->end_timer);
+}
+
 void upstream_context_free(struct upstream_context *context)
 {
+    h2o_timeout_unlink(&context->end_timer);
     for (size_t i = 0; i < context->conf->n_upstreams; i++) {
         struct upstream *upstream = &context->upstreams[i];
         for (size_t j = 0; j < upstream->n_servers; j++) {

@@ -34,6 +34,7 @@ void upstream_server_rest(struct upstream_server *server)
 
 void upstream_server_works(struct upstream_server *server)
 {
+    server->answered_at = h2o_now(server->upstream->context->loop);
     if (server->failures == 0 && !server->recovers)
         return;
     server->failures = 0;
@@ -118,15 +119,15 @@ static bool is_quiet(const struct upstream_connection *connection)
 }
 
 /*
- * The idle connection that was used last, or NULL. One that was closed meanwhile is usually known to be;
- * where the request cannot be sent twice, it is looked at once more.
+ * The idle connection that was used last, or NULL. It is looked at once more: the server may have closed it
+ * just now, or have sent what nobody asked for, which would be taken for the next one's answer.
  */
-static struct upstream_connection *take_idle(struct upstream_server *server, bool must_be_sure)
+static struct upstream_connection *take_idle(struct upstream_server *server)
 {
     while (!h2o_linklist_is_empty(&server->idle)) {
         struct upstream_connection *connection =
             H2O_STRUCT_FROM_MEMBER(struct upstream_connection, link, server->idle.next);
-        if (must_be_sure && !is_quiet(connection)) {
+        if (!is_quiet(connection)) {
             close_connection(connection);
             continue;
         }
@@ -211,6 +212,8 @@ static void queue_up(struct upstream_request *request, enum upstream_phase phase
 /* Goes on with those that wait, as far as there is something for them. */
 static void serve_waiting(struct upstream *upstream)
 {
+    if (upstream->context->is_over)
+        return;
     if (upstream->is_serving)
         return;
     upstream->is_serving = true;
@@ -344,8 +347,7 @@ static bool try_server(struct upstream_request *request)
 {
     struct upstream_server *server = request->server;
     struct upstream *upstream = server->upstream;
-    struct upstream_connection *idle =
-        request->wants_new ? NULL : take_idle(server, !request->is_safe || !request->body_is_whole);
+    struct upstream_connection *idle = request->wants_new ? NULL : take_idle(server);
     if (idle != NULL) {
         attach(request, idle);
         upstream_begin(request);
@@ -370,8 +372,19 @@ static bool try_server(struct upstream_request *request)
     return connect_some(request);
 }
 
+void upstream_give_up_waiting(struct upstream *upstream)
+{
+    while (!h2o_linklist_is_empty(&upstream->waiting))
+        upstream_fail(H2O_STRUCT_FROM_MEMBER(struct upstream_request, link, upstream->waiting.next), 503,
+                      "This server is stopping.");
+}
+
 void upstream_acquire(struct upstream_request *request)
 {
+    if (request->upstream->context->is_over) {
+        upstream_fail(request, 503, "This server is stopping.");
+        return;
+    }
     do {
         struct upstream_server *server = choose(request);
         if (server == NULL) {

@@ -30,6 +30,7 @@ struct upstream_server {
     unsigned in_hand;     /* requests */
     bool recovers;        /* it works again, but not for long */
     unsigned failures;    /* in a row */
+    uint64_t answered_at; /* of the loop's clock: the last answer */
     uint64_t rests_until; /* clock_ms, while there are failures */
     h2o_linklist_t idle;  /* connections, the one used last in front */
 
@@ -38,7 +39,7 @@ struct upstream_server {
     size_t address; /* the one that worked last */
     bool is_name;
     uint64_t resolve_at; /* clock_ms: not again before */
-    h2o_hostinfo_getaddr_req_t *lookup;
+    struct upstream_lookup *lookup;
     h2o_linklist_t resolving; /* requests that wait for it */
 };
 
@@ -79,6 +80,8 @@ struct upstream_context {
     h2o_multithread_receiver_t receiver;
     unsigned n_lookups;
     uint64_t chance;
+    bool is_over; /* the worker ends: nothing is sent any more */
+    h2o_timeout_entry_t end_timer;
 };
 
 /* upstream_context.c */
@@ -106,6 +109,9 @@ enum upstream_trouble upstream_forget_complaint(const struct upstream_server *se
 
 /* Finds a connection for a request that has none, or makes one, or has it wait, or fails it. */
 void upstream_acquire(struct upstream_request *request);
+
+/* The worker ends: 503 for those that wait for a connection. */
+void upstream_give_up_waiting(struct upstream *upstream);
 
 /* The exchange on it is over: the next request may have it, or it is closed. */
 void upstream_release(struct upstream_connection *connection, bool reusable);

@@ -1,5 +1,7 @@
 /* upstream_resolve.c: the addresses of servers, looked up in threads of libh2o's where they have names. */
+#include <netdb.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/un.h>
@@ -9,7 +11,6 @@
 #include "upstream_private.h"
 
 enum {
-    LOOKUP_THREADS = 4,      /* so that one slow name server does not hold up all names */
     FAILED_LOOKUP_MS = 1000, /* before a name that could not be looked up is tried again */
     MOST_ADDRESSES = 16,
 };
@@ -65,15 +66,35 @@ static void take_addresses(struct upstream_server *server, const struct addrinfo
     server->address = 0;
 }
 
-static void on_looked_up(h2o_hostinfo_getaddr_req_t *lookup, const char *error, struct addrinfo *found,
-                         void *arg)
+/* A name that is looked up. It is the thread's until its message is sent, but for server, which is the
+ * loop's. */
+struct upstream_lookup {
+    h2o_multithread_message_t message;
+    h2o_multithread_receiver_t *receiver;
+    struct upstream_server *server; /* NULL once nobody wants to know */
+    const char *host;               /* the conf's, which outlives the worker's threads */
+    char port[8];
+    int error;
+    struct addrinfo *found;
+};
+
+static void *look_up(void *arg)
 {
-    struct upstream_server *server = arg;
+    struct upstream_lookup *lookup = arg;
+    struct addrinfo hints = {.ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV,
+                             .ai_family = AF_UNSPEC,
+                             .ai_socktype = SOCK_STREAM,
+                             .ai_protocol = IPPROTO_TCP};
+    lookup->error = getaddrinfo(lookup->host, lookup->port, &hints, &lookup->found);
+    h2o_multithread_send_message(lookup->receiver, &lookup->message);
+    return NULL;
+}
+
+static void on_looked_up(struct upstream_server *server, const char *error, const struct addrinfo *found)
+{
     struct upstream_context *context = server->upstream->context;
     unsigned pause = context->conf->resolve;
-    (void)lookup;
     server->lookup = NULL;
-    context->n_lookups--;
     if (error == NULL) {
         take_addresses(server, found);
         upstream_forget_complaint(server, "name");
@@ -98,18 +119,51 @@ static void on_looked_up(h2o_hostinfo_getaddr_req_t *lookup, const char *error, 
     }
 }
 
+static void on_messages(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
+{
+    struct upstream_context *context = H2O_STRUCT_FROM_MEMBER(struct upstream_context, receiver, receiver);
+    while (!h2o_linklist_is_empty(messages)) {
+        struct upstream_lookup *lookup =
+            H2O_STRUCT_FROM_MEMBER(struct upstream_lookup, message.link, messages->next);
+        h2o_linklist_unlink(&lookup->message.link);
+        context->n_lookups--;
+        if (lookup->server != NULL)
+            on_looked_up(lookup->server, lookup->error == 0 ? NULL : gai_strerror(lookup->error),
+                         lookup->found);
+        if (lookup->error == 0)
+            freeaddrinfo(lookup->found);
+        free(lookup);
+    }
+}
+
+/*
+ * A thread for each lookup, of which a server has one at a time. libh2o's threads are no help here: it starts
+ * none while one that it has just started has not run yet, so that the names of a conf wait for each other.
+ */
 void upstream_resolve(struct upstream_server *server)
 {
     struct upstream_context *context = server->upstream->context;
     if (!server->is_name || server->lookup != NULL || clock_ms() < server->resolve_at)
         return;
-    char port[8];
-    int len = snprintf(port, sizeof(port), "%u", server->conf->port);
-    context->n_lookups++;
-    server->lookup = h2o_hostinfo_getaddr(&context->receiver,
-                                          h2o_iovec_init(server->conf->host, strlen(server->conf->host)),
-                                          h2o_iovec_init(port, (size_t)len), AF_UNSPEC, SOCK_STREAM,
-                                          IPPROTO_TCP, AI_ADDRCONFIG | AI_NUMERICSERV, on_looked_up, server);
+    struct upstream_lookup *lookup = mem_calloc(1, sizeof(*lookup));
+    lookup->receiver = &context->receiver;
+    lookup->server = server;
+    lookup->host = server->conf->host;
+    snprintf(lookup->port, sizeof(lookup->port), "%u", server->conf->port);
+    pthread_attr_t attributes;
+    pthread_t thread;
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    int code = pthread_create(&thread, &attributes, look_up, lookup);
+    pthread_attr_destroy(&attributes);
+    if (code == 0) {
+        server->lookup = lookup;
+        context->n_lookups++;
+    } else {
+        upstream_complain(server, NULL, "name", "cannot look up %s: %s", server->conf->host, strerror(code));
+        server->resolve_at = clock_ms() + FAILED_LOOKUP_MS;
+        free(lookup);
+    }
 }
 
 void upstream_resolve_init(struct upstream_server *server)
@@ -120,10 +174,8 @@ void upstream_resolve_init(struct upstream_server *server)
     } else if (!set_ip_address(server)) {
         server->is_name = true;
         if (context->queue == NULL) {
-            h2o_hostinfo_max_threads = LOOKUP_THREADS;
             context->queue = h2o_multithread_create_queue(context->loop);
-            h2o_multithread_register_receiver(context->queue, &context->receiver,
-                                              h2o_hostinfo_getaddr_receiver);
+            h2o_multithread_register_receiver(context->queue, &context->receiver, on_messages);
         }
         upstream_resolve(server);
     }
@@ -132,6 +184,6 @@ void upstream_resolve_init(struct upstream_server *server)
 void upstream_resolve_dispose(struct upstream_server *server)
 {
     if (server->lookup != NULL)
-        h2o_hostinfo_getaddr_cancel(server->lookup); /* n_lookups stays: its thread may have the queue */
+        server->lookup->server = NULL; /* n_lookups stays: its thread has the queue */
     free(server->addresses);
 }

@@ -312,6 +312,7 @@ static void worker_end(struct worker *worker)
         if (worker->lanes[i] != NULL)
             db_lane_end(worker->lanes[i]);
     }
+    upstream_context_end(worker->upstreams);
     /* libh2o has to see the writes of those answers done: a socket that is closed before stays on its list */
     h2o_evloop_run(worker->loop, 0);
     http_free(worker->http);

@@ -6,7 +6,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
-use Hayfork::Test::Process qw(wait_for alive slurp);
+use Hayfork::Test::Process qw(wait_for alive slurp temporary_folder);
 
 needs_postgres;
 my $cluster = cluster->load_contacts;
@@ -123,6 +123,19 @@ subtest 'SIGTERM finishes what is under way and exits 0' => sub {
     ok gone(@workers), 'no worker is left';
     ok !Hayfork::Test::Client::connect_to($server->address), 'nobody listens any more';
     is_deeply [ $server->log_lines(qr/ (?:warn|error) /) ], [], 'without a complaint';
+};
+
+subtest 'while SIGTERM waits for what is under way, others are refused at once' => sub {
+    my $folder = temporary_folder;
+    my $server = server($conf, cluster => $cluster, also => ["unix:$folder/s"]);
+    my ($slow) = slow_requests($server, 1, '3');
+    $server->signal('TERM');
+    for my $address ($server->address, "unix:$folder/s") {
+        wait_for("$address to refuse", sub { !Hayfork::Test::Client::connect_to($address) });
+    }
+    ok !$slow->readable(0), 'that is before the slow request has its answer';
+    is $slow->receive->body, '{"id":1}', '… which it gets';
+    is $server->end, 'exit 0';
 };
 
 subtest 'SIGTERM waits no longer than limits.drain' => sub {
