@@ -205,12 +205,16 @@ static h2o_timeout_t *deadline_timeout(struct db_lane *lane, unsigned ms)
     return &deadline->timeout;
 }
 
-/* Where tables are locked, preparing it waits, too: it is not tried on one connection after the other. */
+/*
+ * It will be prepared in a moment, or be seen to hold its connection: then it is heavy, and may try another
+ * one without taking all of them.
+ */
 static bool is_being_prepared(const struct db_lane *lane, const struct db_statement *statement)
 {
     bool any = false;
     for (size_t i = 0; i < lane->n_connections; i++)
-        any |= lane->connections[i]->preparations[statement->number].state == PREPARING;
+        any |= lane->connections[i]->preparations[statement->number].state == PREPARING &&
+               !db_is_held(lane->connections[i]);
     return any;
 }
 

@@ -72,8 +72,9 @@ static bool spill(struct db_lane *lane)
 {
     for (size_t i = 0; i < lane->n_connections; i++) {
         const struct db_connection *connection = lane->connections[i];
-        if (connection->state == DB_CONNECTING || connection->state == DB_PREPARING)
-            return lane->now < connection->began_at + SOON_MS;
+        bool is_coming = connection->state == DB_CONNECTING || connection->state == DB_PREPARING;
+        if (is_coming && lane->now < connection->began_at + SOON_MS)
+            return true;
     }
     if (lane->n_connections >= lane->conf.connections || lane->now < lane->spill_not_before)
         return false;
@@ -121,6 +122,13 @@ static void reserve(struct db_lane *lane)
     least->reserved = true;
 }
 
+/* It is no longer quick for others: what runs first on it has shown that it takes long. */
+static bool has_heavy_head(const struct db_connection *connection)
+{
+    return connection->n_in_flight > 0 && db_head(connection)->statement != NULL &&
+           !db_head(connection)->prepares && db_is_heavy(db_head(connection)->statement);
+}
+
 /*
  * The last one that has nothing in flight, while another one is left to the others. Where the lane has only
  * this one, and no other is to be had, the query goes behind what is in flight; but a result that a slow
@@ -132,7 +140,7 @@ static struct db_connection *place_alone(struct db_lane *lane, const struct db_s
     size_t n_left = 0;
     for (size_t i = 0; i < lane->n_connections; i++) {
         struct db_connection *connection = lane->connections[i];
-        if (!db_is_open_to_others(connection))
+        if (!db_is_open_to_others(connection) || has_heavy_head(connection))
             continue;
         n_left++;
         only = connection;
@@ -179,8 +187,21 @@ static struct db_connection *place_among_others(struct db_lane *lane)
     return reserved;
 }
 
+/* What is in the way now need not be tried elsewhere to find that out. */
+static void notice_hold(struct db_flight *head)
+{
+    if (head->holds || head->statement == NULL)
+        return;
+    head->holds = true;
+    head->statement->n_holding++;
+}
+
 struct db_connection *db_place_for(struct db_lane *lane, struct db_statement *statement)
 {
+    for (size_t i = 0; i < lane->n_connections; i++) {
+        if (db_is_held(lane->connections[i]))
+            notice_hold(db_head(lane->connections[i]));
+    }
     return db_is_heavy(statement) ? place_alone(lane, statement) : place_among_others(lane);
 }
 
@@ -251,15 +272,6 @@ static bool is_silent(const struct db_connection *connection)
                          ? STREAM_SILENCE_MS
                          : lane->conf.deadline + SILENCE_MS;
     return !connection->paused && lane->now - connection->heard_at > limit;
-}
-
-/* What is in the way now need not be tried elsewhere to find that out. */
-static void notice_hold(struct db_flight *head)
-{
-    if (head->holds || head->statement == NULL)
-        return;
-    head->holds = true;
-    head->statement->n_holding++;
 }
 
 static void watch_one(struct db_connection *connection)

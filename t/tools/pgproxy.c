@@ -242,7 +242,7 @@ static bool change_length(struct flow *flow, unsigned char *message)
         len = 0x7fffffffu - little;
         break;
     case 3:
-        len += (uint32_t)draw_below(flow, 1u << 24);
+        len += (uint32_t)draw_below(flow, message[0] == 'D' ? 1u << 8 : 1u << 24);
         break;
     case 4:
         len += little;

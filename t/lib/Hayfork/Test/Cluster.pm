@@ -170,7 +170,9 @@ sub hold ($self, $sql, %with)
     );
     wait_for("$sql to be done", sub {
         croak "$name has ended: " . slurp("$self->{folder}/$name") if defined reap($pid, 0);
-        $self->value("SELECT count(*) FROM pg_stat_activity WHERE application_name = '$name' AND wait_event = 'PgSleep'");
+        $self->value(<<~SQL);
+            SELECT count(*) FROM pg_stat_activity WHERE application_name = '$name' AND wait_event = 'PgSleep'
+            SQL
     });
     return { name => $name, pid => $pid };
 }

@@ -29,6 +29,7 @@ my @KINDS = (
     [ 6  => \&slow ],  [ 6 => \&refusal ], [ 18 => \&entry ],     [ 4 => \&slow_entry ],
 );
 
+# seed: of what is asked. short: true if no list is to be long enough for being streamed.
 sub new ($class, $cluster, %with)
 {
     $cluster->psql(<<~SQL);
@@ -39,7 +40,7 @@ sub new ($class, $cluster, %with)
             'BEGIN RAISE EXCEPTION ''item % is refused'', id; END';
         ANALYZE item;
         SQL
-    return bless { cluster => $cluster, seed => $with{seed} // 1, writes => {}, done => 0 }, $class;
+    return bless { seed => 1, %with, cluster => $cluster, writes => {}, done => 0 }, $class;
 }
 
 # The "routes" of a conf. The longest list that is asked for has about 40 KB.
@@ -149,7 +150,9 @@ sub request ($self, $n)
         my $at    = $draw->(100);
         my $kind  = 0;
         $at -= $KINDS[ $kind++ ][0] while $at >= $KINDS[$kind][0];
-        $KINDS[$kind][1]->($draw, $n);
+        my $make = $KINDS[$kind][1];
+        $make = \&few_items if $self->{short} && $make == \&many_items;
+        $make->($draw, $n);
     };
 }
 
