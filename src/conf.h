@@ -92,9 +92,10 @@ struct conf_route {
     bool takes_body;           /* has `body` or `body_as` */
     const char **body_fields;  /* the names in `body`; the array is owned */
     size_t n_body_fields;
-    unsigned lane; /* index in conf->lanes: by the method, or `lane` */
-    int status;    /* for a good answer: `status`, else 200, or 204 for `answer: none` */
-    int no_row;    /* status when there is no row: `no_row`, else 404 */
+    unsigned lane;  /* index in conf->lanes: by the method, or `lane` */
+    int status;     /* for a good answer: `status`, else 200, or 204 for `answer: none` */
+    bool merge_off; /* `merge: off` */
+    int no_row;     /* status when there is no row: `no_row`, else 404 */
 
     /* all handlers */
     unsigned deadline;           /* ms: `deadline`, else that of `defaults`, its lane's, limits.deadline */

@@ -210,6 +210,8 @@ static void print_sql_route(const struct conf_route *route, const char *lane, in
     if (route->answer != CONF_ANSWER_ROWS)
         fprintf(out, "%*sno_row: %d\n", indent, "", route->no_row);
     print_text("lane", lane, false, indent, out);
+    if (route->answer == CONF_ANSWER_ROW)
+        print_text("merge", route->merge_off ? "off" : "on", false, indent, out);
 }
 
 static void print_on(const struct conf_route *route, int indent, FILE *out)

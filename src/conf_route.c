@@ -33,6 +33,7 @@ enum route_key_index {
     KEY_STATUS,
     KEY_NO_ROW,
     KEY_LANE,
+    KEY_MERGE,
     KEY_INDEX,
     KEY_FALLBACK,
     KEY_ON,
@@ -59,8 +60,8 @@ typedef void read_value(struct reading *reading, const char *key, const struct c
 
 static read_value read_sql, read_sql_file, read_json, read_json_file, read_text, read_files, read_relay,
     read_answer, read_query, read_unknown_query, read_body, read_body_as, read_status, read_no_row, read_lane,
-    read_index, read_fallback, read_send, read_forwarded, read_connect_deadline, read_on, read_deadline,
-    read_headers;
+    read_merge, read_index, read_fallback, read_send, read_forwarded, read_connect_deadline, read_on,
+    read_deadline, read_headers;
 
 static const struct route_key {
     const char *name;
@@ -82,6 +83,7 @@ static const struct route_key {
     [KEY_STATUS] = {"status", CONF_HANDLER_SQL, read_status},
     [KEY_NO_ROW] = {"no_row", CONF_HANDLER_SQL, read_no_row},
     [KEY_LANE] = {"lane", CONF_HANDLER_SQL, read_lane},
+    [KEY_MERGE] = {"merge", CONF_HANDLER_SQL, read_merge},
     [KEY_INDEX] = {"index", CONF_HANDLER_FILES, read_index},
     [KEY_FALLBACK] = {"fallback", CONF_HANDLER_FILES, read_fallback},
     [KEY_ON] = {"on", CONF_HANDLER_NONE, read_on},
@@ -93,7 +95,8 @@ static const struct route_key {
 };
 
 /* The keys that `defaults` may have. */
-static const enum route_key_index default_keys[] = {KEY_ON, KEY_HEADERS, KEY_DEADLINE, KEY_UNKNOWN_QUERY};
+static const enum route_key_index default_keys[] = {KEY_ON, KEY_HEADERS, KEY_DEADLINE, KEY_UNKNOWN_QUERY,
+                                                    KEY_MERGE};
 enum { N_DEFAULT_KEYS = sizeof(default_keys) / sizeof(default_keys[0]) };
 
 /* The last one is for relays alone. */
@@ -248,6 +251,12 @@ static void read_unknown_query(struct reading *reading, const char *key, const s
     static const char *const words[] = {"refuse", "ignore"};
     reading->route->ignore_unknown_query =
         read_word(reading, key, value, words, 2, "refuse (answered 400) or ignore") == 1;
+}
+
+static void read_merge(struct reading *reading, const char *key, const struct conf_yaml *value)
+{
+    static const char *const words[] = {"on", "off"};
+    reading->route->merge_off = read_word(reading, key, value, words, 2, "on or off") == 1;
 }
 
 static void read_body(struct reading *reading, const char *key, const struct conf_yaml *value)
@@ -455,6 +464,10 @@ static void check_sql_keys(struct reading *reading)
         conf_files_error(reading->files, status->pos,
                          "an answer with status %d has no body: write `answer: none`", route->status);
     }
+    if (reading->keys[KEY_MERGE] != NULL && reading->keys[KEY_ANSWER] != NULL &&
+        route->answer != CONF_ANSWER_ROW)
+        conf_files_error(reading->files, reading->keys[KEY_MERGE]->pos,
+                         "only reads with `answer: row` are merged; leave this out");
     for (size_t i = KEY_BODY; is_get && i <= KEY_BODY_AS; i++) {
         if (reading->keys[i] != NULL)
             conf_files_error(reading->files, reading->keys[i]->pos,
@@ -526,6 +539,8 @@ static void complete(const struct reading *reading, const struct conf_route *def
         route->lane = is_get ? CONF_LANE_READ : CONF_LANE_WRITE;
     if (reading->keys[KEY_UNKNOWN_QUERY] == NULL)
         route->ignore_unknown_query = defaults->ignore_unknown_query;
+    if (reading->keys[KEY_MERGE] == NULL)
+        route->merge_off = defaults->merge_off;
     if (route->status == 0)
         route->status = route->handler == CONF_HANDLER_SQL && route->answer == CONF_ANSWER_NONE ? 204 : 200;
     if (route->no_row == 0)
@@ -665,8 +680,8 @@ void conf_route_read_defaults(struct conf_files *files, const struct conf_yaml *
     if (node->kind != CONF_YAML_MAP) {
         conf_files_error(
             files, node->pos,
-            "defaults takes a mapping, not %s: below it, indented, it can have on, headers, deadline "
-            "and unknown_query",
+            "defaults takes a mapping, not %s: below it, indented, it can have on, headers, deadline, "
+            "unknown_query and merge",
             conf_yaml_what(node));
         return;
     }

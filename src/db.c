@@ -21,7 +21,8 @@ enum {
     WATCH_MOST_MS = 100,
     IDLE_TICK_MS = 1000,
     COMPLAINT_INTERVAL_S = 60, /* the same complaint is logged again after so long */
-    CHANGED_INTERVAL_S = 5,    /* and another one of its kind: trouble has many words for one thing */
+    IN_FLIGHT_TO_MERGE = 2,
+    CHANGED_INTERVAL_S = 5, /* and another one of its kind: trouble has many words for one thing */
 };
 
 /* Complaints: all workers meet the same trouble at once, and one line is enough. */
@@ -167,6 +168,13 @@ static struct db_query *first_waiting(struct db_statement *statement)
     return H2O_STRUCT_FROM_MEMBER(struct db_query, link, statement->waiting.next);
 }
 
+struct db_query *db_take_waiting(struct db_statement *statement)
+{
+    struct db_query *query = first_waiting(statement);
+    wait_no_more(query);
+    return query;
+}
+
 void db_end_waiting(struct db_lane *lane)
 {
     if (any_ready(lane) != NULL)
@@ -184,7 +192,7 @@ static void on_deadline(h2o_timeout_entry_t *entry)
     if (query->flight == NULL) {
         end_waiting(query, DB_NOT_SENT);
     } else {
-        query->flight->query = NULL;
+        db_leave(query);
         db_query_end(query, DB_LOST, NULL);
     }
 }
@@ -286,14 +294,34 @@ void db_abandon(struct db_query *query)
     if (query->flight == NULL) {
         wait_no_more(query);
     } else {
-        db_abandon_flight(query->flight);
+        db_abandon_sent(query);
     }
     query_free(query);
 }
 
 /* Sending */
 
-/* Sends the statement's next query, if it has one and there is a place for it. */
+/*
+ * Sends the statement's next query, or several as one; unless enough is in flight to keep PostgreSQL busy and
+ * more may come to be merged with it meanwhile.
+ */
+static bool send_waiting(struct db_connection *connection, struct db_statement *statement)
+{
+    if (!db_merge_can(connection, statement)) {
+        db_send(connection, db_take_waiting(statement), db_is_heavy(statement));
+        return true;
+    }
+    size_t n = db_merge_count(statement);
+    if (n > 0 && n < statement->merge_most && connection->n_in_flight >= IN_FLIGHT_TO_MERGE)
+        return false;
+    if (n > 1)
+        db_merge_send(connection, statement, n);
+    else
+        db_send(connection, db_take_waiting(statement), false);
+    return true;
+}
+
+/* Sends what of the statement waits first, if anything does and there is a place for it. */
 static bool send_next(struct db_lane *lane, struct db_statement *statement)
 {
     if (h2o_linklist_is_empty(&statement->waiting))
@@ -303,18 +331,14 @@ static bool send_next(struct db_lane *lane, struct db_statement *statement)
         return false;
     struct db_preparation *preparation = &connection->preparations[statement->number];
     bool usable = preparation->state == PREPARED && preparation->generation == statement->generation;
-    if (usable) {
-        struct db_query *query = first_waiting(statement);
-        wait_no_more(query);
-        db_send(connection, query, db_is_heavy(statement));
-    } else if (!statement->unusable && lane->now >= preparation->not_before &&
-               !is_being_prepared(lane, statement)) {
+    if (usable)
+        return send_waiting(connection, statement);
+    if (!statement->unusable && lane->now >= preparation->not_before && !is_being_prepared(lane, statement))
         db_prepare(connection, statement);
-    }
-    return usable;
+    return false;
 }
 
-/* Statements take turns, a query at a time, until none of them can send any more. */
+/* Statements take turns, a query (or several as one) at a time, until none of them can send any more. */
 static void dispatch(struct db_lane *lane)
 {
     size_t unserved = 0;

@@ -88,6 +88,7 @@ struct db_statement_conf {
     const struct sql_statement *statement;
     bool as_text; /* columns are wanted as PostgreSQL's own text, and not as JSON */
     bool streams; /* its asker calls db_outgrown */
+    bool merges;  /* of a result only the first row counts: several queries may be asked as one */
 };
 
 /* Adds a statement, to be prepared when the lane connects. To be called before db_lane_start. */

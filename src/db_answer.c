@@ -43,6 +43,7 @@ static void refresh(struct db_connection *connection, struct db_flight *flight)
     flight->query = NULL;
     db_wait_again(query);
     if (preparation->state == PREPARED && preparation->generation == statement->generation) {
+        statement->merge = DB_MERGE_UNDECIDED;
         statement->generation++; /* other connections prepare it anew when it is their turn */
         db_prepare(connection, statement);
     }
@@ -75,6 +76,28 @@ static bool is_spoilt(struct db_connection *connection, char status)
     return false;
 }
 
+/* A query, or several as one, was answered. */
+static void end_queries(struct db_connection *connection, struct db_flight *flight, bool spoilt, uint64_t ran)
+{
+    if (flight->merged != NULL) {
+        db_merge_learn(flight, ran);
+        db_merge_end(flight);
+        return;
+    }
+    db_spill_learn(flight->statement, ran);
+    if (flight->query == NULL)
+        return;
+    if (spoilt) { /* perhaps this very answer is in another encoding */
+        struct db_query *query = flight->query;
+        flight->query = NULL;
+        db_query_end(query, DB_LOST, NULL);
+    } else if (is_outdated(flight)) {
+        refresh(connection, flight);
+    } else {
+        tell(flight);
+    }
+}
+
 /* The Sync behind the head has come: whatever it was answered with is now certain. */
 static void on_ready_for_query(struct db_connection *connection, struct db_flight *flight, char status)
 {
@@ -85,45 +108,59 @@ static void on_ready_for_query(struct db_connection *connection, struct db_fligh
         db_session_fail_shared(connection);
         return; /* it is taken back with the connection */
     }
-    if (spoilt && connection->read_only && flight->query != NULL && !flight->query->again)
-        return; /* likewise: perhaps it was not this one, and it may be asked again */
+    bool may_ask_again = flight->merged != NULL || (flight->query != NULL && !flight->query->again);
+    if (spoilt && connection->read_only && may_ask_again)
+        return; /* likewise: perhaps it was not this one */
     connection->head_since = lane->now;
-    if (flight->statement == NULL) {
-        db_session_looked(connection, flight->error);
-    } else {
+    if (flight->kind != FLIGHT_LOOKS)
         db_spill_release(connection, flight->statement, ran);
-        if (!flight->prepares)
-            db_spill_learn(flight->statement, ran);
-    }
-    if (flight->prepares) {
+    switch (flight->kind) {
+    case FLIGHT_QUERIES:
+        end_queries(connection, flight, spoilt, ran);
+        break;
+    case FLIGHT_LOOKS:
+        db_session_looked(connection, flight->error);
+        break;
+    case FLIGHT_PREPARES:
         db_on_prepared(connection, flight);
-    } else if (flight->query != NULL && spoilt) { /* perhaps this very answer is in another encoding */
-        struct db_query *query = flight->query;
-        flight->query = NULL;
-        db_query_end(query, DB_LOST, NULL);
-    } else if (flight->query != NULL && is_outdated(flight)) {
-        refresh(connection, flight);
-    } else if (flight->query != NULL) {
-        tell(flight);
+        break;
+    case FLIGHT_PROBES:
+        db_merge_asked(connection, flight);
+        break;
+    case FLIGHT_PREPARES_MERGED:
+        db_merge_prepared(connection, flight);
+        break;
     }
     db_flight_free(flight);
     if (connection->n_in_flight == 0)
         connection->idle_since = lane->now;
 }
 
+static size_t columns_in_flight(const struct db_flight *flight)
+{
+    if (flight->kind == FLIGHT_LOOKS)
+        return DB_SESSION_LOOK_COLUMNS;
+    if (flight->kind == FLIGHT_PROBES || flight->in_prefix)
+        return 1;
+    return pgjson_columns_count(flight->description->columns) + (flight->merged != NULL);
+}
+
 static void on_row(struct db_connection *connection, struct db_flight *flight,
                    const struct pgwire_message *message)
 {
     struct pgwire_row row;
-    const struct pgjson_columns *columns = flight->description == NULL ? NULL : flight->description->columns;
-    size_t n = columns == NULL ? DB_SESSION_LOOK_COLUMNS : pgjson_columns_count(columns);
-    if (!pgwire_row(message, flight->in_prefix ? 1 : n, &row)) {
+    if (!pgwire_row(message, columns_in_flight(flight), &row)) {
         db_connection_fail(connection, "PostgreSQL sent a row that is not well formed");
-    } else if (columns == NULL) {
+    } else if (flight->kind == FLIGHT_LOOKS) {
         db_session_seen(connection, row);
+    } else if (flight->kind == FLIGHT_PROBES) {
+        db_merge_probed(flight, row);
+    } else if (flight->merged != NULL) {
+        if (!db_merge_row(flight, row))
+            db_connection_fail(connection, "PostgreSQL sent a row that nobody has asked for");
     } else if (!flight->in_prefix && flight->query != NULL) {
         flight->gave_rows = true;
-        flight->query->asker->row(flight->query->owner, columns, row);
+        flight->query->asker->row(flight->query->owner, flight->description->columns, row);
     }
 }
 
@@ -199,6 +236,11 @@ static bool on_description(struct db_flight *flight, const struct pgwire_message
     return pgwire_fields(&kept, &flight->fields, &flight->n_fields);
 }
 
+static bool describes(const struct db_flight *flight)
+{
+    return flight->kind == FLIGHT_PREPARES || flight->kind == FLIGHT_PREPARES_MERGED;
+}
+
 /* A message that answers the head. False where it may not come now. */
 static bool take_answer(struct db_connection *connection, struct db_flight *flight,
                         const struct pgwire_message *message)
@@ -207,7 +249,7 @@ static bool take_answer(struct db_connection *connection, struct db_flight *flig
     case PGWIRE_PARSE_COMPLETE:
         if (flight->phase != AT_PARSE)
             return false;
-        flight->phase = flight->prepares ? AT_TYPES : AT_BIND;
+        flight->phase = describes(flight) ? AT_TYPES : AT_BIND;
         return message->len == 0;
     case PGWIRE_BIND_COMPLETE:
         if (flight->phase != AT_BIND)

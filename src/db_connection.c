@@ -138,10 +138,10 @@ void db_resume(struct db_query *query)
     db_connection_receive_rest(connection);
 }
 
-void db_abandon_flight(struct db_flight *flight)
+void db_abandon_sent(struct db_query *query)
 {
-    struct db_connection *connection = flight->connection;
-    flight->query = NULL;
+    struct db_connection *connection = query->flight->connection;
+    db_leave(query);
     if (!connection->paused)
         return;
     let_go_on(connection);

@@ -38,7 +38,25 @@ void db_flight_free(struct db_flight *flight)
     free(flight->fields);
     free(flight->fields_text);
     free(flight->error);
+    free(flight->merged);
     h2o_linklist_insert(&connection->lane->spare_flights, &flight->link);
+}
+
+void db_leave(struct db_query *query)
+{
+    struct db_flight *flight = query->flight;
+    if (flight->merged == NULL) {
+        flight->query = NULL;
+    } else {
+        flight->merged->queries[query->place] = NULL;
+        flight->merged->n_awaited--;
+    }
+    query->flight = NULL;
+}
+
+bool db_flight_is_awaited(const struct db_flight *flight)
+{
+    return flight->query != NULL || (flight->merged != NULL && flight->merged->n_awaited > 0);
 }
 
 void db_send(struct db_connection *connection, struct db_query *query, bool alone)
@@ -64,24 +82,34 @@ void db_send(struct db_connection *connection, struct db_query *query, bool alon
     pgwire_sync(out);
 }
 
+static void take_back(struct db_query *query)
+{
+    const struct db_flight *flight = query->flight;
+    const struct db_connection *connection = flight->connection;
+    bool sent = flight->begins_at < connection->io.n_sent;
+    bool undone = connection->read_only && !query->streaming && !connection->lane->ended;
+    db_leave(query);
+    if (undone && !query->again) {
+        query->again = true;
+        if (flight->gave_rows)
+            query->asker->again(query->owner);
+        db_wait_again(query);
+    } else {
+        db_query_end(query, undone || !sent ? DB_NOT_SENT : DB_LOST, NULL);
+    }
+}
+
+/* From the last to the first: order is kept. */
 void db_take_back(struct db_connection *connection)
 {
     while (!h2o_linklist_is_empty(&connection->in_flight)) {
         struct db_flight *flight = H2O_STRUCT_FROM_MEMBER(struct db_flight, link, connection->in_flight.prev);
-        struct db_query *query = flight->query;
-        bool gave_rows = flight->gave_rows, sent = flight->begins_at < connection->io.n_sent;
-        db_flight_free(flight);
-        if (query == NULL)
-            continue;
-        query->flight = NULL;
-        if (connection->read_only && !query->again && !query->streaming && !connection->lane->ended) {
-            query->again = true;
-            if (gave_rows)
-                query->asker->again(query->owner);
-            db_wait_again(query); /* from the last to the first: order is kept */
-        } else {
-            bool undone = connection->read_only && !query->streaming && !connection->lane->ended;
-            db_query_end(query, undone || !sent ? DB_NOT_SENT : DB_LOST, NULL);
+        if (flight->query != NULL)
+            take_back(flight->query);
+        for (size_t i = flight->merged == NULL ? 0 : flight->merged->n; i-- > 0;) {
+            if (flight->merged->queries[i] != NULL)
+                take_back(flight->merged->queries[i]);
         }
+        db_flight_free(flight);
     }
 }

@@ -16,13 +16,6 @@ struct db_inference {
     uint32_t *types; /* [n_params + uses]; 0 is left to PostgreSQL */
 };
 
-/* Which parameter an edit, whose text is "$n", perhaps behind a blank, uses; counted from 1. */
-static size_t used_by(const struct sql_statement *statement, const struct sql_edit *edit)
-{
-    const char *dollar = memchr(statement->text + edit->text_from, '$', edit->text_to - edit->text_from);
-    return dollar == NULL ? 0 : strtoul(dollar + 1, NULL, 10);
-}
-
 struct db_inference *db_infer_new(const struct sql_statement *statement, size_t target,
                                   const uint32_t *declared)
 {
@@ -37,7 +30,7 @@ struct db_inference *db_infer_new(const struct sql_statement *statement, size_t 
     char *sql = mem_strdup("");
     for (size_t i = 0; i < statement->n_edits; i++) {
         const struct sql_edit *edit = &statement->edits[i];
-        size_t number = used_by(statement, edit);
+        size_t number = sql_edit_number(statement, edit);
         char *longer =
             mem_printf("%s%.*s $%zu", sql, (int)(edit->text_from - from), statement->text + from, n + i + 1);
         free(sql);
@@ -81,7 +74,7 @@ enum db_inferred db_infer_take(struct db_inference *inference, const struct db_r
     if (report->state == NULL) {
         for (size_t i = 0; i < statement->n_edits && n + i < report->n_types; i++) {
             *type = report->types[n + i];
-            if (used_by(statement, &statement->edits[i]) == inference->target &&
+            if (sql_edit_number(statement, &statement->edits[i]) == inference->target &&
                 inference->types[n + i] == 0 && *type != 0)
                 return DB_INFER_FOUND;
         }

@@ -27,8 +27,11 @@ static uint64_t hash_of(const char *text)
 struct db_statement *db_statement_new(struct db_lane *lane, const struct db_statement_conf *conf)
 {
     struct db_statement *statement = mem_calloc(1, sizeof(*statement));
-    *statement = (struct db_statement){
-        .lane = lane, .conf = *conf, .number = lane->n_statements, .hash = hash_of(conf->statement->text)};
+    *statement = (struct db_statement){.lane = lane,
+                                       .conf = *conf,
+                                       .number = lane->n_statements,
+                                       .hash = hash_of(conf->statement->text),
+                                       .merge_most = DB_MERGE_MOST};
     statement->declared = mem_calloc(conf->statement->n_params, sizeof(*statement->declared));
     h2o_linklist_init_anchor(&statement->waiting);
     MEM_GROW(&lane->statements, lane->n_statements);
@@ -79,7 +82,7 @@ static void send_preparation(struct db_connection *connection, struct db_stateme
     struct db_preparation *preparation = preparation_of(connection, statement);
     struct pgwire_writer *out = &connection->io.out;
     struct db_flight *flight = db_flight_new(connection, statement);
-    flight->prepares = true;
+    flight->kind = FLIGHT_PREPARES;
     flight->phase = AT_PARSE;
     snprintf(preparation->name, sizeof(preparation->name), "h%016llx_%zu_%u",
              (unsigned long long)statement->hash, statement->number, ++preparation->attempts);
@@ -93,7 +96,7 @@ void db_prepare(struct db_connection *connection, struct db_statement *statement
     struct db_preparation *preparation = preparation_of(connection, statement);
     const struct sql_statement *sql = statement->conf.statement;
     preparation->state = PREPARING;
-    preparation->wrapped = false;
+    preparation->wrapped = preparation->is_merged = false;
     preparation->generation = statement->generation;
     statement->tried_at = clock_ms();
     send_preparation(connection, statement, sql->text, sql->n_params, statement->declared);
@@ -102,6 +105,7 @@ void db_prepare(struct db_connection *connection, struct db_statement *statement
 static void forget(struct db_preparation *preparation)
 {
     preparation->state = UNPREPARED;
+    preparation->is_merged = false;
     db_infer_free(preparation->inference);
     preparation->inference = NULL;
     db_description_drop(preparation->description);
@@ -118,13 +122,15 @@ void db_forget_preparations(struct db_connection *connection)
 
 /* Each of the functions below returns true when there is nothing more to prepare for the statement. */
 
-static bool is_prepared(struct db_statement *statement, struct db_preparation *preparation)
+static bool is_prepared(struct db_connection *connection, struct db_statement *statement)
 {
+    struct db_preparation *preparation = preparation_of(connection, statement);
     preparation->state = PREPARED;
     preparation->mismatches = 0;
     statement->unusable = statement->complained = false;
     db_description_drop(statement->description);
     statement->description = db_description_keep(preparation->description);
+    db_merge_prepare(connection, statement);
     return true;
 }
 
@@ -137,7 +143,7 @@ static bool take_description(struct db_connection *connection, struct db_flight 
     if (preparation
             ->wrapped) { /* the columns are those of the first description, unless the tables changed */
         if (pgjson_is_wrapped_form(preparation->description->columns, flight->fields, flight->n_fields))
-            return is_prepared(statement, preparation);
+            return is_prepared(connection, statement);
         if (++preparation->mismatches <= MISMATCHES_MAX) {
             db_prepare(connection, statement);
             return false;
@@ -157,7 +163,7 @@ static bool take_description(struct db_connection *connection, struct db_flight 
     preparation->description->columns =
         pgjson_columns_new(flight->fields, flight->n_fields, statement->conf.as_text, &wrap_wanted);
     if (!wrap_wanted)
-        return is_prepared(statement, preparation);
+        return is_prepared(connection, statement);
     char *wrapped = pgjson_wrap(preparation->description->columns, sql->text);
     preparation->wrapped = true;
     send_preparation(connection, statement, wrapped, sql->n_params, statement->declared);

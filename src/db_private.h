@@ -31,9 +31,12 @@ struct db_statement {
     uint32_t *declared;                 /* types that were found out, 0 for those that PostgreSQL tells */
     unsigned generation;                /* counts up when older preparations are not to be used any more */
     bool unusable;                      /* the last attempt to prepare it failed */
-    bool complained;                    /* it was logged that it cannot be prepared, and has not been since */
-    uint64_t tried_at;                  /* clock_ms of the last attempt */
-    unsigned slow;                      /* see db_spill.c */
+    enum { DB_MERGE_UNDECIDED, DB_MERGE_YES, DB_MERGE_NO } merge;
+    size_t merge_most;         /* at most so many queries in one; fewer if they take long together */
+    uint64_t merge_not_before; /* clock_ms */
+    bool complained;           /* it was logged that it cannot be prepared, and has not been since */
+    uint64_t tried_at;         /* clock_ms of the last attempt */
+    unsigned slow;             /* see db_spill.c */
     unsigned big;
     unsigned n_holding;     /* those of it that are in the way of others now */
     h2o_linklist_t waiting; /* its queries that are not sent */
@@ -49,6 +52,8 @@ struct db_preparation {
     char name[64];
     unsigned generation; /* of the statement when it began */
     bool wrapped;        /* it leaves some columns to to_json */
+    char merged_name[72];
+    bool is_merged;      /* its merged form is prepared, too, and has the columns of description */
     uint64_t not_before; /* clock_ms: when to try again */
     unsigned attempts;   /* each has a name of its own */
     unsigned mismatches; /* how often in a row the wrapped form had other columns */
@@ -72,9 +77,27 @@ struct db_query {
     void *owner;
     h2o_timeout_entry_t timer;
     bool again;     /* was sent on a connection that broke, and is sent a second time */
-    bool moved;     /* stood behind a slow one, and is sent a second time */
+    unsigned moves; /* how often it stood behind a slow one, and was sent elsewhere */
     bool refreshed; /* its statement was prepared anew for it */
+    bool single;    /* was merged with others, and is asked again by itself */
+    size_t place;   /* in flight->merged->queries */
     bool streaming; /* its asker takes the rows at its own pace */
+};
+
+enum { DB_MERGE_MOST = 32 }; /* queries in one statement */
+
+/* Queries that went out as one. */
+struct db_merged {
+    size_t n, n_awaited;                     /* how many there were, and those that are not NULL */
+    struct db_query *queries[DB_MERGE_MOST]; /* by their number in the statement; NULL: not waited for */
+};
+
+enum flight_kind {
+    FLIGHT_QUERIES,
+    FLIGHT_LOOKS, /* at the session: db_session.c */
+    FLIGHT_PREPARES,
+    FLIGHT_PROBES,          /* whether a statement may be merged */
+    FLIGHT_PREPARES_MERGED, /* … and its merged form */
 };
 
 /* What may come next for what was sent. */
@@ -84,11 +107,12 @@ enum flight_phase { AT_PARSE, AT_TYPES, AT_FIELDS, AT_BIND, AT_ROWS, AT_END, AT_
 struct db_flight {
     h2o_linklist_t link; /* in connection->in_flight, or lane->spare_flights */
     struct db_connection *connection;
-    struct db_statement *statement; /* NULL: the session is looked at */
-    struct db_query *query;         /* NULL: it prepares, or nobody waits for it */
+    enum flight_kind kind;
+    struct db_statement *statement; /* NULL for FLIGHT_LOOKS */
+    struct db_query *query;         /* of FLIGHT_QUERIES that are not merged; NULL: nobody waits for it */
+    struct db_merged *merged;       /* NULL: it is not */
     struct db_description *description;
     enum flight_phase phase;
-    bool prepares;
     bool unbounded;     /* sent behind a step that lifts statement_timeout for its transaction */
     bool in_prefix;     /* the answer to that step is still to come */
     uint64_t begins_at; /* place in the stream of bytes to the server */
@@ -187,6 +211,9 @@ void db_query_end(struct db_query *query, enum db_outcome outcome, const struct 
 /* Puts a query that was sent back at the head of those that wait. */
 void db_wait_again(struct db_query *query);
 
+/* Takes the statement's next query, of which there is one, out of those that wait. */
+struct db_query *db_take_waiting(struct db_statement *statement);
+
 /* Ends all queries that wait: they were not sent. */
 void db_end_waiting(struct db_lane *lane);
 
@@ -224,8 +251,8 @@ void db_connection_flush(struct db_connection *connection);
 /* Reads on after a pause. To be called where callbacks may be. */
 void db_connection_receive_rest(struct db_connection *connection);
 
-/* Nobody waits for it any more. */
-void db_abandon_flight(struct db_flight *flight);
+/* Nobody waits for a query in flight any more. */
+void db_abandon_sent(struct db_query *query);
 
 /* What was to be done at a time: an attempt to connect has taken too long, or the next one is due. */
 void db_connection_tick(struct db_connection *connection);
@@ -245,6 +272,12 @@ struct db_flight *db_flight_new(struct db_connection *connection, struct db_stat
 void db_send(struct db_connection *connection, struct db_query *query, bool alone);
 
 void db_flight_free(struct db_flight *flight);
+
+/* The query is no longer waited for where it is in flight. */
+void db_leave(struct db_query *query);
+
+/* Does anybody wait for a query in it? */
+bool db_flight_is_awaited(const struct db_flight *flight);
 
 /*
  * Ends all that was in flight on a connection that is gone. Reads are asked once more (a second time they are
@@ -272,6 +305,40 @@ void db_on_prepared(struct db_connection *connection, struct db_flight *flight);
 void db_forget_preparations(struct db_connection *connection);
 
 void db_statement_free(struct db_statement *statement);
+
+/* db_merge.c */
+
+/* A statement was prepared on a connection: so is its merged form, if it may have one. */
+void db_merge_prepare(struct db_connection *connection, struct db_statement *statement);
+
+/* The answers to that: a row of the probe, its end, and the end of the preparation. */
+void db_merge_probed(struct db_flight *flight, struct pgwire_row row);
+void db_merge_asked(struct db_connection *connection, struct db_flight *flight);
+void db_merge_prepared(struct db_connection *connection, struct db_flight *flight);
+
+/* Can queries of the statement be merged on the connection now? */
+bool db_merge_can(const struct db_connection *connection, const struct db_statement *statement);
+
+/* How many of those that wait can go out as one. */
+size_t db_merge_count(const struct db_statement *statement);
+
+/* Sends that many of them. */
+void db_merge_send(struct db_connection *connection, struct db_statement *statement, size_t n);
+
+/* A row has come, the number of its query before its columns. False if there is no such query. */
+bool db_merge_row(struct db_flight *flight, struct pgwire_row row);
+
+/* Is it merged, and takes so long that its queries had better be asked one by one? */
+bool db_merge_is_stuck(const struct db_flight *flight);
+
+/* All queries of it wait again, each to be asked by itself; their statement is not merged for a while. */
+void db_merge_split(struct db_flight *flight);
+
+/* It was answered: tells whoever waits. */
+void db_merge_end(struct db_flight *flight);
+
+/* It took that many ms at the head. */
+void db_merge_learn(struct db_flight *flight, uint64_t ms);
 
 /* db_spill.c */
 

@@ -14,13 +14,14 @@
 #include "log.h"
 
 enum {
-    SLOW_STEP = 2,             /* what a slow run adds to statement->slow; a quick one takes 1 off */
-    SLOW_HEAVY = 4,            /* from here on it is heavy */
-    SLOW_MOST = 6,             /* so that a few quick runs clear it */
-    BIG_MEMORY = 16,           /* runs for which a big result is remembered */
-    HELD_WORTH_MS = 200,       /* a shorter hold is not worth a line in the log */
-    IDLE_MS = 10000,           /* a connection beyond the first is closed when it was idle for so long */
-    SILENCE_MS = 1000,         /* beyond statement_timeout: a server that is silent for longer is not there */
+    SLOW_STEP = 2,       /* what a slow run adds to statement->slow; a quick one takes 1 off */
+    SLOW_HEAVY = 4,      /* from here on it is heavy */
+    SLOW_MOST = 6,       /* so that a few quick runs clear it */
+    BIG_MEMORY = 16,     /* runs for which a big result is remembered */
+    HELD_WORTH_MS = 200, /* a shorter hold is not worth a line in the log */
+    MOVES_MAX = 2,       /* first from behind several that are asked as one, then from behind the slow one */
+    IDLE_MS = 10000,     /* a connection beyond the first is closed when it was idle for so long */
+    SILENCE_MS = 1000,   /* beyond statement_timeout: a server that is silent for longer is not there */
     STREAM_SILENCE_MS = 60000, /* the same, where there is no statement_timeout */
     SOON_MS = 250,             /* an attempt to connect that takes longer is not waited for */
     BACK_OFF_FIRST_MS = 100,   /* before another connection is tried again, after one could not be had */
@@ -125,8 +126,8 @@ static void reserve(struct db_lane *lane)
 /* It is no longer quick for others: what runs first on it has shown that it takes long. */
 static bool has_heavy_head(const struct db_connection *connection)
 {
-    return connection->n_in_flight > 0 && db_head(connection)->statement != NULL &&
-           !db_head(connection)->prepares && db_is_heavy(db_head(connection)->statement);
+    return connection->n_in_flight > 0 && db_head(connection)->kind == FLIGHT_QUERIES &&
+           db_is_heavy(db_head(connection)->statement);
 }
 
 /*
@@ -187,10 +188,13 @@ static struct db_connection *place_among_others(struct db_lane *lane)
     return reserved;
 }
 
-/* What is in the way now need not be tried elsewhere to find that out. */
+/*
+ * What is in the way now need not be tried elsewhere to find that out. Where several are asked as one, it is
+ * not their statement's fault yet.
+ */
 static void notice_hold(struct db_flight *head)
 {
-    if (head->holds || head->statement == NULL)
+    if (head->holds || head->statement == NULL || head->merged != NULL)
         return;
     head->holds = true;
     head->statement->n_holding++;
@@ -214,7 +218,7 @@ bool db_outgrown(struct db_query *query)
         h2o_timeout_unlink(&query->timer);
         return true;
     }
-    flight->query = NULL;
+    db_leave(query);
     db_wait_again(query);
     return false;
 }
@@ -229,22 +233,31 @@ static bool has_elsewhere(struct db_lane *lane)
     return spill(lane);
 }
 
-/* Reads that stand behind the head wait to be asked elsewhere, once each. Their first answers are thrown
- * away. */
+static void move(struct db_query *query)
+{
+    if (query == NULL || query->moves == MOVES_MAX)
+        return;
+    query->moves++;
+    query->flight->connection->waited++;
+    db_leave(query);
+    db_wait_again(query);
+}
+
+/*
+ * Reads that stand behind the head wait to be asked elsewhere; in the end those that are the head
+ * together, too, one by one. Their first answers are thrown away.
+ */
 static void move_stuck(struct db_connection *connection)
 {
-    h2o_linklist_t *head = connection->in_flight.next, *previous;
-    for (h2o_linklist_t *link = connection->in_flight.prev; link != head; link = previous) {
+    h2o_linklist_t *head = connection->in_flight.next;
+    for (h2o_linklist_t *link = connection->in_flight.prev; link != head; link = link->prev) {
         struct db_flight *flight = H2O_STRUCT_FROM_MEMBER(struct db_flight, link, link);
-        struct db_query *query = flight->query;
-        previous = link->prev;
-        if (query == NULL || query->moved)
-            continue;
-        query->moved = true;
-        flight->query = NULL;
-        connection->waited++;
-        db_wait_again(query);
+        move(flight->query);
+        for (size_t i = flight->merged == NULL ? 0 : flight->merged->n; i-- > 0;)
+            move(flight->merged->queries[i]);
     }
+    if (db_merge_is_stuck(db_head(connection)))
+        db_merge_split(db_head(connection));
 }
 
 /*
@@ -258,7 +271,7 @@ static bool is_awaited(const struct db_connection *connection)
     const h2o_linklist_t *anchor = &connection->in_flight;
     for (const h2o_linklist_t *link = anchor->next; link != anchor; link = link->next) {
         const struct db_flight *flight = H2O_STRUCT_FROM_MEMBER(struct db_flight, link, link);
-        if (flight->query != NULL || flight->prepares || flight->statement == NULL)
+        if (db_flight_is_awaited(flight) || flight->kind != FLIGHT_QUERIES)
             return true;
     }
     return false;
@@ -292,7 +305,8 @@ static void watch_one(struct db_connection *connection)
     if (may_close && !is_awaited(connection)) {
         db_connection_close(connection); /* the server notices, and gives up what nobody waits for */
     } else if (!db_head(connection)->alone) {
-        if (connection->read_only && connection->n_in_flight > 1 && has_elsewhere(lane))
+        bool any_stuck = connection->n_in_flight > 1 || db_merge_is_stuck(db_head(connection));
+        if (connection->read_only && any_stuck && has_elsewhere(lane))
             move_stuck(connection);
         size_t behind = lane->n_waiting + connection->n_in_flight - 1;
         if (connection->waited < behind)

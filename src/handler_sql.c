@@ -225,6 +225,7 @@ struct handler *handler_sql_new(const struct conf_route *route, struct db_lane *
                                           .statement = &route->statement,
                                           .as_text = route->answer == CONF_ANSWER_VALUE,
                                           .streams = route->answer == CONF_ANSWER_ROWS,
+                                          .merges = route->answer == CONF_ANSWER_ROW && !route->merge_off,
                                       }),
     };
     find_names(self);

@@ -181,6 +181,9 @@ enum { PGTYPES_FIRST_NOT_BUILT_IN = 16384 };
 /* The type of the elements of a built-in array type; 0 for any other type. */
 uint32_t pgtypes_element(uint32_t array);
 
+/* The type of arrays of a built-in scalar type; 0 for any other type. */
+uint32_t pgtypes_array(uint32_t element);
+
 /* What stands between two elements where PostgreSQL writes an array of this type of elements. */
 static inline char pgtypes_delimiter(uint32_t element)
 {

@@ -74,30 +74,78 @@ void pgwire_describe(struct pgwire_writer *writer, const char *name)
     writer->len = (size_t)(out - writer->base);
 }
 
-/* A Bind's body: portal, statement, formats of the values, values, formats of the columns. */
-void pgwire_execute(struct pgwire_writer *writer, const char *name, const char *const *values, size_t n)
+/* A Bind's body: portal, statement, formats of the values, then the n values. Returns where it begins. */
+static size_t begin_bind(struct pgwire_writer *writer, const char *name, size_t n)
 {
-    static const char execute[] = {'E', 0, 0, 0, 9, '\0', 0, 0, 0, 0}; /* unnamed portal, all rows */
-    size_t name_len = strlen(name), body = 1 + name_len + 1 + 2 + 2 + 4 * n + 2, begin = writer->len;
-    char *out = reserve(writer, PGWIRE_HEAD + body + sizeof(execute)) + PGWIRE_HEAD;
+    size_t name_len = strlen(name), begin = writer->len;
+    char *out = reserve(writer, PGWIRE_HEAD + 1 + name_len + 1 + 2 + 2) + PGWIRE_HEAD;
     *out++ = '\0';
     out = put_text(out, name, name_len);
     out = put16(out, 0);
     out = put16(out, n);
     writer->len = (size_t)(out - writer->base);
+    return begin;
+}
+
+/* … and the formats of the columns. Then Execute. */
+static void end_bind(struct pgwire_writer *writer, size_t begin)
+{
+    static const char execute[] = {'E', 0, 0, 0, 9, '\0', 0, 0, 0, 0}; /* unnamed portal, all rows */
+    char *out = put16(reserve(writer, 2 + sizeof(execute)), 0);
+    memcpy(out, execute, sizeof(execute));
+    put_head(writer->base + begin, 'B', writer->len + 2 - begin - PGWIRE_HEAD);
+    writer->len += 2 + sizeof(execute);
+}
+
+void pgwire_execute(struct pgwire_writer *writer, const char *name, const char *const *values, size_t n)
+{
+    size_t begin = begin_bind(writer, name, n);
     for (size_t i = 0; i < n; i++) {
         size_t len = values[i] == NULL ? 0 : strlen(values[i]);
-        out = reserve(writer, 4 + len + 2 + sizeof(execute));
+        char *out = reserve(writer, 4 + len);
         out = put32(out, values[i] == NULL ? UINT32_MAX : (uint32_t)len);
         if (len > 0)
             memcpy(out, values[i], len);
-        body += len;
         writer->len += 4 + len;
     }
-    out = put16(writer->base + writer->len, 0);
-    memcpy(out, execute, sizeof(execute));
-    writer->len += 2 + sizeof(execute);
-    put_head(writer->base + begin, 'B', body);
+    end_bind(writer, begin);
+}
+
+/* An element in quotes, which no element needs to be without; but NULL is NULL only without them. */
+static char *put_element(char *out, const char *text)
+{
+    if (text == NULL) {
+        memcpy(out, "NULL", 4);
+        return out + 4;
+    }
+    *out++ = '"';
+    for (; *text != '\0'; text++) {
+        if (*text == '"' || *text == '\\')
+            *out++ = '\\';
+        *out++ = *text;
+    }
+    *out++ = '"';
+    return out;
+}
+
+void pgwire_execute_arrays(struct pgwire_writer *writer, const char *name, const char *const *const *rows,
+                           size_t n_rows, size_t n)
+{
+    size_t begin = begin_bind(writer, name, n);
+    for (size_t i = 0; i < n; i++) {
+        size_t at = writer->len;
+        writer->len += (size_t)(put32(reserve(writer, 4), 0) - (writer->base + at));
+        for (size_t k = 0; k < n_rows; k++) {
+            const char *text = rows[k][i];
+            size_t room = text == NULL ? 4 : 2 * strlen(text) + 2;
+            char *out = reserve(writer, 1 + room + 1);
+            *out++ = k == 0 ? '{' : ',';
+            writer->len = (size_t)(put_element(out, text) - writer->base);
+        }
+        writer->base[writer->len++] = '}'; /* there is room for it */
+        put32(writer->base + at, (uint32_t)(writer->len - at - 4));
+    }
+    end_bind(writer, begin);
 }
 
 void pgwire_sync(struct pgwire_writer *writer)

@@ -57,6 +57,13 @@ void pgwire_describe(struct pgwire_writer *writer, const char *name);
  */
 void pgwire_execute(struct pgwire_writer *writer, const char *name, const char *const *values, size_t n);
 
+/*
+ * Likewise, but value i is an array (section 8.15) of what is value i in each of the n_rows rows, at least
+ * one; elements of built-in types, between which PostgreSQL has a comma.
+ */
+void pgwire_execute_arrays(struct pgwire_writer *writer, const char *name, const char *const *const *rows,
+                           size_t n_rows, size_t n);
+
 void pgwire_sync(struct pgwire_writer *writer);
 
 /* Reading */

@@ -321,6 +321,29 @@ size_t sql_source_offset(const struct sql_statement *statement, size_t text_offs
     return source_to + (text_offset - text_to);
 }
 
+size_t sql_edit_number(const struct sql_statement *statement, const struct sql_edit *edit)
+{
+    const char *dollar = memchr(statement->text + edit->text_from, '$', edit->text_to - edit->text_from);
+    return dollar == NULL ? 0 : strtoul(dollar + 1, NULL, 10);
+}
+
+char *sql_rename(const struct sql_statement *statement, const char *prefix)
+{
+    char *sql = mem_strdup("");
+    size_t from = 0;
+    for (size_t i = 0; i < statement->n_edits; i++) {
+        const struct sql_edit *edit = &statement->edits[i];
+        char *longer = mem_printf("%s%.*s %s%zu", sql, (int)(edit->text_from - from), statement->text + from,
+                                  prefix, sql_edit_number(statement, edit));
+        free(sql);
+        sql = longer;
+        from = edit->text_to;
+    }
+    char *whole = mem_printf("%s%s", sql, statement->text + from);
+    free(sql);
+    return whole;
+}
+
 size_t sql_first_word(struct str source)
 {
     size_t at = 0, depth = 0;

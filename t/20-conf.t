@@ -163,6 +163,7 @@ subtest '-T shows what a route has not said' => sub {
         status: 200
         no_row: 204
         lane: read
+        merge: on
         deadline: 500ms
         headers:
           cache-control: max-age=60
@@ -179,6 +180,7 @@ subtest '-T shows what a route has not said' => sub {
         status: 201
         no_row: 404
         lane: write
+        merge: on
         deadline: 2s
         headers:
           Location: "/contacts/{id}"

@@ -154,6 +154,21 @@ static void test_execute(void)
           "Bind and Execute: all of these");
 }
 
+static void test_execute_arrays(void)
+{
+    static const char *const first[] = {"1", "a"}, *const second[] = {"22", NULL},
+                             *const third[] = {NULL, "\"\\"};
+    struct pgwire_writer writer = {0};
+    pgwire_execute_arrays(&writer, "m", (const char *const *const[]){first}, 1, 1);
+    wrote(&writer, "'B' 00000016 00 'm' 00 0000 0001 00000005 '{\"1\"}' 0000 'E' 00000009 00 00000000",
+          "Bind and Execute: an array of one value");
+    pgwire_execute_arrays(&writer, "m", (const char *const *const[]){first, second, third}, 3, 2);
+    wrote(&writer,
+          "'B' 00000035 00 'm' 00 0000 0002 0000000f '{\"1\",\"22\",NULL}' 00000011 "
+          "'{\"a\",NULL,\"\\\"\\\\\"}' 0000 'E' 00000009 00 00000000",
+          "arrays of three: NULL, and what has to be escaped");
+}
+
 /* As many values as a message can count. */
 static void test_many_values(void)
 {
@@ -732,6 +747,7 @@ int main(void)
     test_many_types();
     test_describe_and_sync();
     test_execute();
+    test_execute_arrays();
     test_many_values();
     test_long_value();
     test_every_room();

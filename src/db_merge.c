@@ -1,0 +1,289 @@
+/*
+ * db_merge.c: reads of one turn for the same route go out as one statement.
+ *
+ * A statement of PostgreSQL's costs far more than a row of it. So what waits for the same statement is asked
+ * for with arrays of parameters, and each row says by its number whose it is:
+ *
+ *     SELECT hayfork_k.n, hayfork_q.*
+ *       FROM unnest((SELECT $1)) WITH ORDINALITY AS hayfork_k(p1, n)
+ *      CROSS JOIN LATERAL (the route's SQL, with hayfork_k.p1 in the place of $1) AS hayfork_q
+ *
+ * The SELECT around $1 hides how long the array is: PostgreSQL 15 would otherwise plan the statement anew for
+ * each one, which costs more than merging saves (bench/NOTES.md).
+ *
+ * That gives the same rows where evaluating the SQL once more or less, or in another order, makes no
+ * difference: not with volatile functions and row locks. PostgreSQL is asked about that by an EXPLAIN of
+ * WITH hayfork_q AS (the SQL): it takes such a query into the one around it only if there are none of these
+ * (its section 7.8.3). An error may be any one's: then all are asked again, one by one.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "db_private.h"
+#include "log.h"
+#include "mem.h"
+#include "pgtypes.h"
+
+enum {
+    LEAST = 2,     /* queries in one statement, where more took long together */
+    PATIENCE = 5,  /* how many times `spill` several may take together */
+    REST_MS = 500, /* without merging, after that was in vain: then each was asked twice */
+};
+
+/* Deciding */
+
+static void refuse(struct db_statement *statement, const char *why)
+{
+    statement->merge = DB_MERGE_NO;
+    log_debug("%s: its reads are not merged: %s", statement->conf.label, why);
+}
+
+static struct db_flight *begin(struct db_connection *connection, struct db_statement *statement,
+                               enum flight_kind kind)
+{
+    struct db_flight *flight = db_flight_new(connection, statement);
+    flight->kind = kind;
+    flight->phase = AT_PARSE;
+    return flight;
+}
+
+/* Asks PostgreSQL whether it matters how often the SQL is evaluated. */
+static void probe(struct db_connection *connection, struct db_statement *statement,
+                  const struct db_preparation *preparation)
+{
+    static const char *const nothing[SQL_MAX_PARAMS];
+    struct pgwire_writer *out = &connection->io.out;
+    size_t n = statement->conf.statement->n_params;
+    char *sql = mem_printf("EXPLAIN (COSTS OFF) WITH hayfork_q AS (%s\n) SELECT * FROM hayfork_q",
+                           statement->conf.statement->text);
+    begin(connection, statement, FLIGHT_PROBES);
+    pgwire_parse(out, "", sql, preparation->description->types, n);
+    pgwire_execute(out, "", nothing, n);
+    pgwire_sync(out);
+    free(sql);
+}
+
+/* "unnest((SELECT $1), (SELECT $2)) WITH ORDINALITY AS hayfork_k(p1, p2, n)" */
+static char *keys(size_t n)
+{
+    char *arrays = mem_strdup(""), *names = mem_strdup("");
+    for (size_t i = 1; i <= n; i++) {
+        char *more_arrays = mem_printf("%s%s(SELECT $%zu)", arrays, i == 1 ? "" : ", ", i);
+        char *more_names = mem_printf("%sp%zu, ", names, i);
+        free(arrays);
+        free(names);
+        arrays = more_arrays;
+        names = more_names;
+    }
+    char *text = mem_printf("unnest(%s) WITH ORDINALITY AS hayfork_k(%sn)", arrays, names);
+    free(arrays);
+    free(names);
+    return text;
+}
+
+/* The route's SQL with the keys in the place of its parameters, in its wrapped form if it has one. */
+static char *of_one_key(const struct db_statement *statement, const struct db_preparation *preparation)
+{
+    char *sql = sql_rename(statement->conf.statement, "hayfork_k.p");
+    if (!preparation->wrapped)
+        return sql;
+    char *wrapped = pgjson_wrap(preparation->description->columns, sql);
+    free(sql);
+    return wrapped;
+}
+
+static void prepare(struct db_connection *connection, struct db_statement *statement,
+                    struct db_preparation *preparation)
+{
+    const struct db_description *description = preparation->description;
+    struct pgwire_writer *out = &connection->io.out;
+    uint32_t types[SQL_MAX_PARAMS];
+    for (size_t i = 0; i < description->n_types; i++)
+        types[i] = pgtypes_array(description->types[i]);
+    char *from = keys(description->n_types), *one = of_one_key(statement, preparation);
+    char *sql = mem_printf("SELECT hayfork_k.n, hayfork_q.* FROM %s CROSS JOIN LATERAL (%s\n) AS hayfork_q",
+                           from, one);
+    struct db_flight *flight = begin(connection, statement, FLIGHT_PREPARES_MERGED);
+    flight->description = db_description_keep(preparation->description);
+    snprintf(preparation->merged_name, sizeof(preparation->merged_name), "%sm", preparation->name);
+    pgwire_parse(out, preparation->merged_name, sql, types, description->n_types);
+    pgwire_describe(out, preparation->merged_name);
+    pgwire_sync(out);
+    free(from);
+    free(one);
+    free(sql);
+}
+
+void db_merge_prepare(struct db_connection *connection, struct db_statement *statement)
+{
+    struct db_preparation *preparation = &connection->preparations[statement->number];
+    if (!statement->conf.merges || statement->merge == DB_MERGE_NO)
+        return;
+    if (strcasestr(statement->conf.statement->text, "hayfork_k") != NULL) {
+        refuse(statement, "hayfork_k is the name of the keys");
+        return;
+    }
+    for (size_t i = 0; i < preparation->description->n_types; i++) {
+        uint32_t type = preparation->description->types[i];
+        if (pgtypes_array(type) == 0 || pgtypes_delimiter(type) != ',') {
+            refuse(statement, "a parameter has a type of which there is no plain array");
+            return;
+        }
+    }
+    if (statement->merge == DB_MERGE_YES)
+        prepare(connection, statement, preparation);
+    else
+        probe(connection, statement, preparation);
+}
+
+void db_merge_probed(struct db_flight *flight, struct pgwire_row row)
+{
+    static const char apart[] = "CTE hayfork_q";
+    struct pgwire_value line = pgwire_row_value(row, 0);
+    if (line.len > 0 && memmem(line.text, (size_t)line.len, apart, strlen(apart)) != NULL)
+        refuse(flight->statement, "it has volatile functions or row locks");
+}
+
+void db_merge_asked(struct db_connection *connection, struct db_flight *flight)
+{
+    struct db_statement *statement = flight->statement;
+    struct db_preparation *preparation = &connection->preparations[statement->number];
+    if (flight->error != NULL)
+        refuse(statement, pgwire_error_field(flight->error, PG_DIAG_MESSAGE_PRIMARY));
+    if (statement->merge == DB_MERGE_NO || preparation->state != PREPARED)
+        return;
+    statement->merge = DB_MERGE_YES;
+    prepare(connection, statement, preparation);
+}
+
+void db_merge_prepared(struct db_connection *connection, struct db_flight *flight)
+{
+    struct db_statement *statement = flight->statement;
+    struct db_preparation *preparation = &connection->preparations[statement->number];
+    if (preparation->description != flight->description)
+        return; /* it was prepared anew meanwhile, and so will this be */
+    if (flight->error != NULL)
+        refuse(statement, pgwire_error_field(flight->error, PG_DIAG_MESSAGE_PRIMARY));
+    else if (flight->n_fields == 0 || flight->fields[0].type != PGTYPES_INT8 ||
+             !pgjson_is_wrapped_form(flight->description->columns, flight->fields + 1, flight->n_fields - 1))
+        refuse(statement, "its columns would be others");
+    else
+        preparation->is_merged = true;
+}
+
+/* Sending */
+
+bool db_merge_can(const struct db_connection *connection, const struct db_statement *statement)
+{
+    const struct db_preparation *preparation = &connection->preparations[statement->number];
+    return preparation->is_merged && connection->read_only && !db_is_heavy(statement) &&
+           statement->lane->now >= statement->merge_not_before;
+}
+
+size_t db_merge_count(const struct db_statement *statement)
+{
+    size_t n = 0;
+    const h2o_linklist_t *anchor = &statement->waiting;
+    for (const h2o_linklist_t *link = anchor->next; link != anchor && n < statement->merge_most;
+         link = link->next) {
+        const struct db_query *query = H2O_STRUCT_FROM_MEMBER(struct db_query, link, link);
+        if (query->single)
+            break;
+        n++;
+    }
+    return n;
+}
+
+void db_merge_send(struct db_connection *connection, struct db_statement *statement, size_t n)
+{
+    const struct db_preparation *preparation = &connection->preparations[statement->number];
+    struct db_flight *flight = db_flight_new(connection, statement);
+    const char *const *rows[DB_MERGE_MOST];
+    flight->description = db_description_keep(preparation->description);
+    flight->merged = mem_alloc(sizeof(*flight->merged));
+    flight->merged->n = flight->merged->n_awaited = n;
+    for (size_t i = 0; i < n; i++) {
+        struct db_query *query = db_take_waiting(statement);
+        query->flight = flight;
+        query->place = i;
+        flight->merged->queries[i] = query;
+        rows[i] = query->values;
+    }
+    pgwire_execute_arrays(&connection->io.out, preparation->merged_name, rows, n,
+                          statement->conf.statement->n_params);
+    pgwire_sync(&connection->io.out);
+}
+
+/* Answers */
+
+/* The number of a key, which is that of its query, counted from 1. */
+static size_t number_of(struct pgwire_value value)
+{
+    size_t number = 0;
+    for (int32_t i = 0; i < value.len && number <= DB_MERGE_MOST; i++)
+        number = number * 10 + (size_t)(value.text[i] - '0');
+    return number;
+}
+
+bool db_merge_row(struct db_flight *flight, struct pgwire_row row)
+{
+    const struct db_merged *merged = flight->merged;
+    size_t number = number_of(pgwire_row_next(&row));
+    if (number < 1 || number > merged->n)
+        return false;
+    struct db_query *query = merged->queries[number - 1];
+    flight->gave_rows = true;
+    if (query != NULL)
+        query->asker->row(query->owner, flight->description->columns, row);
+    return true;
+}
+
+bool db_merge_is_stuck(const struct db_flight *flight)
+{
+    const struct db_lane *lane = flight->connection->lane;
+    return flight->merged != NULL &&
+           lane->now - flight->connection->head_since >= (uint64_t)lane->conf.spill * PATIENCE;
+}
+
+void db_merge_split(struct db_flight *flight)
+{
+    const struct db_merged *merged = flight->merged;
+    struct db_statement *statement = flight->statement;
+    statement->merge_not_before = statement->lane->now + REST_MS;
+    for (size_t i = merged->n; i-- > 0;) {
+        struct db_query *query = merged->queries[i];
+        if (query == NULL)
+            continue;
+        db_leave(query);
+        query->single = true;
+        if (flight->gave_rows)
+            query->asker->again(query->owner);
+        db_wait_again(query); /* from the last to the first: order is kept */
+    }
+}
+
+void db_merge_end(struct db_flight *flight)
+{
+    const struct db_merged *merged = flight->merged;
+    struct db_answer answer = {.columns = flight->description->columns, .tag = flight->tag};
+    if (flight->error != NULL)
+        db_merge_split(flight);
+    for (size_t i = 0; i < merged->n; i++) {
+        struct db_query *query = merged->queries[i];
+        if (query == NULL)
+            continue;
+        db_leave(query);
+        db_query_end(query, DB_OK, &answer);
+    }
+}
+
+void db_merge_learn(struct db_flight *flight, uint64_t ms)
+{
+    struct db_statement *statement = flight->statement;
+    uint64_t spill = statement->lane->conf.spill;
+    if (ms >= 2 * spill && statement->merge_most > LEAST)
+        statement->merge_most /= 2;
+    else if (ms < spill / 2 && statement->merge_most < DB_MERGE_MOST)
+        statement->merge_most++;
+}
