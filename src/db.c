@@ -79,6 +79,14 @@ static struct db_connection *any_ready(const struct db_lane *lane)
     return NULL;
 }
 
+static bool any_unsettled(const struct db_lane *lane)
+{
+    bool any = false;
+    for (size_t i = 0; i < lane->n_connections; i++)
+        any |= lane->connections[i]->state != DB_READY;
+    return any;
+}
+
 static void settle(struct db_lane *lane)
 {
     void (*settled)(void *) = lane->settled;
@@ -90,10 +98,7 @@ static void settle(struct db_lane *lane)
 void db_connection_changed(struct db_connection *connection)
 {
     struct db_lane *lane = connection->lane;
-    bool any_unsettled = false;
-    for (size_t i = 0; i < lane->n_connections; i++)
-        any_unsettled |= lane->connections[i]->state != DB_READY;
-    if (!any_unsettled || lane->ended)
+    if (!any_unsettled(lane) || lane->ended)
         h2o_timeout_unlink(&lane->tick);
     else if (!h2o_timeout_is_linked(&lane->tick))
         h2o_timeout_link(lane->loop, &lane->tick_timeout, &lane->tick);
@@ -343,6 +348,7 @@ static void dispatch(struct db_lane *lane)
 {
     size_t unserved = 0;
     lane->heavy_waits = false;
+    db_spill_notice(lane);
     while (unserved < lane->n_turns) {
         struct db_statement *statement = H2O_STRUCT_FROM_MEMBER(struct db_statement, turn, lane->turns.next);
         h2o_linklist_unlink(&statement->turn);
@@ -399,13 +405,10 @@ static void on_soon(h2o_timeout_entry_t *entry)
 static void on_tick(h2o_timeout_entry_t *entry)
 {
     struct db_lane *lane = H2O_STRUCT_FROM_MEMBER(struct db_lane, tick, entry);
-    bool any_unsettled = false;
     lane->now = clock_ms();
-    for (size_t i = 0; i < lane->n_connections; i++) {
+    for (size_t i = 0; i < lane->n_connections; i++)
         db_connection_tick(lane->connections[i]);
-        any_unsettled |= lane->connections[i]->state != DB_READY;
-    }
-    if (any_unsettled && !h2o_timeout_is_linked(&lane->tick))
+    if (any_unsettled(lane) && !h2o_timeout_is_linked(&lane->tick))
         h2o_timeout_link(lane->loop, &lane->tick_timeout, &lane->tick);
 }
 

@@ -12,14 +12,6 @@ static void wrong_order(struct db_connection *connection, const struct pgwire_me
                        message->type);
 }
 
-/* Whether what has ended is to be asked again, with its statement prepared anew (db_prepare.c). */
-static bool is_error(const struct db_flight *flight, const char *state, const char *function)
-{
-    return strcmp(pgwire_error_field(flight->error, PG_DIAG_SQLSTATE), state) == 0 &&
-           strcmp(pgwire_error_field(flight->error, PG_DIAG_SOURCE_FUNCTION), function) == 0 &&
-           pgwire_error_field(flight->error, PG_DIAG_CONTEXT)[0] == '\0';
-}
-
 /*
  * The tables have changed since the statement was prepared: its result would be another, or a column of its
  * wrapped form is gone. PostgreSQL finds that out before it executes anything, so the query may go back to
@@ -28,9 +20,9 @@ static bool is_error(const struct db_flight *flight, const char *state, const ch
 static bool is_outdated(const struct db_flight *flight)
 {
     return !flight->query->refreshed && flight->error != NULL && !flight->gave_rows &&
-           (is_error(flight, "0A000", "RevalidateCachedQuery") ||
-            is_error(flight, "42703", "errorMissingColumn") ||
-            is_error(flight, "42P10", "analyzeCTETargetList"));
+           (pgwire_error_is(flight->error, "0A000", "RevalidateCachedQuery") ||
+            pgwire_error_is(flight->error, "42703", "errorMissingColumn") ||
+            pgwire_error_is(flight->error, "42P10", "analyzeCTETargetList"));
 }
 
 static void refresh(struct db_connection *connection, struct db_flight *flight)

@@ -354,6 +354,9 @@ bool db_is_unbounded(const struct db_statement *statement);
 /* The connection's head has run for so long that others should not wait for it. */
 bool db_is_held(const struct db_connection *connection);
 
+/* Looks which statements are in the way now, before places are given out. */
+void db_spill_notice(struct db_lane *lane);
+
 /* A connection for the statement's next query, or NULL if it has to wait; another one is opened if needed. */
 struct db_connection *db_place_for(struct db_lane *lane, struct db_statement *statement);
 

@@ -201,11 +201,8 @@ void db_session_seen(struct db_connection *connection, struct pgwire_row row)
 
 bool db_session_is_shared(const char *error)
 {
-    const char *state = pgwire_error_field(error, PG_DIAG_SQLSTATE);
-    const char *function = pgwire_error_field(error, PG_DIAG_SOURCE_FUNCTION);
-    return pgwire_error_field(error, PG_DIAG_CONTEXT)[0] == '\0' &&
-           ((strcmp(state, "42P05") == 0 && strcmp(function, "StorePreparedStatement") == 0) ||
-            (strcmp(state, "26000") == 0 && strcmp(function, "FetchPreparedStatement") == 0));
+    return pgwire_error_is(error, "42P05", "StorePreparedStatement") ||
+           pgwire_error_is(error, "26000", "FetchPreparedStatement");
 }
 
 void db_session_fail_shared(struct db_connection *connection)

@@ -200,12 +200,16 @@ static void notice_hold(struct db_flight *head)
     head->statement->n_holding++;
 }
 
-struct db_connection *db_place_for(struct db_lane *lane, struct db_statement *statement)
+void db_spill_notice(struct db_lane *lane)
 {
     for (size_t i = 0; i < lane->n_connections; i++) {
         if (db_is_held(lane->connections[i]))
             notice_hold(db_head(lane->connections[i]));
     }
+}
+
+struct db_connection *db_place_for(struct db_lane *lane, struct db_statement *statement)
+{
     return db_is_heavy(statement) ? place_alone(lane, statement) : place_among_others(lane);
 }
 

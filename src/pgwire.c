@@ -294,3 +294,13 @@ const char *pgwire_error_field(const char *body, int code)
     }
     return "";
 }
+
+/* Codes of fields (section 55.8). */
+enum { FIELD_STATE = 'C', FIELD_FUNCTION = 'R', FIELD_CONTEXT = 'W' };
+
+bool pgwire_error_is(const char *body, const char *state, const char *function)
+{
+    return strcmp(pgwire_error_field(body, FIELD_STATE), state) == 0 &&
+           strcmp(pgwire_error_field(body, FIELD_FUNCTION), function) == 0 &&
+           pgwire_error_field(body, FIELD_CONTEXT)[0] == '\0';
+}

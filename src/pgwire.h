@@ -132,4 +132,10 @@ bool pgwire_is_error(const struct pgwire_message *message);
  */
 const char *pgwire_error_field(const char *body, int code);
 
+/*
+ * Is it the error with that SQLSTATE which the server's own function of that name raises about our message
+ * itself, and not from within a function that a statement calls?
+ */
+bool pgwire_error_is(const char *body, const char *state, const char *function);
+
 #endif
