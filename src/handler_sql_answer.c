@@ -102,6 +102,7 @@ static bool look_up(void *arg, const char *name, struct str *value)
     const struct call *call = names->call;
     if (pgjson_find(names->columns, name) < 0)
         return handler_sql_parameter(names->call, name, value);
+    *value = (struct str){NULL, 0}; /* there may be no row */
     for (size_t i = 0; call->named != NULL && i < call->handler->n_names; i++) {
         if (strcmp(call->handler->names[i], name) == 0)
             *value = call->named[i];

@@ -68,4 +68,36 @@ subtest 'all of that' => sub {
     is $server->stop, 'exit 0', 'it ends well';
 };
 
+subtest 'sessions that are ended as soon as they begin' => sub {
+    $cluster->psql('CREATE TABLE ended (pid integer)');
+    my $other = server(<<~CONF, cluster => $cluster);
+        workers: 1
+        database: { connect: ${\ $cluster->conninfo } }
+        routes:
+          GET /contacts/{id}:
+            sql: |
+              SELECT id FROM contact WHERE id = :id
+            answer: row
+        CONF
+    # A session that is ready has just prepared the one statement there is.
+    $cluster->psql(<<~'SQL');
+        DO $$
+        DECLARE start timestamptz := clock_timestamp();
+        BEGIN
+            WHILE clock_timestamp() < start + '5 s' LOOP
+                INSERT INTO ended
+                    SELECT pid FROM pg_stat_activity
+                     WHERE application_name = 'hayfork' AND state = 'idle' AND query LIKE 'SELECT id FROM contact%'
+                       AND pg_terminate_backend(pid);
+                PERFORM pg_stat_clear_snapshot(), pg_sleep(0.001);
+            END LOOP;
+        END $$
+        SQL
+    my $sessions = $cluster->value('SELECT count(DISTINCT pid) FROM ended');
+    cmp_ok $sessions, '>=', 4,  'a few are made at once';
+    cmp_ok $sessions, '<=', 20, "then there are pauses: $sessions in five seconds";
+    is $other->wait_for_status('/contacts/1', 200)->body, '{"id":1}', 'left alone, one serves';
+    is $other->stop, 'exit 0', 'it ends well';
+};
+
 done_testing;

@@ -84,6 +84,10 @@ my $server = server(<<~CONF, cluster => $cluster, lanes => 2);
           SELECT id FROM item WHERE id = :id
         answer: row
         no_row: 204
+      GET /nothing:
+        sql: |
+          SELECT
+        answer: value
       GET /lines:
         sql: |
           SELECT string_agg(name, E'\\n' ORDER BY id) FROM item
@@ -184,6 +188,7 @@ subtest 'answer: value is the first column of the first row, as it is' => sub {
     header_is $response, 'Content-Type', 'text/csv';
     problem_is $client->get('/items/99/name'), 404, {}, 'no row is 404';
     problem_is $client->get('/items/3/name'), 404, {}, 'and so is NULL';
+    problem_is $client->get('/nothing'), 404, {}, '… and a row without columns';
 };
 
 subtest 'answer: none is 204, and 404 if no row was touched' => sub {
@@ -221,7 +226,12 @@ subtest 'headers take columns of the first row and parameters' => sub {
     is $response->status, 200, 'a row with NULL';
     header_is $response, $_, undef, "$_ is dropped" for qw(X-Both Location Link);
     header_is $response, 'X-Id', '3';
-    header_is $client->get('/none'), 'X-First', undef, 'no row: no column';
+    for my $before ('/items', '/items/1', '/lines', '/none', '/hello') {
+        $client->get($before);
+        $response = $client->get('/none');
+        is $response->status, 200, "no row, behind $before";
+        header_is $response, 'X-First', undef, '… no column';
+    }
 
     $response = $client->request('POST', '/items', json => '{"name":"a body"}');
     like $response->header('Location'), qr{^/items/\d+$}, 'a column';

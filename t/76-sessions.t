@@ -23,7 +23,7 @@ $cluster->psql(<<~'SQL');
 
 my $server = server(<<~CONF, cluster => $cluster);
     workers: 1
-    limits: { deadline: 1s }
+    limits: { deadline: 1s, body: 16M }
     database:
       connect: ${\ $cluster->conninfo }
     routes:
@@ -45,6 +45,12 @@ my $server = server(<<~CONF, cluster => $cluster);
       GET /backend:
         sql: "SELECT pg_backend_pid() AS pid"
         answer: row
+      POST /length:
+        sql: "SELECT length(:text) AS length, pg_backend_pid() AS pid"
+        body: [text]
+        answer: row
+      GET /text:
+        text: "here\\n"
     CONF
 my $client = $server->client;
 
@@ -80,6 +86,23 @@ subtest 'a backend that says nothing any more is given up' => sub {
         $response->status == 200 ? $response->json->{pid} : undef;
     });
     isnt $other, $pid, 'others are served by another one';
+    kill 'CONT', $pid;
+};
+
+subtest 'a backend that reads nothing any more is given up, with half a query on its way' => sub {
+    my $pid = $client->request('POST', '/length', json => '{"text":"x"}')->json->{pid};
+    kill 'STOP', $pid or die;
+    problem_is $server->client->request('POST', '/length', json => '{"text":"' . 'x' x (12 << 20) . '"}'), 504, {},
+      'the request that waited for it';
+    my $served = 0;
+    wait_for('its connection to be given up', sub {
+        $served++ if $client->get('/text')->body eq "here\n";
+        return $server->log_lines(qr/lost the connection to the database \(lane write\): no answer from the database/);
+    });
+    cmp_ok $served, '>', 0, 'who needs no database is served meanwhile';
+    my $response = $server->client->request('POST', '/length', json => '{"text":"xyz"}');
+    is $response->json->{length}, 3, 'others are served';
+    isnt $response->json->{pid}, $pid, '… by another one';
     kill 'CONT', $pid;
 };
 

@@ -208,6 +208,20 @@ subtest 'readers that leave' => sub {
     ends_well($server);
 };
 
+subtest 'HEAD of a big answer' => sub {
+    my $server = start('stall: 50s');
+    my $client = $server->client;
+    for (1 .. 3) {
+        my $response = $client->request('HEAD', '/endless');
+        is $response->status, 200, 'there is one';
+        header_is $response, 'Content-Type', 'application/json';
+        wait_for('its query to be ended', sub { !running('generate_series') });
+        is $client->get('/contacts/1')->body, '{"id":1}', '… which has no body: the next answer is right behind it';
+    }
+    is_deeply [ $server->log_lines(qr/ (?:warn|error) /) ], [], 'without a complaint';
+    ends_well($server);
+};
+
 subtest 'an error' => sub {
     my $server = start('stall: 50s');
     problem_is $server->get('/error/100'), 500, {}, 'before anything was sent is told as usual';

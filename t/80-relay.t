@@ -332,6 +332,13 @@ subtest 'headers: to the client, send: to the upstream' => sub {
     is_deeply [ $response->all('X-Id') ],       ['<7>'],       'headers: adds';
     is_deeply [ $response->all('Set-Cookie') ], ['mine=1'],    'headers: replaces all of them';
     is_deeply [ $response->all('X-Kept') ],     ['f'],         'what it does not name stays';
+
+    # CGI and its heirs know no difference between X_New and X-New.
+    $seen = seen_of($client, $upstream, join "\r\n", 'GET /x/7 HTTP/1.1', 'Host: a', 'X_New: forged', 'X_FORWARDED_FOR: 192.0.2.1',
+        'Content_Length: 7', 'X-Kept: e', '', '');
+    is_deeply [ grep { /_/ } $seen->names ], [], 'a name with an underscore cannot stand in for one with a hyphen';
+    is $seen->header('X-New'),  'new', '… which has our value';
+    is $seen->header('X-Kept'), 'e',   '… and others stay';
     is $server->stop, 'exit 0';
 };
 

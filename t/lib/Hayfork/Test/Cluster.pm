@@ -69,6 +69,7 @@ sub new ($class, %option)
 sub boot ($self, %setting)
 {
     croak 'the cluster runs already' if defined $self->{pid};
+    $self->{port} = $setting{port} // 5432;
     $self->{pid} = spawn(
         [
             "$self->{programs}/postgres", '-D', "$self->{folder}/data", '-k', $self->{folder},
@@ -120,13 +121,14 @@ sub log ($self)
 sub conninfo ($self, %with)
 {
     my %field = (host => $self->{folder}, user => 'postgres', dbname => 'contacts', %with);
+    $field{port} //= $self->{port} if ($self->{port} // 5432) != 5432;
     return join ' ', map { "$_=$field{$_}" } sort keys %field;
 }
 
 # The Unix socket that it listens on.
 sub socket ($self)
 {
-    return "$self->{folder}/.s.PGSQL.5432";
+    return "$self->{folder}/.s.PGSQL." . ($self->{port} // 5432);
 }
 
 # Runs SQL and returns psql's output, one line per row, columns parted by "|".

@@ -24,14 +24,15 @@ use Hayfork::Test::Process qw(temporary_folder);
 use Hayfork::Test::Server;
 use Hayfork::Test::Upstream::Peer;
 
-# Listens: on a port of 127.0.0.1, or, with 'unix', on a socket of that kind.
-sub new ($class, $kind = 'tcp')
+# Listens: on a port of 127.0.0.1, or, with 'unix', on a socket of that kind. with: another host, or that port.
+sub new ($class, $kind = 'tcp', %with)
 {
     my $self = bless {}, $class;
     if ($kind eq 'unix') {
         $self->{path} = temporary_folder() . '/up';
     } else {
-        $self->{port} = Hayfork::Test::Server::free_port();
+        $self->{host} = $with{host} // '127.0.0.1';
+        $self->{port} = $with{port} // Hayfork::Test::Server::free_port();
     }
     return $self->listen;
 }
@@ -44,7 +45,7 @@ sub listen ($self)
       defined $self->{path}
       ? IO::Socket::UNIX->new(Local => $self->{path}, Listen => 1024, Type => SOCK_STREAM)
       : IO::Socket::IP->new(
-        LocalHost => '127.0.0.1',
+        LocalHost => $self->{host},
         LocalPort => $self->{port},
         Listen    => 1024,
         ReuseAddr => 1,
@@ -66,7 +67,7 @@ sub stop ($self)
 # HOST:PORT, or unix:PATH.
 sub address ($self)
 {
-    return defined $self->{path} ? "unix:$self->{path}" : "127.0.0.1:$self->{port}";
+    return defined $self->{path} ? "unix:$self->{path}" : "$self->{host}:$self->{port}";
 }
 
 # What the conf calls it: http://HOST:PORT/PATH, or unix:SOCKET:/PATH.
