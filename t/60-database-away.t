@@ -78,6 +78,7 @@ subtest 'sessions that are ended as soon as they begin' => sub {
             sql: |
               SELECT id FROM contact WHERE id = :id
             answer: row
+            merge: off
         CONF
     # A session that is ready has just prepared the one statement there is.
     $cluster->psql(<<~'SQL');
