@@ -22,6 +22,10 @@ enum {
     /* Bytes of an answer that the kernel takes beyond what it may send; accepted sockets inherit it. Else it
      * takes megabytes, and holds them long after a connection whose client reads none is closed. */
     UNSENT_MAX = 128 * 1024,
+    /* Seconds for which the kernel keeps a connection to itself until its client has said something: what is
+     * accepted has its request with it, which saves a one-request connection a turn of the loop (ab -c 4 and
+     * 64: 0.80 and 0.85 of our CPU). Who still says nothing comes after that, and head_time begins. */
+    SILENT_S = 1,
 };
 
 /* Splits "host:port" and looks it up without asking a name server. Returns NULL after logging. */
@@ -63,7 +67,7 @@ static struct addrinfo *look_up(const char *address)
 static int open_tcp_socket(const struct addrinfo *info, const char *address)
 {
     const char *errpos = "socket";
-    int on = 1, off = 0, unsent = UNSENT_MAX;
+    int on = 1, off = 0, unsent = UNSENT_MAX, silent = SILENT_S;
     int fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         goto failed;
@@ -75,6 +79,10 @@ static int open_tcp_socket(const struct addrinfo *info, const char *address)
     if (info->ai_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off)) != 0)
         goto failed;
     if (setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent)) != 0)
+        goto failed;
+    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0) /* for accepted ones, too */
+        goto failed;
+    if (setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &silent, sizeof(silent)) != 0)
         goto failed;
     errpos = "bind";
     if (bind(fd, info->ai_addr, info->ai_addrlen) != 0)

@@ -17,6 +17,7 @@
 
 #include "clock.h"
 #include "cpus.h"
+#include "handoff.h"
 #include "listen.h"
 #include "log.h"
 #include "mem.h"
@@ -46,6 +47,7 @@ struct master {
     struct listener *listeners;
     size_t n_listeners;
     struct shm *shm;
+    struct handoff handoff;
     unsigned n_workers;
     struct worker_process *workers;
     int signal_fd;
@@ -76,6 +78,7 @@ _Noreturn static void run_worker(struct master *master, unsigned index, pid_t pa
         .listeners = master->listeners,
         .n_listeners = master->n_listeners,
         .shm = master->shm,
+        .handoff = &master->handoff,
         .index = index,
         .ready_fd = master->ready_pipe[1],
         .master = parent,
@@ -165,7 +168,8 @@ static void on_death(struct master *master, unsigned index, int status)
     worker->ready = false;
     atomic_store(&slot->state, SHM_EMPTY);
     atomic_store(&slot->pid, 0);
-    atomic_store(&slot->connections, 0);
+    atomic_store(&slot->takes_passed, false);
+    handoff_forget_dead(slot);
     atomic_store(&slot->spills, 0);
     if (master->stopping) {
         if (status != 0)
@@ -311,10 +315,11 @@ static void watch_signals(struct master *master)
  * and the loop's). While a file is sent a client takes a second one: that is asked for, but it is no reason
  * to complain where it is not to be had. Workers inherit the limit.
  */
-static void raise_file_limit(const struct conf *conf)
+static void raise_file_limit(const struct conf *conf, unsigned workers)
 {
     struct rlimit limit;
     rlim_t needed = conf->limits.clients + SPARE_FILES + 2 * conf_connections(conf, 1);
+    needed += (conf->n_listen + 2) * workers; /* every process has the sockets and queues of all */
     for (size_t i = 0; i < conf->n_upstreams; i++)
         needed += conf->upstreams[i].connections;
     rlim_t wanted = needed;
@@ -349,9 +354,10 @@ int master_run(const struct conf *conf)
     struct master master = {.conf = conf, .exit_code = EXIT_SUCCESS};
     log_open("master", conf->log);
     master.n_workers = conf->workers != 0 ? conf->workers : cpus_available();
-    raise_file_limit(conf);
+    raise_file_limit(conf, master.n_workers);
     if (open_listeners(&master)) {
         master.shm = shm_new(master.n_workers);
+        handoff_open(&master.handoff, master.n_workers);
         master.workers = mem_calloc(master.n_workers, sizeof(*master.workers));
         watch_signals(&master);
         run(&master);
@@ -360,6 +366,7 @@ int master_run(const struct conf *conf)
         close(master.signal_fd);
         close(master.ready_pipe[0]);
         close(master.ready_pipe[1]);
+        handoff_close(&master.handoff);
         shm_free(master.shm);
     } else {
         master.exit_code = EX_UNAVAILABLE;

@@ -12,7 +12,7 @@
 #include <sys/types.h>
 
 enum {
-    SHM_VERSION = 2,
+    SHM_VERSION = 3,
     SHM_CACHE_LINE = 64,
     SHM_COMPLAINTS = 12,
     SHM_LANES = 16,
@@ -26,13 +26,15 @@ enum shm_worker_state {
     SHM_DRAINING, /* finishes what it has */
 };
 
-/* Written by the worker that owns it, read by all. Padded, so that no two workers share a cache line. */
+/* Written by the worker that owns it, connections by all, read by all. Padded, so that no two workers share a
+ * cache line. */
 struct shm_slot {
     _Alignas(2 * SHM_CACHE_LINE) _Atomic int state; /* enum shm_worker_state */
     _Atomic pid_t pid;
     _Atomic uint64_t heartbeat;            /* clock_ms() of the last loop turn that was looked at */
     _Atomic uint64_t started;              /* clock_ms() of the fork */
-    _Atomic unsigned connections;          /* open ones */
+    _Atomic uint64_t connections;          /* open ones and places reserved by others (handoff.c) */
+    _Atomic bool takes_passed;             /* others may pass it connections */
     _Atomic int lane_states[SHM_LANES];    /* enum db_state of each lane's first connection */
     _Atomic unsigned lane_open[SHM_LANES]; /* connections to PostgreSQL, by lane */
     _Atomic unsigned spills;               /* those of all lanes beyond each lane's first one */

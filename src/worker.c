@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -30,7 +31,9 @@ struct worker {
     struct shm_slot *slot;
     h2o_loop_t *loop;
     h2o_socket_t **listeners;
+    h2o_socket_t *passed; /* the queue of connections that other workers pass to this one */
     h2o_socket_t *signals;
+    struct handoff_worker handoff;
     struct http *http;
     struct upstream_context *upstreams;
     struct db_lane *lanes[CONF_MAX_LANES]; /* as in the conf; NULL where no route needs it */
@@ -42,9 +45,11 @@ struct worker {
     bool stop;
     uint64_t complained_at; /* clock_ms, 0 for never: that there is no descriptor to accept with */
     uint64_t drain_since;   /* clock_ms, 0 while not draining */
+    uint64_t forgot_at;     /* clock_ms: when lost places were last looked for */
 };
 
 static void on_acceptable(h2o_socket_t *listener, const char *error);
+static void on_passed(h2o_socket_t *queue, const char *error);
 
 static void listeners_start(struct worker *worker)
 {
@@ -62,16 +67,16 @@ static void listeners_stop(struct worker *worker)
     worker->accepting = false;
 }
 
-static void show_open(struct worker *worker)
-{
-    atomic_store_explicit(&worker->slot->connections, (unsigned)worker->n_open, memory_order_relaxed);
-}
-
+/* What was passed is taken while draining, too; new connections are not accepted then. */
 static void resume_accepting(struct worker *worker)
 {
-    if (worker->accepting || worker->drain_since != 0 || worker->stop)
+    if (worker->accepting || worker->stop)
         return;
     h2o_timeout_unlink(&worker->pause);
+    h2o_socket_read_start(worker->passed, on_passed);
+    if (worker->drain_since != 0)
+        return;
+    atomic_store(&worker->slot->takes_passed, true);
     listeners_start(worker);
 }
 
@@ -79,7 +84,7 @@ static void on_connection_closed(void *arg)
 {
     struct worker *worker = arg;
     worker->n_open--;
-    show_open(worker);
+    handoff_closed(&worker->handoff);
     resume_accepting(worker);
 }
 
@@ -90,7 +95,10 @@ static void pause_accepting(struct worker *worker)
         log_warn("cannot accept connections until some are closed");
         worker->complained_at = clock_ms();
     }
+    atomic_store(&worker->slot->takes_passed, false);
+    h2o_socket_read_stop(worker->passed);
     listeners_stop(worker);
+    h2o_timeout_unlink(&worker->pause);
     h2o_timeout_link(worker->loop, &worker->pause_timeout, &worker->pause);
 }
 
@@ -99,28 +107,47 @@ static void on_pause_over(h2o_timeout_entry_t *entry)
     resume_accepting(H2O_STRUCT_FROM_MEMBER(struct worker, pause, entry));
 }
 
-/* Takes up to ACCEPT_BATCH connections of a listener. Returns whether more may be waiting. */
+/* Serves a connection that is counted as this worker's already. */
+static void serve(struct worker *worker, int fd, size_t which)
+{
+    h2o_socket_t *socket = h2o_evloop_socket_create(worker->loop, fd, H2O_SOCKET_FLAG_IS_ACCEPTED_CONNECTION);
+    worker->n_open++;
+    socket->on_close.cb = on_connection_closed;
+    socket->on_close.data = worker;
+    shm_add(&worker->slot->accepted, 1);
+    http_accept(worker->http, socket, &worker->inherited->conf->listen[which]);
+}
+
+static bool lacks_descriptors(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+/*
+ * Takes up to ACCEPT_BATCH connections of a listener. Returns whether more may be waiting. Others reserve
+ * places here only while that leaves us one below the limit (they have to have more themselves, and are
+ * below it), so the last place is ours to fill, and the limit holds.
+ */
 static bool accept_some(struct worker *worker, size_t which)
 {
     int taken = 0;
     for (; taken < ACCEPT_BATCH; taken++) {
-        if (worker->n_open >= worker->inherited->conf->limits.clients) {
+        if (handoff_load(&worker->handoff) >= worker->inherited->conf->limits.clients) {
             listeners_stop(worker);
             break;
         }
-        h2o_socket_t *socket = h2o_evloop_socket_accept(worker->listeners[which]);
-        if (socket == NULL) {
-            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+        int fd =
+            accept4(h2o_socket_get_fd(worker->listeners[which]), NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            if (lacks_descriptors(errno))
                 pause_accepting(worker);
             break;
         }
-        worker->n_open++;
-        socket->on_close.cb = on_connection_closed;
-        socket->on_close.data = worker;
-        shm_add(&worker->slot->accepted, 1);
-        http_accept(worker->http, socket, &worker->inherited->conf->listen[which]);
+        if (handoff_place(&worker->handoff, fd, which))
+            close(fd);
+        else
+            serve(worker, fd, which);
     }
-    show_open(worker);
     return taken == ACCEPT_BATCH;
 }
 
@@ -134,11 +161,28 @@ static void on_acceptable(h2o_socket_t *listener, const char *error)
         accept_some(worker, which);
 }
 
+static void on_passed(h2o_socket_t *queue, const char *error)
+{
+    struct worker *worker = queue->data;
+    for (int taken = 0; error == NULL && taken < ACCEPT_BATCH; taken++) {
+        size_t which;
+        int fd = handoff_take(&worker->handoff, &which);
+        if (fd < 0) {
+            if (lacks_descriptors(errno))
+                pause_accepting(worker);
+            break;
+        }
+        serve(worker, fd, which);
+    }
+}
+
 static void drain(struct worker *worker)
 {
     if (worker->drain_since != 0)
         return;
     worker->drain_since = clock_ms();
+    worker->forgot_at = worker->drain_since; /* a place that somebody will come for is waited for */
+    atomic_store(&worker->slot->takes_passed, false);
     atomic_store(&worker->slot->state, SHM_DRAINING);
     /* those who were in the queue before us are served yet */
     for (size_t i = 0; worker->accepting && i < worker->inherited->n_listeners; i++) {
@@ -190,6 +234,12 @@ static void open_listeners(struct worker *worker)
         worker->listeners[i]->data = worker;
         h2o_socket_dont_read(worker->listeners[i], 1);
     }
+    int queue = dup(inherited->handoff->queues[inherited->index].from);
+    if (queue < 0)
+        log_fatal("cannot take over the queue of passed connections");
+    worker->passed = h2o_evloop_socket_create(worker->loop, queue, 0);
+    worker->passed->data = worker;
+    h2o_socket_dont_read(worker->passed, 1);
 }
 
 static struct handler **make_handlers(struct worker *worker)
@@ -268,7 +318,7 @@ static void on_settled(void *arg)
     struct worker *worker = arg;
     if (--worker->n_unsettled > 0 || worker->drain_since != 0)
         return;
-    listeners_start(worker);
+    resume_accepting(worker);
     atomic_store(&worker->slot->state, SHM_READY);
     if (write(worker->inherited->ready_fd, &worker->inherited->index, sizeof(worker->inherited->index)) < 0)
         log_warn("cannot tell the master that this worker is ready");
@@ -279,13 +329,24 @@ static bool is_drained(const struct worker *worker)
     uint64_t since = clock_ms() - worker->drain_since;
     if (since >= IDLE_GRACE_MS)
         http_close_idle(worker->http);
-    if (worker->n_open == 0)
+    if (worker->n_open == 0 && !handoff_is_expecting(&worker->handoff))
         return true;
     if (since >= worker->inherited->conf->limits.drain) {
         log_warnx("%zu connections were cut off: they took longer than the drain limit", worker->n_open);
         return true;
     }
     return false;
+}
+
+/* At each turn of the loop, of which there is one a second at least. */
+static void beat(struct worker *worker)
+{
+    uint64_t now = clock_ms();
+    if (now - worker->forgot_at >= HEARTBEAT_MS) {
+        handoff_forget_lost(&worker->handoff);
+        worker->forgot_at = now;
+    }
+    atomic_store_explicit(&worker->slot->heartbeat, now, memory_order_relaxed);
 }
 
 static void run_loop(struct worker *worker)
@@ -298,7 +359,7 @@ static void run_loop(struct worker *worker)
             if (worker->lanes[i] != NULL)
                 db_lane_turn_end(worker->lanes[i]);
         }
-        atomic_store_explicit(&worker->slot->heartbeat, clock_ms(), memory_order_relaxed);
+        beat(worker);
     }
 }
 
@@ -307,6 +368,7 @@ static void worker_end(struct worker *worker)
 {
     worker->stop = true;
     listeners_stop(worker);
+    h2o_socket_read_stop(worker->passed);
     http_drain(worker->http);
     for (unsigned i = 0; i < worker->inherited->conf->n_lanes; i++) {
         if (worker->lanes[i] != NULL)
@@ -326,6 +388,7 @@ static void worker_end(struct worker *worker)
     for (size_t i = 0; i < worker->inherited->n_listeners; i++)
         h2o_socket_close(worker->listeners[i]);
     free(worker->listeners);
+    h2o_socket_close(worker->passed);
     h2o_socket_close(worker->signals);
     h2o_evloop_destroy(worker->loop);
 }
@@ -340,7 +403,11 @@ int worker_run(const struct worker_inheritance *inherited)
     if (getppid() != inherited->master)
         return EXIT_FAILURE; /* the master died before the line above could take effect */
 
-    struct worker worker = {.inherited = inherited, .slot = &inherited->shm->slots[inherited->index]};
+    struct worker worker = {
+        .inherited = inherited,
+        .slot = &inherited->shm->slots[inherited->index],
+        .handoff = {.handoff = inherited->handoff, .shm = inherited->shm, .index = inherited->index},
+    };
     worker.loop = h2o_evloop_create();
     watch_signals(&worker);
     open_listeners(&worker);

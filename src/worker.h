@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include "conf.h"
+#include "handoff.h"
 #include "listen.h"
 #include "shm.h"
 
@@ -15,6 +16,7 @@ struct worker_inheritance {
     const struct listener *listeners;
     size_t n_listeners;
     struct shm *shm;
+    const struct handoff *handoff;
     unsigned index; /* which slot and which sockets are this worker's; counts from 0 */
     int ready_fd;   /* the worker writes its index here (an unsigned) once it accepts connections */
     pid_t master;
