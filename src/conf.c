@@ -290,7 +290,7 @@ void conf_free(struct conf *conf)
     for (size_t i = 0; i < conf->n_routes; i++)
         conf_route_free(&conf->routes[i]);
     for (size_t i = 0; i < conf_table_rows; i++) {
-        if (conf_table[i].type == CONF_TYPE_STRING || conf_table[i].type == CONF_TYPE_FIELD)
+        if (conf_table[i].type == CONF_TYPE_CONNECT || conf_table[i].type == CONF_TYPE_FIELD)
             free(*(char **)((char *)conf + conf_table[i].offset));
     }
     conf_lanes_free(conf);

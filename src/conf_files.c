@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "mem.h"
+#include "utf8.h"
 
 struct mistake {
     struct conf_pos pos;
@@ -53,22 +54,14 @@ static bool is_continuation(char c)
     return ((unsigned char)c & 0xC0) == 0x80;
 }
 
-/* Reads one character of UTF-8 (RFC 3629) into *code. Returns its length in bytes, or 0 if it is not one. */
-static size_t decode(const char *text, size_t left, uint32_t *code)
+/* Reads one character of UTF-8 into *code. Returns its length in bytes, or 0 if it is not one. */
+static size_t decode(struct str text, uint32_t *code)
 {
-    static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-    unsigned char lead = (unsigned char)text[0];
-    size_t len = lead < 0x80 ? 1 : lead >= 0xF0 && lead < 0xF8 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 0;
-    if (len == 0 || lead >= 0xF8 || len > left)
-        return 0;
-    *code = len == 1 ? lead : lead & (0x7Fu >> len);
-    for (size_t i = 1; i < len; i++) {
-        if (!is_continuation(text[i]))
-            return 0;
-        *code = *code << 6 | ((unsigned char)text[i] & 0x3F);
-    }
-    if (len > 1 && (*code < smallest[len] || *code > 0x10FFFF || (*code >= 0xD800 && *code <= 0xDFFF)))
-        return 0;
+    size_t len = utf8_character(text);
+    unsigned char lead = len == 0 ? 0 : (unsigned char)text.base[0];
+    *code = len <= 1 ? lead : lead & (0x7Fu >> len);
+    for (size_t i = 1; i < len; i++)
+        *code = *code << 6 | ((unsigned char)text.base[i] & 0x3F);
     return len;
 }
 
@@ -93,7 +86,7 @@ static bool check_text(struct conf_files *files, const struct conf_file *file)
     for (size_t at = 0, len; at < file->len; at += len) {
         uint32_t code = 0;
         struct conf_pos pos;
-        len = decode(file->text + at, file->len - at, &code);
+        len = decode((struct str){file->text + at, file->len - at}, &code);
         if (len == 0) {
             pos = conf_files_at(file, at);
             conf_files_error(files, pos, "byte 0x%02X is not UTF-8 here; save the file as UTF-8",
@@ -362,7 +355,7 @@ static void print_clean(struct str text, FILE *out)
 {
     for (size_t at = 0, len; at < text.len; at += len) {
         uint32_t code = 0;
-        len = decode(text.base + at, text.len - at, &code);
+        len = decode((struct str){text.base + at, text.len - at}, &code);
         bool clean = len > 0 && (code >= ' ' || code == '\t') && (code < 0x7F || code > 0x9F);
         if (len == 0)
             len = 1;

@@ -2,10 +2,10 @@
 #include "conf_hint.h"
 
 #include <ctype.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf_table.h"
 #include "mem.h"
 
 enum { LONGEST = 32 };
@@ -464,4 +464,15 @@ void conf_hint_unknown(struct conf_files *files, struct conf_pos pos, const char
                          where, meaning, top_level ? " at the top level" : "");
     }
     free(where);
+}
+
+void conf_hint_unknown_key(struct conf_files *files, struct conf_pos pos, const char *section,
+                           const char *key, const char *const *keys, size_t n, bool elsewhere)
+{
+    const char *synonym = conf_hint_synonym(section, key), *near = conf_hint_nearest(key, keys, n);
+    char *meaning = synonym != NULL ? mem_strdup(synonym) : elsewhere ? conf_table_anywhere(key) : NULL;
+    if (meaning == NULL && near != NULL)
+        meaning = mem_printf("%s.%s", section, near);
+    conf_hint_unknown(files, pos, section, key, meaning, keys, n);
+    free(meaning);
 }

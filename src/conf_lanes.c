@@ -60,17 +60,7 @@ static void note_unknown_key(struct conf_files *files, const struct conf_yaml *k
     const char *names[N_LANE_KEYS];
     for (size_t i = 0; i < N_LANE_KEYS; i++)
         names[i] = lane_keys[i].name;
-    const char *meaning = conf_hint_synonym("lane", key->value);
-    char *elsewhere = NULL, *dotted = NULL;
-    if (meaning == NULL) {
-        const char *near = conf_hint_nearest(key->value, names, N_LANE_KEYS);
-        dotted = near == NULL ? NULL : mem_printf("lane.%s", near);
-        elsewhere = conf_table_anywhere(key->value);
-        meaning = elsewhere != NULL ? elsewhere : dotted;
-    }
-    conf_hint_unknown(files, key->pos, "lane", key->value, meaning, names, N_LANE_KEYS);
-    free(elsewhere);
-    free(dotted);
+    conf_hint_unknown_key(files, key->pos, "lane", key->value, names, N_LANE_KEYS, true);
 }
 
 static void check_from(struct conf_files *files, const struct conf_yaml *value)

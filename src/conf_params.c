@@ -169,12 +169,7 @@ static void note_unknown_option(struct conf_files *files, const struct conf_yaml
                          (int)(colon - key->value), key->value, colon + 1);
         return;
     }
-    const char *synonym = conf_hint_synonym("parameter", key->value);
-    const char *near = synonym != NULL ? NULL : conf_hint_nearest(key->value, names, N_OPTIONS);
-    char *meaning = near == NULL ? NULL : mem_printf("parameter.%s", near);
-    conf_hint_unknown(files, key->pos, "parameter", key->value, synonym != NULL ? synonym : meaning, names,
-                      N_OPTIONS);
-    free(meaning);
+    conf_hint_unknown_key(files, key->pos, "parameter", key->value, names, N_OPTIONS, false);
 }
 
 /* What the options of a parameter have to do with each other. */

@@ -1,11 +1,14 @@
-/* conf_print.c: the conf with every default filled in, as a conf file that loads to the same. */
+/* conf_print.c: the conf with every default filled in, as a conf file that loads to the same but for
+ * passwords. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "conf.h"
 #include "conf_headers.h"
 #include "conf_relay.h"
+#include "conf_secret.h"
 #include "conf_table.h"
+#include "mem.h"
 
 enum { STEP = 2 }; /* blanks of indentation for each level */
 
@@ -376,7 +379,9 @@ static void print_directive(const struct conf *conf, const struct conf_directive
             print_route(conf, &conf->routes[i], out);
     } else {
         char *text = conf_table_get(row, conf);
-        print_text(row->name, text, false, indent, out);
+        char *shown = row->type == CONF_TYPE_CONNECT ? conf_secret_hide(text) : mem_strdup(text);
+        print_text(row->name, shown, false, indent, out);
+        free(shown);
         free(text);
     }
 }

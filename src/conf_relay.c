@@ -224,13 +224,7 @@ static void note_unknown_option(struct conf *conf, const struct conf_yaml *key)
         names[n] = conf_relay_options[n - 1].name;
         n++;
     }
-    const char *synonym = conf_hint_synonym("upstream", key->value);
-    const char *near = conf_hint_nearest(key->value, names, n);
-    char *meaning = synonym != NULL ? mem_strdup(synonym)
-                    : near != NULL  ? mem_printf("upstream.%s", near)
-                                    : NULL;
-    conf_hint_unknown(conf->files, key->pos, "upstream", key->value, meaning, names, n);
-    free(meaning);
+    conf_hint_unknown_key(conf->files, key->pos, "upstream", key->value, names, n, false);
 }
 
 static void read_option(struct conf *conf, struct conf_upstream *upstream, const struct conf_yaml *key,

@@ -405,17 +405,7 @@ static void note_unknown_key(struct reading *reading, const struct conf_yaml *ke
     const char *names[N_ROUTE_KEYS];
     for (size_t i = 0; i < N_ROUTE_KEYS; i++)
         names[i] = route_keys[i].name;
-    const char *meaning = conf_hint_synonym("route", key->value);
-    char *elsewhere = NULL, *dotted = NULL;
-    if (meaning == NULL) {
-        const char *near = conf_hint_nearest(key->value, names, N_ROUTE_KEYS);
-        dotted = near == NULL ? NULL : mem_printf("route.%s", near);
-        elsewhere = conf_table_anywhere(key->value);
-        meaning = elsewhere != NULL ? elsewhere : dotted;
-    }
-    conf_hint_unknown(reading->files, key->pos, "route", key->value, meaning, names, N_ROUTE_KEYS);
-    free(elsewhere);
-    free(dotted);
+    conf_hint_unknown_key(reading->files, key->pos, "route", key->value, names, N_ROUTE_KEYS, true);
     reading->unknown_key = true;
 }
 

@@ -1,6 +1,7 @@
 /* conf_table.c: the one table of directives, and values of their types as text. */
 #include "conf_table.h"
 
+#include <ctype.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,9 +27,9 @@ const struct conf_directive conf_table[] = {
     {"", "log", CONF_TYPE_ENUM, AT(log), 0, 0, {"error", "warn", "info", "debug"}, "info",
      "the least grave lines that are logged: error, warn, info or debug"},
 
-    {"database", "connect", CONF_TYPE_STRING, AT(database.connect), 0, 0, {NULL}, "",
+    {"database", "connect", CONF_TYPE_CONNECT, AT(database.connect), 0, 0, {NULL}, "",
      "libpq conninfo or URI; what it leaves out comes from PG* variables and ~/.pgpass"},
-    {"database", "read", CONF_TYPE_STRING, AT(database.read), 0, 0, {NULL}, "",
+    {"database", "read", CONF_TYPE_CONNECT, AT(database.read), 0, 0, {NULL}, "",
      "the same for lanes that only read, such as a replica; \"\" is connect"},
     {"database", "connections", CONF_TYPE_UNSIGNED, AT(database.connections), 1, 100, {NULL}, "8",
      "connections that a lane may open in each worker; the first is always there, others as they are needed"},
@@ -182,8 +183,26 @@ static const struct unit *find_unit(const struct unit *units, const char *name)
     return units->name == NULL ? NULL : units;
 }
 
+/* The letter of a size unit as others write it: k, KB, KiB, with a blank before it. 0 if it is none. */
+static char guess_size_unit(const char *unit)
+{
+    static const char *const endings[] = {"", "b", "ib"};
+    unit += strspn(unit, " ");
+    const char *letter = unit[0] == '\0' ? NULL : strchr("kKmMgG", unit[0]);
+    for (size_t i = 0; letter != NULL && i < sizeof(endings) / sizeof(endings[0]); i++) {
+        if (strcasecmp(unit + 1, endings[i]) == 0)
+            return (char)toupper((unsigned char)*letter);
+    }
+    return 0;
+}
+
 static char *say_unit(const struct conf_directive *row, const char *text, int digits, const char *unit)
 {
+    char letter = row->type == CONF_TYPE_SIZE ? guess_size_unit(unit) : 0;
+    if (letter != 0)
+        return mem_printf(
+            "%s takes bytes, or a number with K, M or G right behind it: write %.*s%c, not \"%.*s\"",
+            row->name, digits, text, letter, CONF_FILES_QUOTE(text));
     if (row->type == CONF_TYPE_SIZE)
         return mem_printf(
             "%s takes bytes, or a number with K, M or G right behind it: write %.*sK, %.*sM or %.*sG, "
@@ -256,7 +275,7 @@ char *conf_table_set(const struct conf_directive *row, struct conf *conf, const 
 
 static bool is_string(const struct conf_directive *row)
 {
-    return row->type == CONF_TYPE_STRING || row->type == CONF_TYPE_FIELD;
+    return row->type == CONF_TYPE_CONNECT || row->type == CONF_TYPE_FIELD;
 }
 
 static bool is_field_value(const char *text)

@@ -12,7 +12,7 @@
 #include "conf.h"
 
 enum conf_type {
-    CONF_TYPE_STRING,
+    CONF_TYPE_CONNECT,  /* a libpq conninfo or URI, which may hold a password; a string */
     CONF_TYPE_FIELD,    /* a string that can be a header field's value (RFC 9110 section 5.5), in ASCII */
     CONF_TYPE_SIZE,     /* bytes: 512, 64K, 1M, 1G; a size_t */
     CONF_TYPE_TIME,     /* milliseconds: 500ms, 10s, 2m; an unsigned */

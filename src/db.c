@@ -12,6 +12,7 @@
 
 #include "clock.h"
 #include "db_private.h"
+#include "hash.h"
 #include "log.h"
 #include "mem.h"
 
@@ -29,10 +30,7 @@ enum {
 
 static uint64_t complaint_stamp(const char *text)
 {
-    uint32_t hash = 2166136261u; /* FNV-1a */
-    for (; *text != '\0'; text++)
-        hash = (hash ^ (unsigned char)*text) * 16777619u;
-    return (uint64_t)hash << 32 | (uint32_t)(clock_ms() / 1000 + 1);
+    return (uint64_t)hash_32_text(HASH_32, text) << 32 | (uint32_t)(clock_ms() / 1000 + 1);
 }
 
 void db_complain(struct db_lane *lane, enum db_complaint kind, const char *subject, const char *format, ...)

@@ -5,6 +5,7 @@
 
 #include "clock.h"
 #include "db_private.h"
+#include "hash.h"
 #include "log.h"
 #include "mem.h"
 
@@ -15,22 +16,13 @@ enum {
 static bool take_error(struct db_connection *connection, struct db_statement *statement,
                        const struct db_report *report);
 
-/* FNV-1a */
-static uint64_t hash_of(const char *text)
-{
-    uint64_t hash = 14695981039346656037u;
-    for (; *text != '\0'; text++)
-        hash = (hash ^ (unsigned char)*text) * 1099511628211u;
-    return hash;
-}
-
 struct db_statement *db_statement_new(struct db_lane *lane, const struct db_statement_conf *conf)
 {
     struct db_statement *statement = mem_calloc(1, sizeof(*statement));
     *statement = (struct db_statement){.lane = lane,
                                        .conf = *conf,
                                        .number = lane->n_statements,
-                                       .hash = hash_of(conf->statement->text),
+                                       .hash = hash_64_text(HASH_64, conf->statement->text),
                                        .merge_most = DB_MERGE_MOST};
     statement->declared = mem_calloc(conf->statement->n_params, sizeof(*statement->declared));
     h2o_linklist_init_anchor(&statement->waiting);

@@ -12,10 +12,9 @@
 
 /* What only a relay needs to know of a request. The bytes stay as long as the request. */
 struct handler_message {
-    struct str method, path; /* raw, without the query */
-    struct str host;         /* that the client asks; empty if it did not say */
-    struct str peer;         /* the client's IP address as text; empty behind a Unix socket */
-    int minor_version;       /* of HTTP/1 */
+    struct str host;   /* that the client asks; empty if it did not say */
+    struct str peer;   /* the client's IP address as text; empty behind a Unix socket */
+    int minor_version; /* of HTTP/1 */
     const struct http1_field *fields;
     size_t n_fields;
     const char *bytes; /* that the fields point into */

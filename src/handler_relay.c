@@ -322,14 +322,16 @@ static struct relay_call *call_new(const struct handler_relay *self, const struc
         .sink = sink,
         .body = request->body,
         .message = *request->message,
+        .method = request->method,
+        .path = request->path,
         .query = request->query,
         .body_ended = request->body->length == 0,
         .upstream = {.ops = &ops,
                      .upstream = self->upstream,
                      .label = self->route->label,
                      .id = sink->request_id,
-                     .is_head = str_equal(request->message->method, STR("HEAD")),
-                     .is_safe = is_safe(request->message->method),
+                     .is_head = str_equal(request->method, STR("HEAD")),
+                     .is_safe = is_safe(request->method),
                      .connect = self->connect,
                      .deadline = self->deadline},
     };
@@ -346,7 +348,7 @@ static void handle(struct handler *handler, const struct handler_request *reques
         upstream_request_fail(&call->upstream, 400, "The path has a control character.");
     else if (wants_upgrade(&call->message))
         upstream_request_fail(&call->upstream, 501, "This server does not change to another protocol.");
-    else if (has_dot_segment(call->message.path))
+    else if (has_dot_segment(call->path))
         upstream_request_fail(&call->upstream, 400, "The path has a segment of dots.");
     else if (call->body_ended)
         start(call);

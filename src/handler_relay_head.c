@@ -120,7 +120,7 @@ static char *put_target(char *out, const struct relay_call *call)
     const struct conf_route *route = call->handler->route;
     bool in_query = false;
     if (route->n_target == 0)
-        out = put(out, call->message.path);
+        out = put(out, call->path);
     for (size_t i = 0; i < route->n_target; i++) {
         const struct conf_piece *piece = &route->target[i];
         if (!piece->is_name) {
@@ -230,7 +230,7 @@ static char *put_framing(char *out, const struct relay_call *call, uint64_t leng
     static const struct str with_body[] = {{"POST", 4}, {"PUT", 3}, {"PATCH", 5}};
     bool says = length > 0;
     for (size_t i = 0; i < sizeof(with_body) / sizeof(with_body[0]); i++)
-        says = says || str_equal(call->message.method, with_body[i]);
+        says = says || str_equal(call->method, with_body[i]);
     if (length == BODY_LENGTH_UNKNOWN)
         return put(out, STR("Transfer-Encoding: chunked\r\n"));
     return says ? out + sprintf(out, "Content-Length: %llu\r\n", (unsigned long long)length) : out;
@@ -240,7 +240,7 @@ static size_t size_of_head(const struct relay_call *call, const struct headers *
 {
     const struct handler_message *message = &call->message;
     const struct conf_route *route = call->handler->route;
-    size_t size = SPARE + sent->content_type.len + message->method.len + message->path.len + call->query.len +
+    size_t size = SPARE + sent->content_type.len + call->method.len + call->path.len + call->query.len +
                   3 * message->host.len + 2 * message->peer.len;
     for (size_t i = 0; i < route->n_target; i++)
         size += strlen(route->target[i].text);
@@ -264,7 +264,7 @@ void handler_relay_write_head(struct relay_call *call, uint64_t length)
             host = sent.fields[i].value;
     }
     char *head = call->sink->ops->alloc(call->sink, size_of_head(call, &sent)), *out = head;
-    out = put(put(out, call->message.method), STR(" "));
+    out = put(put(out, call->method), STR(" "));
     out = put(put_target(out, call), STR(" HTTP/1.1\r\nHost: "));
     upstream->host_is_servers = host.len == 0;
     char *behind = out;

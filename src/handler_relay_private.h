@@ -23,10 +23,10 @@ struct relay_call {
     struct sink *sink;
     struct body *body;
     struct handler_message message;
-    struct str query;
-    struct str *captures; /* as they came */
-    struct str *decoded;  /* the same, percent-decoded; only where the handler has_names */
-    char *held;           /* of the request's body: what has come before there was anybody to send it to */
+    struct str method, path, query; /* raw */
+    struct str *captures;           /* as they came */
+    struct str *decoded;            /* the same, percent-decoded; only where the handler has_names */
+    char *held; /* of the request's body: what has come before there was anybody to send it to */
     size_t held_len;
     bool body_ended;
     bool started;      /* the upstream is asked */

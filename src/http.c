@@ -153,11 +153,9 @@ static struct str request_field(const struct handler_request *request, struct st
     return conn_field_list(exchange_of(request->sink)->req, name);
 }
 
-static struct handler_message message_of(h2o_req_t *req, struct str path)
+static struct handler_message message_of(h2o_req_t *req)
 {
     struct handler_message message = {
-        .method = {req->method.base, req->method.len},
-        .path = path,
         .host = {req->authority.base, req->authority.len},
         .peer = conn_peer(req),
         .minor_version = req->version & 1,
@@ -198,7 +196,7 @@ static void on_request(void *arg, h2o_req_t *req, struct body *body)
         request.content_type = conn_field(req, STR("content-type"));
     struct handler_message message;
     if (route->handler == CONF_HANDLER_RELAY) {
-        message = message_of(req, path);
+        message = message_of(req);
         request.message = &message;
     }
     exchange->sink.route = route->label;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hash.h"
 #include "mem.h"
 
 struct method {
@@ -45,7 +46,7 @@ struct route_table {
     struct node *root; /* behind the leading '/' */
 };
 
-/* A segment of a path: from at up to the next slash or the end. FNV-1a, over a few bytes, as it is found. */
+/* A segment of a path: from at up to the next slash or the end. Hashed as it is found. */
 struct segment {
     const char *at;
     size_t len;
@@ -55,10 +56,10 @@ struct segment {
 
 static inline struct segment read_segment(const char *at, const char *end)
 {
-    uint32_t hash = 2166136261u;
+    uint32_t hash = HASH_32;
     const char *p = at;
     while (p < end && *p != '/')
-        hash = (hash ^ (unsigned char)*p++) * 16777619u;
+        hash = hash_32_byte(hash, (unsigned char)*p++);
     /* The low bits, which choose the slot, have seen less of the text than the high ones. */
     return (struct segment){.at = at, .len = (size_t)(p - at), .hash = hash ^ hash >> 16, .last = p == end};
 }
@@ -134,6 +135,11 @@ static bool is_hex(char c)
 /* The errors of a segment without braces. */
 static const char *check_literal(struct str segment, size_t *error_at)
 {
+    *error_at = 0;
+    if (segment.len > 1 && segment.base[0] == ':' && is_letter(segment.base[1]))
+        return "a parameter stands in braces: write {id}, not :id";
+    if (str_equal(segment, STR("*")))
+        return "a '*' is no pattern here: write {name} for one segment, {rest...} for all that is left";
     for (size_t i = 0; i < segment.len; i++) {
         char c = segment.base[i];
         *error_at = i;

@@ -42,9 +42,9 @@ void route_table_free(struct route_table *table);
  * Checks a pattern by itself. Fills names (pointing into pattern, without braces and dots) and *n_names
  * and returns NULL, or returns a message (a static string) and sets *error_at to the byte offset in
  * pattern: no leading '/', braces not closed or not a whole segment, a name that is empty, repeated or not
- * [A-Za-z_][A-Za-z0-9_]*, {rest...} not last, more than ROUTE_MAX_CAPTURES names, '?', '#', blanks,
- * control bytes and bytes outside ASCII (a request has them percent-encoded, so they would never match),
- * a '%' that is not followed by two hexadecimal digits.
+ * [A-Za-z_][A-Za-z0-9_]*, {rest...} not last, more than ROUTE_MAX_CAPTURES names, a segment that is a
+ * pattern elsewhere (:name, *), '?', '#', blanks, control bytes and bytes outside ASCII (a request has them
+ * percent-encoded, so they would never match), a '%' that is not followed by two hexadecimal digits.
  */
 const char *route_check_pattern(struct str pattern, struct str names[ROUTE_MAX_CAPTURES], size_t *n_names,
                                 size_t *error_at);

@@ -5,6 +5,7 @@
 #include <sys/random.h>
 
 #include "clock.h"
+#include "hash.h"
 #include "log.h"
 #include "mem.h"
 #include "shm.h"
@@ -21,12 +22,9 @@ enum {
 static uint32_t hash_of(const struct upstream_server *server, const char *kind)
 {
     const char *texts[] = {server->upstream->conf->name, server->conf->address, kind};
-    uint32_t hash = 2166136261u; /* FNV-1a */
-    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        for (const char *p = texts[i]; *p != '\0'; p++)
-            hash = (hash ^ (unsigned char)*p) * 16777619u;
-        hash = (hash ^ 0xff) * 16777619u;
-    }
+    uint32_t hash = HASH_32;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        hash = hash_32_byte(hash_32_text(hash, texts[i]), 0xff);
     return hash;
 }
 

@@ -244,6 +244,48 @@ subtest '-T shows each lane with all that it has' => sub {
     like printed_route($run->{stdout}, 'POST /bulk'), qr/^lane: bulk-2_x\n/m, 'the lane of a route';
 };
 
+subtest '-T hides passwords' => sub {
+    my %shown = (
+        'dbname=contacts'                                => 'dbname=contacts',
+        'contacts'                                       => 'contacts',
+        'user=a password=hush dbname=contacts'           => 'user=a password=*** dbname=contacts',
+        "password = 'hu\\'sh x' user = 'a b'"             => "password = *** user = 'a b'",
+        'password=hu\\ sh host=b'                         => 'password=*** host=b',
+        'sslpassword=hush sslkey=c'                      => 'sslpassword=*** sslkey=c',
+        'passfile=/etc/pass user=password'               => 'passfile=/etc/pass user=password',
+        'password=hush hush host=b'                      => 'password=***',
+        "user=a password='hush"                          => 'user=a password=***',
+        "user=a options='hush password=hush"             => 'user=a options=***',
+        'postgresql://db/contacts'                       => 'postgresql://db/contacts',
+        'postgresql://a@db:5432,[::1]:5433/contacts'     => 'postgresql://a@db:5432,[::1]:5433/contacts',
+        'postgres://a:hush@db:5432/contacts?sslmode=off' => 'postgres://a:***@db:5432/contacts?sslmode=off',
+        'postgresql://a:hu?sh@db?user=b@c'               => 'postgresql://a:***@db?user=b@c',
+        'postgresql://a:hu/s@h@db/contacts'              => 'postgresql://a:***@db/contacts',
+        'postgresql://db:5432/contacts?user=b@c'         => 'postgresql://db:5432/contacts?user=b@c',
+        'postgresql:///contacts?password=hush&user=a'    => 'postgresql:///contacts?password=***&user=a',
+        'postgresql:///contacts?user=a&sslpassword=hush' => 'postgresql:///contacts?user=a&sslpassword=***',
+    );
+    for my $connect (sort keys %shown) {
+        my $yaml = spew("$folder/secret.conf", <<~CONF);
+            database:
+              connect: ${\ quoted($connect) }
+              read: ${\ quoted($connect) }
+            routes: { "GET /": { text: hello } }
+            CONF
+        my $run = hayfork('-T', '-c', $yaml);
+        for my $key (qw(connect read)) {
+            my ($printed) = $run->{stdout} =~ /^  $key: (.*)$/m;
+            is $printed =~ s/^"(.*)"$/$1/r =~ s/^'(.*)'$/$1 =~ s{''}{'}gr/er, $shown{$connect}, "$key: $connect";
+        }
+    }
+};
+
+# Text as YAML in single quotes.
+sub quoted ($text)
+{
+    return "'" . $text =~ s/'/''/gr . "'";
+}
+
 # What -T says about PostgreSQL connections.
 sub budget (@arguments)
 {

@@ -23,13 +23,7 @@ sub start ($upstream, %with)
     return server(<<~CONF);
         workers: 1
         limits: { ${\ join ', ', map { "$_: $limits{$_}" } sort keys %limits } }
-        routes:
-          GET /:
-            text: "hello\\n"
-          GET /x:
-            relay: ${\ $upstream->url('/y') }
-          POST /x:
-            relay: ${\ $upstream->url('/y') }
+        ${\ $upstream->routes }
         CONF
 }
 

@@ -23,13 +23,7 @@ my $unix     = Hayfork::Test::Upstream->new('unix');
 my $server   = server(<<~CONF, env => { ASAN_OPTIONS => join ':', 'quarantine_size_mb=1', grep { defined } $ENV{ASAN_OPTIONS} });
     workers: 1
     limits: { body: 8G, deadline: 10m, body_time: 10m, stall: 10m }
-    routes:
-      GET /:
-        text: "hello\\n"
-      GET /x:
-        relay: ${\ $upstream->url('/y') }
-      POST /x:
-        relay: ${\ $upstream->url('/y') }
+    ${\ $upstream->routes }
       GET /unix:
         relay: "${\ $unix->url('/y') }"
       POST /unix:

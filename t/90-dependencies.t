@@ -31,7 +31,7 @@ my @LAYERS = (
     [qw(pgtypes decimal pgwire)],
     [qw(mem)],
     [qw(log clock)],
-    [qw(utf8)],
+    [qw(utf8 hash)],
     [qw(str)],
 );
 

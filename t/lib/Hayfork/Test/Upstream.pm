@@ -77,6 +77,20 @@ sub url ($self, $path = '')
     return $self->address . ($path eq '' ? '' : ":$path");
 }
 
+# The usual routes of a conf, with no line feed at the end: /x is the upstream's /y, / needs no upstream.
+sub routes ($self)
+{
+    return <<~CONF =~ s/\n\z//r;
+        routes:
+          GET /:
+            text: "hello\\n"
+          GET /x:
+            relay: "${\ $self->url('/y') }"
+          POST /x:
+            relay: "${\ $self->url('/y') }"
+        CONF
+}
+
 # Is there a connection that has not been accepted, or does one come within that many seconds?
 sub knocked ($self, $seconds = 0)
 {
