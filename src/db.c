@@ -22,7 +22,7 @@ enum {
     WATCH_MOST_MS = 100,
     IDLE_TICK_MS = 1000,
     COMPLAINT_INTERVAL_S = 60, /* the same complaint is logged again after so long */
-    IN_FLIGHT_TO_MERGE = 2,
+    IN_FLIGHT_TO_MERGE = 2, /* while so many of a statement are on the wire, more gather for the next one */
     CHANGED_INTERVAL_S = 5, /* and another one of its kind: trouble has many words for one thing */
 };
 
@@ -305,8 +305,8 @@ void db_abandon(struct db_query *query)
 /* Sending */
 
 /*
- * Sends the statement's next query, or several as one; unless enough is in flight to keep PostgreSQL busy and
- * more may come to be merged with it meanwhile.
+ * Sends the statement's next query, or several as one; unless enough of it is in flight to keep PostgreSQL
+ * busy and more may come to be merged with it meanwhile.
  */
 static bool send_waiting(struct db_connection *connection, struct db_statement *statement)
 {
@@ -315,7 +315,8 @@ static bool send_waiting(struct db_connection *connection, struct db_statement *
         return true;
     }
     size_t n = db_merge_count(statement);
-    if (n > 0 && n < statement->merge_most && connection->n_in_flight >= IN_FLIGHT_TO_MERGE)
+    size_t n_in_flight = connection->preparations[statement->number].n_in_flight;
+    if (n > 0 && n < statement->merge_most && n_in_flight >= IN_FLIGHT_TO_MERGE)
         return false;
     if (n > 1)
         db_merge_send(connection, statement, n);

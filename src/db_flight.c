@@ -33,6 +33,8 @@ void db_flight_free(struct db_flight *flight)
     connection->n_alone -= flight->alone;
     if (flight->holds)
         flight->statement->n_holding--;
+    if (flight->kind == FLIGHT_QUERIES)
+        connection->preparations[flight->statement->number].n_in_flight--;
     db_description_drop(flight->description);
     db_description_drop(flight->told);
     free(flight->fields);
@@ -68,6 +70,7 @@ void db_send(struct db_connection *connection, struct db_query *query, bool alon
     struct db_flight *flight = db_flight_new(connection, statement);
     flight->query = query;
     query->flight = flight;
+    connection->preparations[statement->number].n_in_flight++;
     flight->description = db_description_keep(preparation->description);
     flight->alone = alone;
     connection->n_alone += alone;

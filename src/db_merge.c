@@ -26,9 +26,10 @@
 #include "pgtypes.h"
 
 enum {
-    LEAST = 2,     /* queries in one statement, where more took long together */
-    PATIENCE = 5,  /* how many times `spill` several may take together */
-    REST_MS = 500, /* without merging, after that was in vain: then each was asked twice */
+    BYTES_MAX = 65536, /* of all values: longer ones gain nothing by it */
+    LEAST = 2,         /* queries in one statement, where more took long together */
+    PATIENCE = 5,      /* how many times `spill` several may take together */
+    REST_MS = 500,     /* without merging, after that was in vain: then each was asked twice */
 };
 
 /* Deciding */
@@ -118,7 +119,7 @@ static void prepare(struct db_connection *connection, struct db_statement *state
 void db_merge_prepare(struct db_connection *connection, struct db_statement *statement)
 {
     struct db_preparation *preparation = &connection->preparations[statement->number];
-    if (!statement->conf.merges || statement->merge == DB_MERGE_NO)
+    if (!statement->conf.merges || statement->merge == DB_MERGE_NO || !connection->read_only)
         return;
     if (strcasestr(statement->conf.statement->text, "hayfork_k") != NULL) {
         refuse(statement, "hayfork_k is the name of the keys");
@@ -174,6 +175,14 @@ void db_merge_prepared(struct db_connection *connection, struct db_flight *fligh
 
 /* Sending */
 
+static size_t length_of(const struct db_query *query)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < query->statement->conf.statement->n_params; i++)
+        len += query->values[i] == NULL ? 0 : strlen(query->values[i]);
+    return len;
+}
+
 bool db_merge_can(const struct db_connection *connection, const struct db_statement *statement)
 {
     const struct db_preparation *preparation = &connection->preparations[statement->number];
@@ -183,12 +192,13 @@ bool db_merge_can(const struct db_connection *connection, const struct db_statem
 
 size_t db_merge_count(const struct db_statement *statement)
 {
-    size_t n = 0;
+    size_t n = 0, len = 0;
     const h2o_linklist_t *anchor = &statement->waiting;
     for (const h2o_linklist_t *link = anchor->next; link != anchor && n < statement->merge_most;
          link = link->next) {
         const struct db_query *query = H2O_STRUCT_FROM_MEMBER(struct db_query, link, link);
-        if (query->single)
+        len += length_of(query);
+        if (query->single || len > BYTES_MAX)
             break;
         n++;
     }
@@ -203,6 +213,7 @@ void db_merge_send(struct db_connection *connection, struct db_statement *statem
     flight->description = db_description_keep(preparation->description);
     flight->merged = mem_alloc(sizeof(*flight->merged));
     flight->merged->n = flight->merged->n_awaited = n;
+    connection->preparations[statement->number].n_in_flight++;
     for (size_t i = 0; i < n; i++) {
         struct db_query *query = db_take_waiting(statement);
         query->flight = flight;

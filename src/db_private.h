@@ -53,10 +53,11 @@ struct db_preparation {
     unsigned generation; /* of the statement when it began */
     bool wrapped;        /* it leaves some columns to to_json */
     char merged_name[72];
-    bool is_merged;      /* its merged form is prepared, too, and has the columns of description */
-    uint64_t not_before; /* clock_ms: when to try again */
-    unsigned attempts;   /* each has a name of its own */
-    unsigned mismatches; /* how often in a row the wrapped form had other columns */
+    bool is_merged;       /* its merged form is prepared, too, and has the columns of description */
+    uint64_t not_before;  /* clock_ms: when to try again */
+    unsigned attempts;    /* each has a name of its own */
+    unsigned n_in_flight; /* of its queries, those asked as one counted once */
+    unsigned mismatches;  /* how often in a row the wrapped form had other columns */
     struct db_description *description;
     struct db_inference *inference; /* while a type is being found out */
     size_t inferred;                /* the parameter's number, as in $1 */

@@ -225,7 +225,8 @@ struct handler *handler_sql_new(const struct conf_route *route, struct db_lane *
                                           .statement = &route->statement,
                                           .as_text = route->answer == CONF_ANSWER_VALUE,
                                           .streams = route->answer == CONF_ANSWER_ROWS,
-                                          .merges = route->answer == CONF_ANSWER_ROW && !route->merge_off,
+                                          .merges = route->answer == CONF_ANSWER_ROW && !route->merge_off &&
+                                                    route->statement.n_params > 0,
                                       }),
     };
     find_names(self);

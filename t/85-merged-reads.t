@@ -207,6 +207,48 @@ subtest 'connections: 1, and a slow one among quick ones' => sub {
     is $server->stop, 'exit 0', 'it ends well';
 };
 
+subtest 'a read among a flood of others that are not merged' => sub {
+    my $server = start(database => 'connections: 1', routes => <<~'CONF');
+          GET /thing/{id}:
+        SELECT id FROM thing WHERE id = :id
+          GET /flood/{n}:
+        SELECT count(*) AS n FROM generate_series(1, 2000 + :n::int)
+        merge: off
+        CONF
+    my ($client, $answered) = $server->client;
+    $client->get('/thing/1');
+    my $load = $server->load(
+        requests    => 4_000,
+        connections => 32,
+        target      => sub ($n) { '/flood/1' },
+        check       => sub ($n, $response) { 1 },
+        at          => {
+            500   => sub { $client->ask('GET', '/thing/2') },
+            3_500 => sub { $answered = $client->readable(0) },
+        },
+    );
+    ok $answered, 'it has its turn';
+    is $client->receive->body, '{"id":2}', '… and its answer';
+    is $server->stop, 'exit 0', 'it ends well';
+};
+
+subtest 'long values' => sub {
+    my $server = start(routes => <<~CONF);
+          GET /long/{text}:
+        SELECT length(:text) AS n, $MERGED
+        CONF
+    my $long = 'x' x 6_000;
+    cmp_ok times_merged($server, '/long/x', '/long/xx'), '>', 100, 'short ones are merged';
+    my $load = $server->load(
+        requests    => 500,
+        connections => 64,
+        target      => sub ($n) { "/long/$long" },
+        check       => sub ($n, $response) { $response->body =~ /^\{"n":6000,/ },
+    );
+    is_deeply [ $load->wrong ], [], 'long ones are answered: ' . $load->summary;
+    is $server->stop, 'exit 0', 'it ends well';
+};
+
 # --- while things change ---
 
 # Runs SQL over and over, until the returned function is called.
