@@ -212,19 +212,19 @@ subtest 'a read among a flood of others that are not merged' => sub {
           GET /thing/{id}:
         SELECT id FROM thing WHERE id = :id
           GET /flood/{n}:
-        SELECT count(*) AS n FROM generate_series(1, 2000 + :n::int)
+        SELECT count(*) AS n FROM generate_series(1, 20000 + :n::int)
         merge: off
         CONF
     my ($client, $answered) = $server->client;
     $client->get('/thing/1');
     my $load = $server->load(
-        requests    => 4_000,
-        connections => 32,
+        requests    => 1_500,
+        connections => 64,
         target      => sub ($n) { '/flood/1' },
         check       => sub ($n, $response) { 1 },
         at          => {
-            500   => sub { $client->ask('GET', '/thing/2') },
-            3_500 => sub { $answered = $client->readable(0) },
+            200   => sub { $client->ask('GET', '/thing/2') },
+            1_300 => sub { $answered = $client->readable(0) },
         },
     );
     ok $answered, 'it has its turn';
