@@ -189,6 +189,7 @@ struct db_lane {
     uint64_t now;              /* clock_ms when the present work began */
     uint64_t spill_not_before; /* clock_ms: when another connection may be tried */
     unsigned spill_back_off;   /* ms */
+    bool capped;               /* database.max allows it no more connections, when it last wanted one */
     bool heavy_waits;          /* some statement that is to run alone has found no place in this turn */
     bool may_write;            /* a session that was to be read-only is not */
     bool hopeful;              /* the last ready connection is being made again: requests wait for it */

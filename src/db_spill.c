@@ -79,7 +79,8 @@ static bool spill(struct db_lane *lane)
     }
     if (lane->n_connections >= lane->conf.connections || lane->now < lane->spill_not_before)
         return false;
-    if (!lane->conf.budget_take(lane->conf.budget_arg)) {
+    lane->capped = !lane->conf.budget_take(lane->conf.budget_arg);
+    if (lane->capped) {
         lane->spill_not_before = lane->now + BACK_OFF_FIRST_MS;
         db_complain(
             lane, DB_COMPLAINT_SPILL, NULL,
@@ -161,7 +162,7 @@ static struct db_connection *place_alone(struct db_lane *lane, const struct db_s
     bool has_others = false; /* that will be free again */
     for (size_t i = 0; i < lane->n_connections; i++)
         has_others |= lane->connections[i] != only && lane->connections[i]->state == DB_READY;
-    bool at_their_pace = db_is_unbounded(statement) && lane->conf.connections > 1;
+    bool at_their_pace = db_is_unbounded(statement) && lane->conf.connections > 1 && !lane->capped;
     return has_others || at_their_pace ? NULL : only;
 }
 

@@ -45,6 +45,7 @@ struct worker {
     bool stop;
     uint64_t complained_at; /* clock_ms, 0 for never: that there is no descriptor to accept with */
     uint64_t drain_since;   /* clock_ms, 0 while not draining */
+    uint64_t passed_at;     /* clock_ms: when a passed connection was last taken */
     uint64_t forgot_at;     /* clock_ms: when lost places were last looked for */
 };
 
@@ -172,6 +173,7 @@ static void on_passed(h2o_socket_t *queue, const char *error)
                 pause_accepting(worker);
             break;
         }
+        worker->passed_at = clock_ms();
         serve(worker, fd, which);
     }
 }
@@ -191,6 +193,8 @@ static void drain(struct worker *worker)
     }
     listeners_stop(worker);
     http_drain(worker->http);
+    if (!h2o_timeout_is_linked(&worker->pause)) /* also where the lanes have not settled yet */
+        h2o_socket_read_start(worker->passed, on_passed);
 }
 
 static void on_signal(h2o_socket_t *socket, const char *error)
@@ -326,8 +330,8 @@ static void on_settled(void *arg)
 
 static bool is_drained(const struct worker *worker)
 {
-    uint64_t since = clock_ms() - worker->drain_since;
-    if (since >= IDLE_GRACE_MS)
+    uint64_t now = clock_ms(), since = now - worker->drain_since;
+    if (since >= IDLE_GRACE_MS && now - worker->passed_at >= IDLE_GRACE_MS)
         http_close_idle(worker->http);
     if (worker->n_open == 0 && !handoff_is_expecting(&worker->handoff))
         return true;

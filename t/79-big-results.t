@@ -179,6 +179,17 @@ subtest 'limits.buffer: up to which size an answer is sent whole' => sub {
     ends_well($server);
 };
 
+subtest 'database.max: no connection but the first is to be had' => sub {
+    my $server = start('buffer: 16K, deadline: 10s', 'max: 1');
+    for (1 .. 3) {
+        my $download = download($server, '/persons?last=640');
+        is $download->finish, 'whole', 'it goes out on that one';
+        is $download->head->status, 200;
+    }
+    quick_ones_are_served($server);
+    ends_well($server);
+};
+
 subtest 'a reader that stops' => sub {
     my $server   = start('stall: 1s');
     my $download = download($server, '/endless')->take(MEGABYTE);

@@ -37,7 +37,7 @@ sub load ($bench, $scenario, $url, $each = sub { })
 # Asks for half a second: connections, caches and clock speed as they will be.
 sub warm_up ($bench, $scenario, $url)
 {
-    my ($command) = wrk_command($bench, { %$scenario, t => 2 }, $url, 10);
+    my ($command) = wrk_command($bench, { t => 2, %$scenario }, $url, 10);
     my $pid = spawn($command, stdout => '/dev/null', stderr => '/dev/null');
     sleep 0.5;
     kill 'INT', $pid;

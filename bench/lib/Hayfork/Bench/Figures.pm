@@ -116,11 +116,14 @@ sub best_of_group ($self, $scenario, $group)
     return first { $_->{group} eq $group && $_->{errors} < 10_000 } $self->rows($scenario);
 }
 
+# Requests that were answered as they should be: wrk and ab count the others, too.
+sub good ($run) { return $run->{requests} - ($run->{errors}{status} // 0) }
+
 sub row ($self, $runs)
 {
     my $one  = $runs->[0];
     my $peer = $self->{peers}{ $one->{server} } // {};
-    my @rate = map { $_->{requests} / $_->{seconds} } @$runs;
+    my @rate = map { good($_) / $_->{seconds} } @$runs;
     my %row  = (
         $one->%{qw(server pool)},
         title    => $one->{server} eq 'hayfork' ? 'Hayfork' : $peer->{title} || $one->{server},
@@ -137,7 +140,7 @@ sub row ($self, $runs)
         $row{$name} = median(grep { defined } map { $_->{$name} } @$runs);
     }
     for my $name (qw(cpu_server cpu_postgres joules)) {
-        $row{$name} = median(map { $_->{$name} * 1e6 / $_->{requests} } grep { defined $_->{$name} } @$runs);
+        $row{$name} = median(map { $_->{$name} * 1e6 / (good($_) || 1) } grep { defined $_->{$name} } @$runs);
     }
     for my $name (qw(idle memory)) {
         my @all = grep { defined } map { $_->{$name} } @$runs;

@@ -55,11 +55,11 @@ my @scenarios = (
     },
     {
         name  => 'avatar', needs => ['avatar'], client => 'wrk', path => '/v1/avatar', c => 100, t => 12,
-        about => '20 avatars with the time of the request, 100 connections, no database',
+        about => '20 avatars with the time of the request, `wrk -t12 -c100` (which opens 96 connections), no database',
     },
     {
         name  => 'user', needs => ['relay'], client => 'wrk', path => '/v1/user', c => 100, t => 12,
-        about => 'the avatars of another service relayed, 100 connections',
+        about => 'the avatars of another service relayed, `wrk -t12 -c100`',
     },
     {
         name  => 'user-k6', needs => ['relay'], client => 'k6', path => '/v1/user', c => 100,
@@ -72,7 +72,7 @@ my @scenarios = (
     {
         name  => 'memory', needs => ['contact'], client => 'memory', path => '/contacts/', c => 64, t => 2,
         pick  => $random,
-        about => 'memory with 4 PostgreSQL connections (Hayfork: 4 workers), at the start and after 3 full loads',
+        about => 'memory with 4 PostgreSQL connections (Hayfork: 4 workers with one route; the peers with all of theirs), at the start and after 3 full loads',
     },
     (
         map {

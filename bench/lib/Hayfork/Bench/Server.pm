@@ -16,6 +16,7 @@ use HTTP::Tiny;
 use POSIX ();
 use Time::HiRes qw(sleep time);
 
+use Hayfork::Bench::Peers qw(hayfork_sessions);
 use Hayfork::Bench::Proc qw(family);
 use Hayfork::Test::Process qw(spawn reap slurp spew alive);
 use Hayfork::Test::Server;
@@ -33,6 +34,8 @@ sub hayfork ($class, $bench, %with)
 {
     my $conf = defined $with{routes} ? routes_conf($bench, $with{routes}) : "$bench->{top}/bench/field.conf";
     my $port = $with{port} // Hayfork::Test::Server::free_port();
+    # No more connections than the report says; the conf of many routes has nothing to write.
+    my $max = defined $with{routes} ? $with{workers} : hayfork_sessions($with{workers});
     return $class->new(
         $bench,
         name    => 'hayfork',
@@ -40,6 +43,7 @@ sub hayfork ($class, $bench, %with)
         ready   => defined $with{routes} ? '/contacts/1' : '/v1/avatar',
         command => [
             $bench->{hayfork}, '-c', $conf, map { ('-o', $_) } "listen='127.0.0.1:$port'", "workers=$with{workers}",
+            "database.max=$max",
             "database.connect='" . $bench->{database}->conninfo . "'",
             "upstreams={ avatars: [ 'http://$bench->{upstream}' ] }",
         ],
