@@ -35,7 +35,7 @@ static void refresh(struct db_connection *connection, struct db_flight *flight)
     flight->query = NULL;
     db_wait_again(query);
     if (preparation->state == PREPARED && preparation->generation == statement->generation) {
-        statement->merge = DB_MERGE_UNDECIDED;
+        statement->unmergeable = false;
         statement->generation++; /* other connections prepare it anew when it is their turn */
         db_prepare(connection, statement);
     }

@@ -4,17 +4,21 @@
  * A statement of PostgreSQL's costs far more than a row of it. So what waits for the same statement is asked
  * for with arrays of parameters, and each row says by its number whose it is:
  *
- *     SELECT hayfork_k.n, hayfork_q.*
- *       FROM unnest((SELECT $1)) WITH ORDINALITY AS hayfork_k(p1, n)
- *      CROSS JOIN LATERAL (the route's SQL, with hayfork_k.p1 in the place of $1) AS hayfork_q
+ *     SELECT hayfork_k.hayfork_n, hayfork_q.*
+ *       FROM unnest((SELECT $1)) WITH ORDINALITY AS hayfork_k(hayfork_p1, hayfork_n)
+ *      CROSS JOIN LATERAL (SELECT * FROM (the route's SQL) AS hayfork_r OFFSET 0) AS hayfork_q
  *
- * The SELECT around $1 hides how long the array is: PostgreSQL 15 would otherwise plan the statement anew for
- * each one, which costs more than merging saves (bench/NOTES.md).
+ * with (CASE WHEN true THEN hayfork_k.hayfork_p1 END) in the place of $1. The SELECT around $1 hides how long
+ * the array is: PostgreSQL 15 would otherwise plan the statement anew for each one, which costs more than
+ * merging saves (bench/NOTES.md). OFFSET 0 keeps it from joining the keys with the route's tables in another
+ * way, so that each key has its rows in the order in which it has them alone. CASE has no name that a column
+ * could take from it, as $1 has none. No other name may be one that the route's SQL has: an unqualified one
+ * is looked for outside before it is taken for a table's.
  *
  * That gives the same rows where evaluating the SQL once more or less, or in another order, makes no
- * difference: not with volatile functions and row locks. PostgreSQL is asked about that by an EXPLAIN of
- * WITH hayfork_q AS (the SQL): it takes such a query into the one around it only if there are none of these
- * (its section 7.8.3). An error may be any one's: then all are asked again, one by one.
+ * difference: not with volatile functions, row locks and samples. PostgreSQL is asked about that by an
+ * EXPLAIN of WITH hayfork_q AS (the SQL): it takes such a query into the one around it only if there are none
+ * of the first two (its section 7.8.3). An error may be any one's: then all are asked again, one by one.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,17 +30,18 @@
 #include "pgtypes.h"
 
 enum {
-    BYTES_MAX = 65536, /* of all values: longer ones gain nothing by it */
-    LEAST = 2,         /* queries in one statement, where more took long together */
-    PATIENCE = 5,      /* how many times `spill` several may take together */
-    REST_MS = 500,     /* without merging, after that was in vain: then each was asked twice */
+    BYTES_MAX = 65536,    /* of all values: longer ones gain nothing by it */
+    LEAST = 2,            /* queries in one statement, where more took long together */
+    PATIENCE = 5,         /* how many times `spill` several may take together */
+    REST_MS = 500,        /* without merging, after that was in vain: then each was asked twice */
+    REST_MOST_MS = 60000, /* the same, where it took too long again and again */
 };
 
 /* Deciding */
 
 static void refuse(struct db_statement *statement, const char *why)
 {
-    statement->merge = DB_MERGE_NO;
+    statement->unmergeable = true;
     log_debug("%s: its reads are not merged: %s", statement->conf.label, why);
 }
 
@@ -65,19 +70,19 @@ static void probe(struct db_connection *connection, struct db_statement *stateme
     free(sql);
 }
 
-/* "unnest((SELECT $1), (SELECT $2)) WITH ORDINALITY AS hayfork_k(p1, p2, n)" */
+/* "unnest((SELECT $1), …) WITH ORDINALITY AS hayfork_k(hayfork_p1, …, hayfork_n)" */
 static char *keys(size_t n)
 {
     char *arrays = mem_strdup(""), *names = mem_strdup("");
     for (size_t i = 1; i <= n; i++) {
         char *more_arrays = mem_printf("%s%s(SELECT $%zu)", arrays, i == 1 ? "" : ", ", i);
-        char *more_names = mem_printf("%sp%zu, ", names, i);
+        char *more_names = mem_printf("%shayfork_p%zu, ", names, i);
         free(arrays);
         free(names);
         arrays = more_arrays;
         names = more_names;
     }
-    char *text = mem_printf("unnest(%s) WITH ORDINALITY AS hayfork_k(%sn)", arrays, names);
+    char *text = mem_printf("unnest(%s) WITH ORDINALITY AS hayfork_k(%shayfork_n)", arrays, names);
     free(arrays);
     free(names);
     return text;
@@ -86,7 +91,7 @@ static char *keys(size_t n)
 /* The route's SQL with the keys in the place of its parameters, in its wrapped form if it has one. */
 static char *of_one_key(const struct db_statement *statement, const struct db_preparation *preparation)
 {
-    char *sql = sql_rename(statement->conf.statement, "hayfork_k.p");
+    char *sql = sql_rename(statement->conf.statement, "(CASE WHEN true THEN hayfork_k.hayfork_p", " END)");
     if (!preparation->wrapped)
         return sql;
     char *wrapped = pgjson_wrap(preparation->description->columns, sql);
@@ -103,7 +108,8 @@ static void prepare(struct db_connection *connection, struct db_statement *state
     for (size_t i = 0; i < description->n_types; i++)
         types[i] = pgtypes_array(description->types[i]);
     char *from = keys(description->n_types), *one = of_one_key(statement, preparation);
-    char *sql = mem_printf("SELECT hayfork_k.n, hayfork_q.* FROM %s CROSS JOIN LATERAL (%s\n) AS hayfork_q",
+    char *sql = mem_printf("SELECT hayfork_k.hayfork_n, hayfork_q.* FROM %s CROSS JOIN LATERAL"
+                           " (SELECT * FROM (%s\n) AS hayfork_r OFFSET 0) AS hayfork_q",
                            from, one);
     struct db_flight *flight = begin(connection, statement, FLIGHT_PREPARES_MERGED);
     flight->description = db_description_keep(preparation->description);
@@ -119,10 +125,10 @@ static void prepare(struct db_connection *connection, struct db_statement *state
 void db_merge_prepare(struct db_connection *connection, struct db_statement *statement)
 {
     struct db_preparation *preparation = &connection->preparations[statement->number];
-    if (!statement->conf.merges || statement->merge == DB_MERGE_NO || !connection->read_only)
+    if (!statement->conf.merges || statement->unmergeable || !connection->read_only)
         return;
-    if (strcasestr(statement->conf.statement->text, "hayfork_k") != NULL) {
-        refuse(statement, "hayfork_k is the name of the keys");
+    if (strcasestr(statement->conf.statement->text, "hayfork_") != NULL) {
+        refuse(statement, "it has a name that begins with hayfork_, as ours do");
         return;
     }
     for (size_t i = 0; i < preparation->description->n_types; i++) {
@@ -132,45 +138,56 @@ void db_merge_prepare(struct db_connection *connection, struct db_statement *sta
             return;
         }
     }
-    if (statement->merge == DB_MERGE_YES)
-        prepare(connection, statement, preparation);
-    else
-        probe(connection, statement, preparation);
+    probe(connection, statement, preparation);
+}
+
+static bool has(struct pgwire_value line, const char *text)
+{
+    return line.len > 0 && memmem(line.text, (size_t)line.len, text, strlen(text)) != NULL;
 }
 
 void db_merge_probed(struct db_flight *flight, struct pgwire_row row)
 {
-    static const char apart[] = "CTE hayfork_q";
     struct pgwire_value line = pgwire_row_value(row, 0);
-    if (line.len > 0 && memmem(line.text, (size_t)line.len, apart, strlen(apart)) != NULL)
+    if (has(line, "CTE hayfork_q"))
         refuse(flight->statement, "it has volatile functions or row locks");
+    else if (has(line, "Sampling:"))
+        refuse(flight->statement, "it takes a sample");
+}
+
+/*
+ * An answer about a preparation that is no longer the newest one comes before that of the newer one, so it
+ * finds the state PREPARING. Returns false there, and after an error.
+ */
+static bool is_good(struct db_connection *connection, struct db_flight *flight)
+{
+    struct db_statement *statement = flight->statement;
+    if (connection->preparations[statement->number].state != PREPARED)
+        return false;
+    if (flight->error == NULL)
+        return true;
+    if (!db_is_passing(pgwire_error_field(flight->error, PG_DIAG_SQLSTATE)))
+        refuse(statement, pgwire_error_field(flight->error, PG_DIAG_MESSAGE_PRIMARY));
+    return false;
 }
 
 void db_merge_asked(struct db_connection *connection, struct db_flight *flight)
 {
     struct db_statement *statement = flight->statement;
-    struct db_preparation *preparation = &connection->preparations[statement->number];
-    if (flight->error != NULL)
-        refuse(statement, pgwire_error_field(flight->error, PG_DIAG_MESSAGE_PRIMARY));
-    if (statement->merge == DB_MERGE_NO || preparation->state != PREPARED)
-        return;
-    statement->merge = DB_MERGE_YES;
-    prepare(connection, statement, preparation);
+    if (is_good(connection, flight) && !statement->unmergeable)
+        prepare(connection, statement, &connection->preparations[statement->number]);
 }
 
 void db_merge_prepared(struct db_connection *connection, struct db_flight *flight)
 {
     struct db_statement *statement = flight->statement;
-    struct db_preparation *preparation = &connection->preparations[statement->number];
-    if (preparation->description != flight->description)
-        return; /* it was prepared anew meanwhile, and so will this be */
-    if (flight->error != NULL)
-        refuse(statement, pgwire_error_field(flight->error, PG_DIAG_MESSAGE_PRIMARY));
-    else if (flight->n_fields == 0 || flight->fields[0].type != PGTYPES_INT8 ||
-             !pgjson_is_wrapped_form(flight->description->columns, flight->fields + 1, flight->n_fields - 1))
-        refuse(statement, "its columns would be others");
+    if (!is_good(connection, flight))
+        return;
+    if (flight->n_fields > 0 && flight->fields[0].type == PGTYPES_INT8 &&
+        pgjson_is_wrapped_form(flight->description->columns, flight->fields + 1, flight->n_fields - 1))
+        connection->preparations[statement->number].is_merged = true;
     else
-        preparation->is_merged = true;
+        refuse(statement, "its columns would be others");
 }
 
 /* Sending */
@@ -257,11 +274,23 @@ bool db_merge_is_stuck(const struct db_flight *flight)
            lane->now - flight->connection->head_since >= (uint64_t)lane->conf.spill * PATIENCE;
 }
 
+/* Nothing is merged for a while; for longer each time where it took too long. */
+static void rest(struct db_statement *statement, bool slow)
+{
+    if (!slow || statement->merge_rest == 0)
+        statement->merge_rest = REST_MS;
+    else if (statement->merge_rest < REST_MOST_MS)
+        statement->merge_rest *= 2;
+    statement->merge_not_before = statement->lane->now + statement->merge_rest;
+    if (slow && statement->merge_most > LEAST)
+        statement->merge_most /= 2;
+}
+
 void db_merge_split(struct db_flight *flight)
 {
     const struct db_merged *merged = flight->merged;
     struct db_statement *statement = flight->statement;
-    statement->merge_not_before = statement->lane->now + REST_MS;
+    rest(statement, db_merge_is_stuck(flight));
     for (size_t i = merged->n; i-- > 0;) {
         struct db_query *query = merged->queries[i];
         if (query == NULL)
@@ -293,8 +322,13 @@ void db_merge_learn(struct db_flight *flight, uint64_t ms)
 {
     struct db_statement *statement = flight->statement;
     uint64_t spill = statement->lane->conf.spill;
-    if (ms >= 2 * spill && statement->merge_most > LEAST)
+    if (ms >= 2 * spill && statement->merge_most > LEAST) {
         statement->merge_most /= 2;
-    else if (ms < spill / 2 && statement->merge_most < DB_MERGE_MOST)
-        statement->merge_most++;
+    } else if (ms >= 2 * spill) {
+        rest(statement, true);
+    } else if (ms < spill / 2) {
+        statement->merge_rest = 0;
+        if (statement->merge_most < DB_MERGE_MOST)
+            statement->merge_most++;
+    }
 }

@@ -178,8 +178,7 @@ static void complain(struct db_statement *statement, const struct db_report *rep
                    report->state, report->message);
 }
 
-/* Was it the database that could not look into the statement now (PostgreSQL 15, appendix A)? */
-static bool is_passing(const char *state)
+bool db_is_passing(const char *state)
 {
     static const char *const classes[] = {"08", "40", "53", "55", "57"};
     for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
@@ -208,7 +207,7 @@ static bool take_error(struct db_connection *connection, struct db_statement *st
     preparation->not_before = clock_ms() + DB_PREPARE_AGAIN_MS;
     memset(statement->declared, 0, /* the tables may be others */
            sql->n_params * sizeof(*statement->declared));
-    if (statement->description != NULL && is_passing(report->state))
+    if (statement->description != NULL && db_is_passing(report->state))
         return true; /* those who wait may yet be lucky */
     statement->unusable = true;
     db_soon(statement->lane);

@@ -31,9 +31,10 @@ struct db_statement {
     uint32_t *declared;                 /* types that were found out, 0 for those that PostgreSQL tells */
     unsigned generation;                /* counts up when older preparations are not to be used any more */
     bool unusable;                      /* the last attempt to prepare it failed */
-    enum { DB_MERGE_UNDECIDED, DB_MERGE_YES, DB_MERGE_NO } merge;
-    size_t merge_most;         /* at most so many queries in one; fewer if they take long together */
-    uint64_t merge_not_before; /* clock_ms */
+    bool unmergeable;                   /* its merged form would be something else, or does not work */
+    size_t merge_most;                  /* at most so many queries in one; fewer if they take long together */
+    unsigned merge_rest;       /* ms: the present or last pause without merging, 0 if it went well since */
+    uint64_t merge_not_before; /* clock_ms: the end of that pause */
     bool complained;           /* it was logged that it cannot be prepared, and has not been since */
     uint64_t tried_at;         /* clock_ms of the last attempt */
     unsigned slow;             /* see db_spill.c */
@@ -307,6 +308,9 @@ void db_on_prepared(struct db_connection *connection, struct db_flight *flight);
 void db_forget_preparations(struct db_connection *connection);
 
 void db_statement_free(struct db_statement *statement);
+
+/* Was it the database that could not look into a statement now (PostgreSQL 15, appendix A)? */
+bool db_is_passing(const char *state);
 
 /* db_merge.c */
 

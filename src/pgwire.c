@@ -134,7 +134,8 @@ void pgwire_execute_arrays(struct pgwire_writer *writer, const char *name, const
     size_t begin = begin_bind(writer, name, n);
     for (size_t i = 0; i < n; i++) {
         size_t at = writer->len;
-        writer->len += (size_t)(put32(reserve(writer, 4), 0) - (writer->base + at));
+        put32(reserve(writer, 4), 0);
+        writer->len += 4;
         for (size_t k = 0; k < n_rows; k++) {
             const char *text = rows[k][i];
             size_t room = text == NULL ? 4 : 2 * strlen(text) + 2;

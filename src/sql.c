@@ -327,14 +327,14 @@ size_t sql_edit_number(const struct sql_statement *statement, const struct sql_e
     return dollar == NULL ? 0 : strtoul(dollar + 1, NULL, 10);
 }
 
-char *sql_rename(const struct sql_statement *statement, const char *prefix)
+char *sql_rename(const struct sql_statement *statement, const char *before, const char *behind)
 {
     char *sql = mem_strdup("");
     size_t from = 0;
     for (size_t i = 0; i < statement->n_edits; i++) {
         const struct sql_edit *edit = &statement->edits[i];
-        char *longer = mem_printf("%s%.*s %s%zu", sql, (int)(edit->text_from - from), statement->text + from,
-                                  prefix, sql_edit_number(statement, edit));
+        char *longer = mem_printf("%s%.*s %s%zu%s", sql, (int)(edit->text_from - from),
+                                  statement->text + from, before, sql_edit_number(statement, edit), behind);
         free(sql);
         sql = longer;
         from = edit->text_to;

@@ -59,8 +59,11 @@ size_t sql_source_offset(const struct sql_statement *statement, size_t text_offs
 /* Which parameter an edit stands for, counted from 1. */
 size_t sql_edit_number(const struct sql_statement *statement, const struct sql_edit *edit);
 
-/* The text with prefix1, prefix2, … in the place of $1, $2, …; to be freed with free(). */
-char *sql_rename(const struct sql_statement *statement, const char *prefix);
+/*
+ * The text with something else in the place of $1, $2, …: before, the number, and behind. To be freed with
+ * free().
+ */
+char *sql_rename(const struct sql_statement *statement, const char *before, const char *behind);
 
 /*
  * Where the first word of a statement that sql_scan has accepted begins: behind blanks, comments and opening

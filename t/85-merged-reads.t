@@ -20,8 +20,9 @@ $cluster->psql(<<~'SQL');
     SELECT n, 0, CASE n % 5 WHEN 0 THEN NULL WHEN 1 THEN '{"' || n || '\",NULL}' ELSE 'label ' || n % 50 END,
            ARRAY['a', NULL, n::text], jsonb_build_object('n', n), CASE n % 2 WHEN 0 THEN 'sad'::mood END
       FROM generate_series(1, 200) n;
-    CREATE TABLE hayfork_k (p1 int, n int);
+    CREATE TABLE hayfork_k (hayfork_p1 int, n int);
     INSERT INTO hayfork_k VALUES (7, 70);
+    CREATE TABLE event AS SELECT n AS id, n % 3 AS kind FROM generate_series(1, 2000) n;
     -- Sleeps for the id 13, and says that it does not.
     CREATE FUNCTION nap(id int) RETURNS int LANGUAGE plpgsql STABLE AS
         $$ BEGIN IF id = 13 THEN PERFORM pg_sleep(3); END IF; RETURN id; END $$;
@@ -43,7 +44,13 @@ my %ROUTES = (
     'range/{a}/{b}' => 'SELECT min(id) AS least, count(*) AS n FROM thing WHERE id BETWEEN :a AND :b::int8',
     'always/{id}'   => 'SELECT :id::int AS id, (SELECT label FROM thing WHERE id = :id) AS label',
     'part/{n}'      => 'SELECT id FROM thing ORDER BY id OFFSET :n LIMIT 1',
-    'k/{p1}'        => 'SELECT n FROM hayfork_k WHERE p1 = :p1',
+    'k/{p1}'        => 'SELECT n FROM hayfork_k WHERE hayfork_p1 = :p1',
+    'row/{id}'      => 'SELECT n FROM thing n WHERE n.id = :id',
+    'p1/{id}'       => 'SELECT to_jsonb(p1) AS p1, hayfork_n FROM thing p1, (VALUES (1)) v(hayfork_n) WHERE p1.id = :id',
+    'whole/{id}'    => 'SELECT to_jsonb(n) AS note, p1 IS NULL AS no FROM thing n LEFT JOIN thing p1 ON p1.id = n.id + 100 WHERE n.id = :id',
+    'last/{kind}'   => 'SELECT id FROM (SELECT * FROM event ORDER BY id DESC LIMIT 6) s WHERE kind = :kind::int % 3',
+    'inside/{id}'   => 'SELECT to_jsonb(s) AS s FROM (SELECT :id::int, label FROM thing WHERE id = :id) s',
+    'maybe/{id}'    => 'SELECT id, label FROM thing WHERE (:id::int IS NULL OR id = :id)',
     'ratio/{id}'    => 'SELECT 100 / (id % 10) AS ratio FROM thing WHERE id = :id',
     'long/{text}'   => 'SELECT length(:text) AS n, md5(:text) AS digest',
 );
@@ -140,8 +147,12 @@ subtest 'what is merged, and what is not' => sub {
         SELECT id, $MERGED FROM thing WHERE feels = :mood
           GET /total/{id}:
         SELECT max(:id::int) AS id, $MERGED
+          GET /sample/{id}:
+        SELECT min(id) AS id, :id::int AS n, $MERGED FROM thing TABLESAMPLE bernoulli (50)
+          GET /row/{id}:
+        SELECT n, $MERGED FROM thing n WHERE n.id = :id
           GET /name/{p1}:
-        SELECT n, $MERGED FROM hayfork_k WHERE p1 = :p1
+        SELECT n, $MERGED FROM hayfork_k WHERE hayfork_p1 = :p1
           GET /nothing:
         SELECT 1 AS one, $MERGED
         CONF
@@ -154,6 +165,8 @@ subtest 'what is merged, and what is not' => sub {
     is times_merged($server, '/view/1'),            0, '… also behind a view';
     is times_merged($server, '/enum/sad'),          0, '… nor with a parameter of a type that somebody made';
     is times_merged($server, '/total/1'),           0, '… nor what does not work in that form';
+    cmp_ok times_merged($server, '/row/1', '/row/2'), '>', 100, 'so is one of a whole row, whatever its name';
+    is times_merged($server, '/sample/1'),          0, '… nor what takes a sample';
     is times_merged($server, '/name/7'),            0, '… nor what has our own name in it';
     is times_merged($server, '/nothing'),           0, '… nor what has no parameter';
     is_deeply [ $server->log_lines(qr/ (?:warn|error) /) ], [], 'and nothing is worth a complaint';

@@ -266,13 +266,13 @@ static void test_rename(void)
     struct sql_statement statement;
     size_t error_at = 0;
     is_str(sql_scan(str_of("select ':a', :a, x limit:b -- :a"), &statement, &error_at), NULL, "a statement");
-    char *renamed = sql_rename(&statement, "k.p");
-    is_str(renamed, "select ':a',  k.p1, x limit k.p2 -- :a", "its parameters by other names");
+    char *renamed = sql_rename(&statement, "(k.p", ")");
+    is_str(renamed, "select ':a',  (k.p1), x limit (k.p2) -- :a", "its parameters by other names");
     free(renamed);
     sql_free(&statement);
 
     is_str(sql_scan(str_of("select 1"), &statement, &error_at), NULL, "a statement without parameters");
-    renamed = sql_rename(&statement, "k.p");
+    renamed = sql_rename(&statement, "k.p", "");
     is_str(renamed, "select 1", "stays as it is");
     free(renamed);
     sql_free(&statement);
