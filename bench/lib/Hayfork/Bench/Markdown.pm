@@ -39,7 +39,8 @@ sub heading ($figures)
         PostgreSQL $versions->{postgresql}, $machine->{cores} cores ($machine->{model}), $memory GB of memory,
         $machine->{kernel}. Client, server and PostgreSQL share these cores. Figures are medians of up to
         $rounds rounds, in which the servers take turns; each time they are started anew, warmed up for half a
-        second and measured for $about->{duration} s. All of them give the same answers, which is compared beforehand.
+        second and measured for $about->{duration} s. All of them give the same answers, which is compared beforehand (but for the
+        time of the request among the avatars, which those with a constant body do not have).
 
         To measure on another machine:
 
