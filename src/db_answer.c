@@ -71,7 +71,7 @@ static bool is_spoilt(struct db_connection *connection, char status)
 /* A query, or several as one, was answered. */
 static void end_queries(struct db_connection *connection, struct db_flight *flight, bool spoilt, uint64_t ran)
 {
-    if (flight->merged != NULL) {
+    if (db_is_merged(flight)) {
         db_merge_learn(flight, ran);
         db_merge_end(flight);
         return;
@@ -100,7 +100,7 @@ static void on_ready_for_query(struct db_connection *connection, struct db_fligh
         db_session_fail_shared(connection);
         return; /* it is taken back with the connection */
     }
-    bool may_ask_again = flight->merged != NULL || (flight->query != NULL && !flight->query->again);
+    bool may_ask_again = db_is_merged(flight) || (flight->query != NULL && !flight->query->again);
     if (spoilt && connection->read_only && may_ask_again)
         return; /* likewise: perhaps it was not this one */
     connection->head_since = lane->now;
@@ -134,7 +134,7 @@ static size_t columns_in_flight(const struct db_flight *flight)
         return DB_SESSION_LOOK_COLUMNS;
     if (flight->kind == FLIGHT_PROBES || flight->in_prefix)
         return 1;
-    return pgjson_columns_count(flight->description->columns) + (flight->merged != NULL);
+    return pgjson_columns_count(flight->description->columns) + db_is_merged(flight);
 }
 
 static void on_row(struct db_connection *connection, struct db_flight *flight,
@@ -147,7 +147,7 @@ static void on_row(struct db_connection *connection, struct db_flight *flight,
         db_session_seen(connection, row);
     } else if (flight->kind == FLIGHT_PROBES) {
         db_merge_probed(flight, row);
-    } else if (flight->merged != NULL) {
+    } else if (db_is_merged(flight)) {
         if (!db_merge_row(flight, row))
             db_connection_fail(connection, "PostgreSQL sent a row that nobody has asked for");
     } else if (!flight->in_prefix && flight->query != NULL) {

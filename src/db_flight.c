@@ -5,7 +5,8 @@
 #include "db_private.h"
 #include "mem.h"
 
-struct db_flight *db_flight_new(struct db_connection *connection, struct db_statement *statement)
+struct db_flight *db_flight_new(struct db_connection *connection, struct db_statement *statement,
+                                enum flight_kind kind)
 {
     struct db_lane *lane = connection->lane;
     struct db_flight *flight;
@@ -15,7 +16,10 @@ struct db_flight *db_flight_new(struct db_connection *connection, struct db_stat
         flight = H2O_STRUCT_FROM_MEMBER(struct db_flight, link, lane->spare_flights.next);
         h2o_linklist_unlink(&flight->link);
     }
-    *flight = (struct db_flight){.connection = connection, .statement = statement, .phase = AT_BIND};
+    *flight = (struct db_flight){.connection = connection,
+                                 .statement = statement,
+                                 .kind = kind,
+                                 .phase = kind == FLIGHT_QUERIES ? AT_BIND : AT_PARSE};
     h2o_linklist_insert(&connection->in_flight, &flight->link);
     flight->begins_at = db_io_position(&connection->io);
     if (connection->n_in_flight++ == 0)
@@ -40,25 +44,23 @@ void db_flight_free(struct db_flight *flight)
     free(flight->fields);
     free(flight->fields_text);
     free(flight->error);
-    free(flight->merged);
+    if (db_is_merged(flight))
+        free(flight->queries);
     h2o_linklist_insert(&connection->lane->spare_flights, &flight->link);
 }
 
 void db_leave(struct db_query *query)
 {
-    struct db_flight *flight = query->flight;
-    if (flight->merged == NULL) {
-        flight->query = NULL;
-    } else {
-        flight->merged->queries[query->place] = NULL;
-        flight->merged->n_awaited--;
-    }
+    query->flight->queries[query->place] = NULL;
     query->flight = NULL;
 }
 
 bool db_flight_is_awaited(const struct db_flight *flight)
 {
-    return flight->query != NULL || (flight->merged != NULL && flight->merged->n_awaited > 0);
+    bool any = false;
+    for (size_t i = 0; i < flight->n_queries; i++)
+        any |= flight->queries[i] != NULL;
+    return any;
 }
 
 void db_send(struct db_connection *connection, struct db_query *query, bool alone)
@@ -67,9 +69,12 @@ void db_send(struct db_connection *connection, struct db_query *query, bool alon
     struct db_statement *statement = query->statement;
     const struct db_preparation *preparation = &connection->preparations[statement->number];
     struct pgwire_writer *out = &connection->io.out;
-    struct db_flight *flight = db_flight_new(connection, statement);
+    struct db_flight *flight = db_flight_new(connection, statement, FLIGHT_QUERIES);
     flight->query = query;
+    flight->queries = &flight->query;
+    flight->n_queries = 1;
     query->flight = flight;
+    query->place = 0;
     connection->preparations[statement->number].n_in_flight++;
     flight->description = db_description_keep(preparation->description);
     flight->alone = alone;
@@ -107,11 +112,9 @@ void db_take_back(struct db_connection *connection)
 {
     while (!h2o_linklist_is_empty(&connection->in_flight)) {
         struct db_flight *flight = H2O_STRUCT_FROM_MEMBER(struct db_flight, link, connection->in_flight.prev);
-        if (flight->query != NULL)
-            take_back(flight->query);
-        for (size_t i = flight->merged == NULL ? 0 : flight->merged->n; i-- > 0;) {
-            if (flight->merged->queries[i] != NULL)
-                take_back(flight->merged->queries[i]);
+        for (size_t i = flight->n_queries; i-- > 0;) {
+            if (flight->queries[i] != NULL)
+                take_back(flight->queries[i]);
         }
         db_flight_free(flight);
     }

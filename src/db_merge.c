@@ -45,15 +45,6 @@ static void refuse(struct db_statement *statement, const char *why)
     log_debug("%s: its reads are not merged: %s", statement->conf.label, why);
 }
 
-static struct db_flight *begin(struct db_connection *connection, struct db_statement *statement,
-                               enum flight_kind kind)
-{
-    struct db_flight *flight = db_flight_new(connection, statement);
-    flight->kind = kind;
-    flight->phase = AT_PARSE;
-    return flight;
-}
-
 /* Asks PostgreSQL whether it matters how often the SQL is evaluated. */
 static void probe(struct db_connection *connection, struct db_statement *statement,
                   const struct db_preparation *preparation)
@@ -63,7 +54,7 @@ static void probe(struct db_connection *connection, struct db_statement *stateme
     size_t n = statement->conf.statement->n_params;
     char *sql = mem_printf("EXPLAIN (COSTS OFF) WITH hayfork_q AS (%s\n) SELECT * FROM hayfork_q",
                            statement->conf.statement->text);
-    begin(connection, statement, FLIGHT_PROBES);
+    db_flight_new(connection, statement, FLIGHT_PROBES);
     pgwire_parse(out, "", sql, preparation->description->types, n);
     pgwire_execute(out, "", nothing, n);
     pgwire_sync(out);
@@ -111,7 +102,7 @@ static void prepare(struct db_connection *connection, struct db_statement *state
     char *sql = mem_printf("SELECT hayfork_k.hayfork_n, hayfork_q.* FROM %s CROSS JOIN LATERAL"
                            " (SELECT * FROM (%s\n) AS hayfork_r OFFSET 0) AS hayfork_q",
                            from, one);
-    struct db_flight *flight = begin(connection, statement, FLIGHT_PREPARES_MERGED);
+    struct db_flight *flight = db_flight_new(connection, statement, FLIGHT_PREPARES_MERGED);
     flight->description = db_description_keep(preparation->description);
     snprintf(preparation->merged_name, sizeof(preparation->merged_name), "%sm", preparation->name);
     pgwire_parse(out, preparation->merged_name, sql, types, description->n_types);
@@ -225,17 +216,17 @@ size_t db_merge_count(const struct db_statement *statement)
 void db_merge_send(struct db_connection *connection, struct db_statement *statement, size_t n)
 {
     const struct db_preparation *preparation = &connection->preparations[statement->number];
-    struct db_flight *flight = db_flight_new(connection, statement);
+    struct db_flight *flight = db_flight_new(connection, statement, FLIGHT_QUERIES);
     const char *const *rows[DB_MERGE_MOST];
     flight->description = db_description_keep(preparation->description);
-    flight->merged = mem_alloc(sizeof(*flight->merged));
-    flight->merged->n = flight->merged->n_awaited = n;
+    flight->queries = mem_calloc(n, sizeof(*flight->queries));
+    flight->n_queries = n;
     connection->preparations[statement->number].n_in_flight++;
     for (size_t i = 0; i < n; i++) {
         struct db_query *query = db_take_waiting(statement);
         query->flight = flight;
         query->place = i;
-        flight->merged->queries[i] = query;
+        flight->queries[i] = query;
         rows[i] = query->values;
     }
     pgwire_execute_arrays(&connection->io.out, preparation->merged_name, rows, n,
@@ -256,11 +247,10 @@ static size_t number_of(struct pgwire_value value)
 
 bool db_merge_row(struct db_flight *flight, struct pgwire_row row)
 {
-    const struct db_merged *merged = flight->merged;
     size_t number = number_of(pgwire_row_next(&row));
-    if (number < 1 || number > merged->n)
+    if (number < 1 || number > flight->n_queries)
         return false;
-    struct db_query *query = merged->queries[number - 1];
+    struct db_query *query = flight->queries[number - 1];
     flight->gave_rows = true;
     if (query != NULL)
         query->asker->row(query->owner, flight->description->columns, row);
@@ -270,7 +260,7 @@ bool db_merge_row(struct db_flight *flight, struct pgwire_row row)
 bool db_merge_is_stuck(const struct db_flight *flight)
 {
     const struct db_lane *lane = flight->connection->lane;
-    return flight->merged != NULL &&
+    return db_is_merged(flight) &&
            lane->now - flight->connection->head_since >= (uint64_t)lane->conf.spill * PATIENCE;
 }
 
@@ -288,11 +278,10 @@ static void rest(struct db_statement *statement, bool slow)
 
 void db_merge_split(struct db_flight *flight)
 {
-    const struct db_merged *merged = flight->merged;
     struct db_statement *statement = flight->statement;
     rest(statement, db_merge_is_stuck(flight));
-    for (size_t i = merged->n; i-- > 0;) {
-        struct db_query *query = merged->queries[i];
+    for (size_t i = flight->n_queries; i-- > 0;) {
+        struct db_query *query = flight->queries[i];
         if (query == NULL)
             continue;
         db_leave(query);
@@ -305,12 +294,11 @@ void db_merge_split(struct db_flight *flight)
 
 void db_merge_end(struct db_flight *flight)
 {
-    const struct db_merged *merged = flight->merged;
     struct db_answer answer = {.columns = flight->description->columns, .tag = flight->tag};
     if (flight->error != NULL)
         db_merge_split(flight);
-    for (size_t i = 0; i < merged->n; i++) {
-        struct db_query *query = merged->queries[i];
+    for (size_t i = 0; i < flight->n_queries; i++) {
+        struct db_query *query = flight->queries[i];
         if (query == NULL)
             continue;
         db_leave(query);

@@ -73,9 +73,7 @@ static void send_preparation(struct db_connection *connection, struct db_stateme
 {
     struct db_preparation *preparation = preparation_of(connection, statement);
     struct pgwire_writer *out = &connection->io.out;
-    struct db_flight *flight = db_flight_new(connection, statement);
-    flight->kind = FLIGHT_PREPARES;
-    flight->phase = AT_PARSE;
+    db_flight_new(connection, statement, FLIGHT_PREPARES);
     snprintf(preparation->name, sizeof(preparation->name), "h%016llx_%zu_%u",
              (unsigned long long)statement->hash, statement->number, ++preparation->attempts);
     pgwire_parse(out, preparation->name, sql, types, n_types);

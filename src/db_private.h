@@ -2,8 +2,9 @@
  * db_private.h: what the files of a lane share.
  *
  * db.c has the queue and decides what goes where, db_spill.c sees to those that are in the way of others,
- * db_connection.c is one connection, db_flight.c what is in flight on it, db_answer.c the answers to that,
- * db_prepare.c its statements, db_session.c what it begins with, db_io.c its bytes.
+ * db_merge.c asks for several reads as one, db_connection.c is one connection, db_flight.c what is in flight
+ * on it, db_answer.c the answers to that, db_prepare.c its statements, db_session.c what it begins with,
+ * db_io.c its bytes.
  */
 #ifndef HAYFORK_DB_PRIVATE_H
 #define HAYFORK_DB_PRIVATE_H
@@ -71,7 +72,7 @@ struct deadline {
 };
 
 struct db_query {
-    h2o_linklist_t link; /* in its statement's waiting, else in lane->sent, or lane->spare_queries */
+    h2o_linklist_t link; /* in its statement's waiting, or lane->spare_queries */
     struct db_statement *statement;
     struct db_flight *flight; /* NULL while it waits */
     const char *const *values;
@@ -82,17 +83,11 @@ struct db_query {
     unsigned moves; /* how often it stood behind a slow one, and was sent elsewhere */
     bool refreshed; /* its statement was prepared anew for it */
     bool single;    /* was merged with others, and is asked again by itself */
-    size_t place;   /* in flight->merged->queries */
+    size_t place;   /* in flight->queries */
     bool streaming; /* its asker takes the rows at its own pace */
 };
 
 enum { DB_MERGE_MOST = 32 }; /* queries in one statement */
-
-/* Queries that went out as one. */
-struct db_merged {
-    size_t n, n_awaited;                     /* how many there were, and those that are not NULL */
-    struct db_query *queries[DB_MERGE_MOST]; /* by their number in the statement; NULL: not waited for */
-};
 
 enum flight_kind {
     FLIGHT_QUERIES,
@@ -111,8 +106,9 @@ struct db_flight {
     struct db_connection *connection;
     enum flight_kind kind;
     struct db_statement *statement; /* NULL for FLIGHT_LOOKS */
-    struct db_query *query;         /* of FLIGHT_QUERIES that are not merged; NULL: nobody waits for it */
-    struct db_merged *merged;       /* NULL: it is not */
+    struct db_query **queries; /* of FLIGHT_QUERIES, by their place; NULL: nobody waits for it any more */
+    size_t n_queries;          /* several went out as one statement: then queries is owned */
+    struct db_query *query;    /* where queries points if it is only one */
     struct db_description *description;
     enum flight_phase phase;
     bool unbounded;     /* sent behind a step that lifts statement_timeout for its transaction */
@@ -201,6 +197,12 @@ struct db_lane {
     h2o_linklist_t spare_queries, spare_flights; /* to be used again */
 };
 
+/* Did several queries go out as one? */
+static inline bool db_is_merged(const struct db_flight *flight)
+{
+    return flight->n_queries > 1;
+}
+
 static inline struct db_flight *db_head(const struct db_connection *connection)
 {
     return H2O_STRUCT_FROM_MEMBER(struct db_flight, link, connection->in_flight.next);
@@ -269,7 +271,8 @@ void db_connection_free(struct db_connection *connection);
 /* db_flight.c */
 
 /* Puts something on the list in flight. The bytes go to connection->io.out; they leave at the turn's end. */
-struct db_flight *db_flight_new(struct db_connection *connection, struct db_statement *statement);
+struct db_flight *db_flight_new(struct db_connection *connection, struct db_statement *statement,
+                                enum flight_kind kind);
 
 /* Sends a query. alone: nothing is sent behind it before it has ended. */
 void db_send(struct db_connection *connection, struct db_query *query, bool alone);

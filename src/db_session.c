@@ -145,9 +145,7 @@ void db_session_look(struct db_connection *connection)
             " pg_catalog.current_setting('DateStyle'), pg_catalog.current_setting('IntervalStyle'),"
             " pg_catalog.current_setting('standard_conforming_strings'), "
             "pg_catalog.current_setting('bytea_output')";
-    struct db_flight *flight = db_flight_new(connection, NULL);
-    flight->kind = FLIGHT_LOOKS;
-    flight->phase = AT_PARSE;
+    db_flight_new(connection, NULL, FLIGHT_LOOKS);
     pgwire_parse(&connection->io.out, name, sql, NULL, 0);
     pgwire_execute(&connection->io.out, name, NULL, 0);
     pgwire_sync(&connection->io.out);

@@ -195,7 +195,7 @@ static struct db_connection *place_among_others(struct db_lane *lane)
  */
 static void notice_hold(struct db_flight *head)
 {
-    if (head->holds || head->statement == NULL || head->merged != NULL)
+    if (head->holds || head->statement == NULL || db_is_merged(head))
         return;
     head->holds = true;
     head->statement->n_holding++;
@@ -257,9 +257,8 @@ static void move_stuck(struct db_connection *connection)
     h2o_linklist_t *head = connection->in_flight.next;
     for (h2o_linklist_t *link = connection->in_flight.prev; link != head; link = link->prev) {
         struct db_flight *flight = H2O_STRUCT_FROM_MEMBER(struct db_flight, link, link);
-        move(flight->query);
-        for (size_t i = flight->merged == NULL ? 0 : flight->merged->n; i-- > 0;)
-            move(flight->merged->queries[i]);
+        for (size_t i = flight->n_queries; i-- > 0;)
+            move(flight->queries[i]);
     }
     if (db_merge_is_stuck(db_head(connection)))
         db_merge_split(db_head(connection));
