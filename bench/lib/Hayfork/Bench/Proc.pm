@@ -55,11 +55,13 @@ sub memory (@pids)
 }
 
 # The energy counters of the processor's packages in microjoules, by name; none where there are no such counters, or
-# they are not ours to read.
+# they are not ours to read. A zone for the whole board (psys) has the packages in it, and so has their second
+# interface (intel-rapl-mmio).
 sub energy ()
 {
     my %energy;
-    for my $zone (grep { m{/[a-z-]+:\d+$} } glob '/sys/class/powercap/*') {
+    for my $zone (grep { m{/[a-z-]+:\d+$} && !m{-mmio:} } glob '/sys/class/powercap/*') {
+        next if text("$zone/name") =~ /^psys/;
         my $uj = text("$zone/energy_uj");
         $energy{$zone} = 0 + $uj if $uj =~ /^\d+$/m;
     }

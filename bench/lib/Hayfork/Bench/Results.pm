@@ -48,7 +48,7 @@ sub resume ($class, $path)
     my ($lines, $whole) = read_results($path);
     truncate $file, $whole or die "$path: $!\n";
     sysseek $file, 0, 2 or die "$path: $!\n";
-    my %done = map { key_of($_) => 1 } grep { $_->{kind} eq 'run' } @$lines;
+    my %done = map { key_of($_) => 1 } grep { $_->{kind} eq 'run' && !defined $_->{error} } @$lines;
     my ($about) = grep { $_->{kind} eq 'about' } reverse @$lines;
     my %noted = map { note_key($_) => 1 } grep { $_->{kind} eq 'note' } @$lines;
     return bless { path => $path, file => $file, done => \%done, about => $about, noted => \%noted }, $class;
