@@ -66,7 +66,7 @@ sub start (%with)
     }
     return server(<<~CONF . $conf, cluster => $cluster, lanes => 1);
         workers: ${\ ($with{workers} // 1) }
-        limits: { deadline: 50s }
+        limits: { deadline: 50s${\ ($with{limits} // '') } }
         database:
           connect: ${\ $cluster->conninfo }
           ${\ ($with{database} // '') }
@@ -121,7 +121,7 @@ sub times_merged ($server, @targets)
         target      => sub ($n) { $targets[ $n % @targets ] },
         check       => sub ($n, $response) { $merged += $response->body =~ /"merged":true/; $response->status == 200 },
     );
-    is_deeply [ $load->wrong ], [], "all are answered: $targets[0]";
+    is_deeply [ $load->wrong ], [], 'all are answered: ' . substr $targets[0], 0, 40;
     return $merged;
 }
 
@@ -246,19 +246,13 @@ subtest 'a read among a flood of others that are not merged' => sub {
 };
 
 subtest 'long values' => sub {
-    my $server = start(routes => <<~CONF);
+    my $server = start(limits => ', head: 64K, target: 60K', routes => <<~CONF);
           GET /long/{text}:
         SELECT length(:text) AS n, $MERGED
         CONF
-    my $long = 'x' x 6_000;
+    my ($long, $longer) = map { 'x' x $_ } 40_000, 50_000;
     cmp_ok times_merged($server, '/long/x', '/long/xx'), '>', 100, 'short ones are merged';
-    my $load = $server->load(
-        requests    => 500,
-        connections => 64,
-        target      => sub ($n) { "/long/$long" },
-        check       => sub ($n, $response) { $response->body =~ /^\{"n":6000,/ },
-    );
-    is_deeply [ $load->wrong ], [], 'long ones are answered: ' . $load->summary;
+    is times_merged($server, "/long/$long", "/long/$longer"), 0, 'two long ones are not';
     is $server->stop, 'exit 0', 'it ends well';
 };
 
