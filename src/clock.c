@@ -20,19 +20,25 @@ static void two_digits(char *out, int value)
 
 void clock_iso(char out[CLOCK_ISO_LEN])
 {
+    static char text[CLOCK_ISO_LEN] = "0000-00-00T00:00:00.000Z"; /* of the second below */
+    static time_t second = -1;
     struct timespec now;
-    struct tm utc;
     clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &utc);
-    int year = utc.tm_year + 1900, ms = (int)(now.tv_nsec / 1000000);
-    memcpy(out, "0000-00-00T00:00:00.000Z", CLOCK_ISO_LEN);
-    two_digits(out, year / 100);
-    two_digits(out + 2, year);
-    two_digits(out + 5, utc.tm_mon + 1);
-    two_digits(out + 8, utc.tm_mday);
-    two_digits(out + 11, utc.tm_hour);
-    two_digits(out + 14, utc.tm_min);
-    two_digits(out + 17, utc.tm_sec);
+    if (now.tv_sec != second) {
+        struct tm utc;
+        gmtime_r(&now.tv_sec, &utc);
+        int year = utc.tm_year + 1900;
+        two_digits(text, year / 100);
+        two_digits(text + 2, year);
+        two_digits(text + 5, utc.tm_mon + 1);
+        two_digits(text + 8, utc.tm_mday);
+        two_digits(text + 11, utc.tm_hour);
+        two_digits(text + 14, utc.tm_min);
+        two_digits(text + 17, utc.tm_sec);
+        second = now.tv_sec;
+    }
+    int ms = (int)(now.tv_nsec / 1000000);
+    memcpy(out, text, CLOCK_ISO_LEN);
     out[20] = (char)('0' + ms / 100);
     two_digits(out + 21, ms);
 }

@@ -712,6 +712,7 @@ void conn_context_init(struct conn_context *context)
         free(path->filters.entries[--path->filters.size]);
     context->limits = (struct http1_limits){conf->limits.head, conf->limits.target, conf->limits.fields};
     context->input = mem_alloc(INPUT_SIZE);
+    conn_response_context_init(context);
     h2o_linklist_init_anchor(&context->connections);
     h2o_timeout_init(loop, &context->head_timeout, conf->limits.head_time);
     h2o_timeout_init(loop, &context->idle_timeout, conf->limits.idle);
@@ -749,4 +750,5 @@ void conn_context_dispose(struct conn_context *context)
     h2o_timeout_dispose(loop, &context->linger_timeout);
     h2o_timeout_dispose(loop, &context->gone_timeout);
     free(context->input);
+    free(context->fields);
 }

@@ -32,8 +32,9 @@ struct conn_context {
     struct http1_head head; /* the head being parsed: most come in one piece */
     char *input;            /* what one read brought */
     h2o_timeout_t head_timeout, idle_timeout, body_timeout, stall_timeout, linger_timeout, gone_timeout;
+    char *fields; /* that all answers have: Server, then Date, which is of the second date_at */
+    size_t server_len, fields_len;
     time_t date_at;
-    char date[H2O_TIMESTR_RFC1123_LEN + 1];
 };
 
 /* Fills in the second group; the first is the caller's, and must be set. */

@@ -82,6 +82,8 @@ struct conn {
 
 /* conn_response.c */
 
+void conn_response_context_init(struct conn_context *context);
+
 /* Prepares for the answer of the request that was just begun. */
 void conn_response_init(struct conn *conn);
 

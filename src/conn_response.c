@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "conn_private.h"
+#include "mem.h"
 
 enum {
     SLICE = 256 * 1024,      /* bytes handed to the socket at once */
@@ -26,28 +27,40 @@ static char *put(char *out, const char *text, size_t len)
 
 static char *put_number(char *out, uint64_t number)
 {
-    char digits[20];
-    size_t n = 0;
-    do
-        digits[n++] = (char)('0' + number % 10);
-    while ((number /= 10) != 0);
-    while (n > 0)
-        *out++ = digits[--n];
-    return out;
+    char digits[20], *first = digits + sizeof(digits);
+    for (; number >= 100; number /= 100) {
+        first -= 2;
+        first[0] = (char)('0' + number % 100 / 10);
+        first[1] = (char)('0' + number % 10);
+    }
+    *--first = (char)('0' + number % 10);
+    if (number >= 10)
+        *--first = (char)('0' + number / 10);
+    return put(out, first, (size_t)(digits + sizeof(digits) - first));
 }
 
-/* The Date field's value (RFC 9110 section 6.6.1), made once a second. */
-static const char *date(struct conn_context *context)
+/* The fields that all answers have: Server, then Date (RFC 9110 section 6.6.1), made once a second. */
+static void freshen_fields(struct conn_context *context)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME_COARSE, &now);
-    if (now.tv_sec != context->date_at) {
-        struct tm utc;
-        context->date_at = now.tv_sec;
-        gmtime_r(&now.tv_sec, &utc);
-        h2o_time2str_rfc1123(context->date, &utc);
-    }
-    return context->date;
+    if (now.tv_sec == context->date_at)
+        return;
+    struct tm utc;
+    char *out = context->fields + context->server_len;
+    context->date_at = now.tv_sec;
+    gmtime_r(&now.tv_sec, &utc);
+    out = PUT(out, "Date: ");
+    h2o_time2str_rfc1123(out, &utc);
+    PUT(out + H2O_TIMESTR_RFC1123_LEN, "\r\n");
+}
+
+void conn_response_context_init(struct conn_context *context)
+{
+    const char *server = context->conf->server;
+    context->fields = mem_alloc(strlen(server) + H2O_TIMESTR_RFC1123_LEN + 32);
+    context->server_len = server[0] == '\0' ? 0 : (size_t)sprintf(context->fields, "Server: %s\r\n", server);
+    context->fields_len = context->server_len + H2O_TIMESTR_RFC1123_LEN + strlen("Date: \r\n");
 }
 
 /* How this answer's body will end, and whether another request may follow it. */
@@ -72,7 +85,7 @@ static void decide_delimiter(struct conn *conn)
 static size_t head_size(const struct conn *conn)
 {
     const h2o_res_t *res = &conn->req.res;
-    size_t size = 256 + strlen(res->reason) + strlen(conn->context->conf->server);
+    size_t size = 256 + strlen(res->reason) + conn->context->fields_len;
     for (size_t i = 0; i < res->headers.size; i++)
         size += res->headers.entries[i].name->len + res->headers.entries[i].value.len + 4;
     return size;
@@ -94,26 +107,18 @@ static h2o_iovec_t make_head(struct conn *conn)
 {
     h2o_req_t *req = &conn->req;
     const h2o_res_t *res = &req->res;
+    struct conn_context *context = conn->context;
     char *head = h2o_mem_alloc_pool(&req->pool, head_size(conn)), *out = head;
     out = PUT(out, "HTTP/1.1 ");
     out = put_number(out, (uint64_t)res->status);
     *out++ = ' ';
     out = put(out, res->reason, strlen(res->reason));
     out = PUT(out, "\r\n");
-    if (!has_date(res)) {
-        out = PUT(out, "Date: ");
-        out = put(out, date(conn->context), H2O_TIMESTR_RFC1123_LEN);
-        out = PUT(out, "\r\n");
-    }
-    const char *server = conn->context->conf->server;
-    if (server[0] != '\0') {
-        out = PUT(out, "Server: ");
-        out = put(out, server, strlen(server));
-        out = PUT(out, "\r\n");
-    }
+    freshen_fields(context);
+    out = put(out, context->fields, has_date(res) ? context->server_len : context->fields_len);
     for (size_t i = 0; i < res->headers.size; i++) {
         const h2o_header_t *header = &res->headers.entries[i];
-        out = put(out, header->orig_name != NULL ? header->orig_name : header->name->base, header->name->len);
+        out = put(out, header->name->base, header->name->len);
         out = PUT(out, ": ");
         out = put(out, header->value.base, header->value.len);
         out = PUT(out, "\r\n");

@@ -10,6 +10,7 @@ enum { MOST_CONNECTIONS = 8, SPARE = 256 /* bytes for what is not counted below:
 /* What becomes of a field that the client has sent. */
 enum fate { PASSES, NEXT_HOP, REPLACED, FORWARDED, FORWARDED_FOR, FORWARDED_OTHER };
 
+/* By length. */
 static const struct {
     struct str name;
     enum fate fate;
@@ -34,7 +35,7 @@ static const struct {
 
 static enum fate fate_of(struct str name)
 {
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]) && known[i].name.len <= name.len; i++) {
         if (known[i].name.len == name.len && http1_same(known[i].name, name))
             return known[i].fate;
     }

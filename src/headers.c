@@ -36,15 +36,16 @@ static bool has_control_character(struct str text)
     return false;
 }
 
+static bool is_constant(const struct conf_header *header)
+{
+    return header->n_pieces == 1 && !header->pieces[0].is_name;
+}
+
 /* Puts the pieces together. Returns false if one of them has no value. */
 static bool fill_one(const struct conf_header *header, struct sink *sink, headers_lookup *lookup, void *arg,
                      struct str *value)
 {
     bool encode = strcasecmp(header->name, "Location") == 0;
-    if (header->n_pieces == 1 && !header->pieces[0].is_name) {
-        *value = str_of(header->pieces[0].text);
-        return true;
-    }
     struct str *parts = sink->ops->alloc(sink, (header->n_pieces + 1) * sizeof(*parts));
     size_t size = 0, len = 0;
     for (size_t i = 0; i < header->n_pieces; i++) {
@@ -78,9 +79,11 @@ struct headers headers_fill_in(const struct conf_header *from, size_t n, struct 
     for (size_t i = 0; i < n; i++) {
         const struct conf_header *header = &from[i];
         struct str value;
-        if (!fill_one(header, sink, lookup, arg, &value))
+        if (is_constant(header))
+            value = str_of(header->pieces[0].text); /* looked at when the conf was read */
+        else if (!fill_one(header, sink, lookup, arg, &value))
             continue;
-        if (has_control_character(value))
+        if (!is_constant(header) && has_control_character(value))
             headers.refused = header->name;
         else if (strcasecmp(header->name, "Content-Type") == 0)
             headers.content_type = value;

@@ -43,6 +43,11 @@ static void on_proceed(h2o_generator_t *generator, h2o_req_t *req)
         exchange->sink.room(&exchange->sink);
 }
 
+static void add_field(h2o_req_t *req, struct str name, struct str value)
+{
+    h2o_add_header_by_str(&req->pool, &req->res.headers, name.base, name.len, 0, NULL, value.base, value.len);
+}
+
 static void sink_start(struct sink *sink, const struct sink_head *head)
 {
     struct exchange *exchange = exchange_of(sink);
@@ -51,14 +56,11 @@ static void sink_start(struct sink *sink, const struct sink_head *head)
     req->res.reason = head->reason != NULL ? head->reason : problem_reason(head->status);
     if (head->content_length != SINK_LENGTH_UNKNOWN)
         req->res.content_length = head->content_length;
+    h2o_vector_reserve(&req->pool, &req->res.headers, head->n_fields + 1);
     if (head->content_type.len != 0)
-        h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, "Content-Type",
-                       head->content_type.base, head->content_type.len);
-    for (size_t i = 0; i < head->n_fields; i++) {
-        const struct sink_field *field = &head->fields[i];
-        h2o_add_header_by_str(&req->pool, &req->res.headers, field->name.base, field->name.len, 0,
-                              field->name.base, field->value.base, field->value.len);
-    }
+        add_field(req, STR("Content-Type"), head->content_type);
+    for (size_t i = 0; i < head->n_fields; i++)
+        add_field(req, head->fields[i].name, head->fields[i].value);
     shm_add(&exchange->http->slot->answers[head->status / 100], 1);
 }
 

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <strings.h>
 
 #include "str.h"
 
@@ -87,7 +88,13 @@ static inline struct str http1_str(const char *bytes, struct http1_span span)
 }
 
 /* Are two names the same, as fields and tokens are compared: without regard to case? */
-bool http1_same(struct str a, struct str b);
+static inline bool http1_same(struct str a, struct str b)
+{
+    if (a.len != b.len || a.len == 0)
+        return a.len == b.len;
+    /* most that differ do so in the first byte, by more than its case */
+    return ((a.base[0] ^ b.base[0]) & ~0x20) == 0 && strncasecmp(a.base, b.base, a.len) == 0;
+}
 
 /* Does a comma-separated list (RFC 9110 section 5.6.1) hold this token, in upper or lower case? */
 bool http1_has_token(struct str list, struct str token);

@@ -1,6 +1,4 @@
 /* http1_field.c: what requests and answers have in common: field lines, lists in them, body lengths. */
-#include <strings.h>
-
 #include "http1_private.h"
 
 #define LETTER     (TOKEN | VALUE | PATH | QUERY | REG_NAME)
@@ -51,11 +49,6 @@ const unsigned char http1_classes[256] = {
     ['~'] = MARK,
     [128 ... 255] = VALUE,
 };
-
-bool http1_same(struct str a, struct str b)
-{
-    return a.len == b.len && strncasecmp(a.base, b.base, a.len) == 0;
-}
 
 bool http1_refuse(struct http1_head *head, int status, const char *detail)
 {

@@ -1,6 +1,7 @@
 /* mem.c: allocation that never fails: out of memory ends the process with a message. */
 #include "mem.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,13 @@ static void *checked(void *memory)
     if (memory == NULL)
         log_fatalx("out of memory");
     return memory;
+}
+
+void mem_keep_a_megabyte(void)
+{
+    enum { MEGABYTE = 1024 * 1024 };
+    mallopt(M_TRIM_THRESHOLD, MEGABYTE);
+    mallopt(M_MMAP_THRESHOLD, MEGABYTE); /* setting the one stops the other from growing by itself */
 }
 
 void *mem_alloc(size_t size)

@@ -5,6 +5,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 
+/*
+ * From now on up to a megabyte of freed memory stays with this process. Otherwise what the requests of one
+ * turn of the loop need goes back to the kernel at its end, and is asked for, page by page, in the next.
+ */
+void mem_keep_a_megabyte(void);
+
 /* Each returns memory that the caller frees with free(). mem_calloc clears it. */
 void *mem_alloc(size_t size);
 void *mem_calloc(size_t count, size_t size);

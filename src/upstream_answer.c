@@ -262,7 +262,10 @@ static ssize_t fill(struct upstream_request *request, char **bytes)
 {
     *bytes = request->buffer != NULL ? request->buffer : request->upstream->context->input;
     size_t have = request->buffer != NULL ? request->buffer_len : 0;
-    ssize_t n = read(h2o_socket_get_fd(request->connection->socket), *bytes + have, UPSTREAM_BUFFER - have);
+    struct upstream_connection *connection = request->connection;
+    ssize_t n = read(h2o_socket_get_fd(connection->socket), *bytes + have, UPSTREAM_BUFFER - have);
+    connection->quiet_at =
+        n < (ssize_t)(UPSTREAM_BUFFER - have) ? h2o_now(request->upstream->context->loop) : 0;
     if (n > 0 && request->buffer != NULL)
         request->buffer_len += (size_t)n;
     return n;

@@ -120,14 +120,16 @@ static bool is_quiet(const struct upstream_connection *connection)
 
 /*
  * The idle connection that was used last, or NULL. It is looked at once more: the server may have closed it
- * just now, or have sent what nobody asked for, which would be taken for the next one's answer.
+ * just now, or have sent what nobody asked for, which would be taken for the next one's answer. One that was
+ * read to the end within this millisecond was looked at; but what cannot be asked twice makes sure.
  */
-static struct upstream_connection *take_idle(struct upstream_server *server)
+static struct upstream_connection *take_idle(struct upstream_server *server, bool may_repeat)
 {
+    uint64_t now = h2o_now(server->upstream->context->loop);
     while (!h2o_linklist_is_empty(&server->idle)) {
         struct upstream_connection *connection =
             H2O_STRUCT_FROM_MEMBER(struct upstream_connection, link, server->idle.next);
-        if (!is_quiet(connection)) {
+        if (!(may_repeat && connection->quiet_at == now) && !is_quiet(connection)) {
             close_connection(connection);
             continue;
         }
@@ -347,7 +349,8 @@ static bool try_server(struct upstream_request *request)
 {
     struct upstream_server *server = request->server;
     struct upstream *upstream = server->upstream;
-    struct upstream_connection *idle = request->wants_new ? NULL : take_idle(server);
+    struct upstream_connection *idle =
+        request->wants_new ? NULL : take_idle(server, request->is_safe && request->body_is_whole);
     if (idle != NULL) {
         attach(request, idle);
         upstream_begin(request);

@@ -60,7 +60,8 @@ struct upstream_connection {
     struct upstream_server *server;
     struct upstream_request *request; /* NULL while it is idle */
     bool reused;
-    uint64_t since; /* clock_ms */
+    uint64_t since;    /* clock_ms */
+    uint64_t quiet_at; /* of the loop's clock: when it was read last, if to the end */
     h2o_linklist_t link;
     h2o_timeout_entry_t timer;
 };

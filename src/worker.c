@@ -400,6 +400,7 @@ static void worker_end(struct worker *worker)
 int worker_run(const struct worker_inheritance *inherited)
 {
     char name[32];
+    mem_keep_a_megabyte();
     snprintf(name, sizeof(name), "worker %u", inherited->index + 1);
     log_open(name, inherited->conf->log);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
