@@ -9,6 +9,7 @@ use File::Temp qw(tempdir);
 use List::Util qw(max min sum0);
 
 use Hayfork::Test::Client;
+use Hayfork::Test::Cluster;
 use Hayfork::Test::Process qw(run wait_for slurp);
 
 my $folder = tempdir('/tmp/hf.XXXXXX', CLEANUP => 1);
@@ -282,6 +283,30 @@ subtest 'the server is stopped while connections are passed' => sub {
     kill 'CONT', $victim;
     is greeted(@clients), 16, 'a worker takes what it was passed before it ends';
     is $server->end, 'exit 0';
+};
+
+subtest 'a worker is stopped before the database has said anything to it' => sub {
+    my $cluster = Hayfork::Test::Cluster->start;
+    my $server  = start(<<~CONF, also => ["unix:$folder/silent.sock"]);
+        workers: 4
+        database: { connect: ${\ $cluster->conninfo } }
+        routes:
+          GET /:
+            text: "hello\\n"
+          GET /one:
+            sql: |
+              SELECT 1 AS one
+            answer: row
+        CONF
+    my ($victim, @clients) = pass_to_a_stopped_worker($server, "unix:$folder/silent.sock");
+    kill 'STOP', $cluster->{pid} or die "kill: $!";
+    kill 'KILL', $victim;
+    wait_for('its successor', sub { grep({ $_ != $victim } $server->workers) == 4 });
+    $server->signal('TERM');
+    is greeted(@clients), 16, 'those who were passed to its predecessor are answered';
+    is $server->end, 'exit 0';
+    kill 'CONT', $cluster->{pid};
+    $cluster->stop;
 };
 
 done_testing;
