@@ -18,7 +18,7 @@ static void begin(struct exchange *exchange, int status, size_t promised)
     req->res.status = status;
     req->res.reason = "Fuzzed";
     req->res.content_length = promised;
-    h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("x-number"), 0, "X-Number", number,
+    h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("X-Number"), 0, NULL, number,
                           (size_t)len);
 }
 
