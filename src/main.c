@@ -33,6 +33,17 @@ static const char usage[] =
     "exit codes: 0 stopped as told, 64 wrong usage, 69 cannot start, or no database for\n"
     "--db, 78 mistake in the conf\n";
 
+/*
+ * libpq is built with LDAP, and that with GnuTLS, which parses tables and reads its settings as it is loaded:
+ * 110 kB that every worker has a copy of soon. This is its switch for programs that do not want that
+ * (GNUTLS_SKIP_GLOBAL_INIT in gnutls/gnutls.h). libldap initialises it when a connection needs it.
+ */
+int _gnutls_global_init_skip(void);
+int _gnutls_global_init_skip(void)
+{
+    return 1;
+}
+
 enum mode { MODE_SERVE, MODE_CHECK, MODE_PRINT };
 
 struct options {
