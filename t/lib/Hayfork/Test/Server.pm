@@ -89,12 +89,15 @@ sub name_listeners ($self, @names)
     return @names;
 }
 
+my %given;    # ports: whoever was given one may not listen on it yet
+
 # A port that nobody listens on just now, from below the range in which the kernel chooses the ports of
 # clients: those of other tests come and go there.
 sub free_port ()
 {
     for (1 .. 1000) {
-        my $port   = 20_000 + int rand 12_000;
+        my $port = 20_000 + int rand 12_000;
+        next if $given{$port}++;
         my $socket = IO::Socket::IP->new(LocalHost => '0.0.0.0', LocalPort => $port, Type => SOCK_STREAM);
         return $port if defined $socket;
     }
