@@ -57,10 +57,11 @@ void db_leave(struct db_query *query)
 
 bool db_flight_is_awaited(const struct db_flight *flight)
 {
-    bool any = false;
-    for (size_t i = 0; i < flight->n_queries; i++)
-        any |= flight->queries[i] != NULL;
-    return any;
+    for (size_t i = 0; i < flight->n_queries; i++) {
+        if (flight->queries[i] != NULL)
+            return true;
+    }
+    return false;
 }
 
 void db_send(struct db_connection *connection, struct db_query *query, bool alone)

@@ -79,13 +79,15 @@ struct headers headers_fill_in(const struct conf_header *from, size_t n, struct 
     for (size_t i = 0; i < n; i++) {
         const struct conf_header *header = &from[i];
         struct str value;
-        if (is_constant(header))
+        if (is_constant(header)) {
             value = str_of(header->pieces[0].text); /* looked at when the conf was read */
-        else if (!fill_one(header, sink, lookup, arg, &value))
+        } else if (!fill_one(header, sink, lookup, arg, &value)) {
             continue;
-        if (!is_constant(header) && has_control_character(value))
+        } else if (has_control_character(value)) {
             headers.refused = header->name;
-        else if (strcasecmp(header->name, "Content-Type") == 0)
+            continue;
+        }
+        if (strcasecmp(header->name, "Content-Type") == 0)
             headers.content_type = value;
         else
             headers.fields[headers.n++] = (struct sink_field){str_of(header->name), value};
