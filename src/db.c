@@ -305,8 +305,8 @@ void db_abandon(struct db_query *query)
 /* Sending */
 
 /*
- * Sends the statement's next query, or several as one; unless enough of it is in flight to keep PostgreSQL
- * busy and more may come to be merged with it meanwhile.
+ * Sends the statement's next query, or several as one; unless more may come to be merged with it, while
+ * enough of it is in flight to keep PostgreSQL busy, or in the next turn.
  */
 static bool send_waiting(struct db_connection *connection, struct db_statement *statement)
 {
@@ -318,6 +318,10 @@ static bool send_waiting(struct db_connection *connection, struct db_statement *
     size_t n_in_flight = connection->preparations[statement->number].n_in_flight;
     if (n > 0 && n < statement->merge_most && n_in_flight >= IN_FLIGHT_TO_MERGE)
         return false;
+    if (db_merge_gathers(statement, n)) {
+        statement->lane->gathers = true;
+        return false;
+    }
     if (n > 1)
         db_merge_send(connection, statement, n);
     else
@@ -364,16 +368,18 @@ static void dispatch(struct db_lane *lane)
 }
 
 /* No asker is called from here: see db_connection.c. */
-void db_lane_turn_end(struct db_lane *lane)
+bool db_lane_turn_end(struct db_lane *lane)
 {
+    lane->gathers = false;
     if (lane->ended)
-        return;
+        return false;
     if (lane->n_waiting > 0) {
         lane->now = clock_ms();
         dispatch(lane);
     }
     for (size_t i = 0; i < lane->n_connections; i++)
         db_connection_flush(lane->connections[i]);
+    return lane->gathers;
 }
 
 /* Timers */

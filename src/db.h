@@ -134,8 +134,11 @@ void db_resume(struct db_query *query);
  * thrown away; if it takes long and nobody else waits on its connection, that is closed. */
 void db_abandon(struct db_query *query);
 
-/* Sends what waits, as far as there is room. The worker calls it at the end of each turn of its loop. */
-void db_lane_turn_end(struct db_lane *lane);
+/*
+ * Sends what waits, as far as there is room. The worker calls it at the end of each turn of its loop. Returns
+ * true if something is held back for the next turn alone: the worker must not sleep before that.
+ */
+bool db_lane_turn_end(struct db_lane *lane);
 
 /* Closes the connections for good; whoever waits gets DB_NOT_SENT or DB_LOST. db_check says DB_AWAY from now
  * on. */

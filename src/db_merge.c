@@ -32,6 +32,8 @@
 enum {
     BYTES_MAX = 65536,    /* of all values: longer ones gain nothing by it */
     LEAST = 2,            /* queries in one statement, where more took long together */
+    MANY = 6,             /* that go out at a time: more are waited for, */
+    HELD_MOST = 3,        /* for so many turns */
     PATIENCE = 5,         /* how many times `spill` several may take together */
     REST_MS = 500,        /* without merging, after that was in vain: then each was asked twice */
     REST_MOST_MS = 60000, /* the same, where it took too long again and again */
@@ -211,6 +213,24 @@ size_t db_merge_count(const struct db_statement *statement)
         n++;
     }
     return n;
+}
+
+/*
+ * Clients that were answered by one statement ask again at about the same time, but not all in one turn. What
+ * waits where many go out at a time is held back for a turn, and for another one as long as more come.
+ */
+bool db_merge_gathers(struct db_statement *statement, size_t n)
+{
+    bool more_come = statement->merge_held == 0 || n > statement->merge_seen;
+    if (n > 0 && n < statement->merge_most && statement->merge_usual >= MANY &&
+        statement->merge_held < HELD_MOST && more_come) {
+        statement->merge_seen = n;
+        statement->merge_held++;
+        return true;
+    }
+    statement->merge_held = 0;
+    statement->merge_usual = (statement->merge_usual + n) / 2;
+    return false;
 }
 
 void db_merge_send(struct db_connection *connection, struct db_statement *statement, size_t n)

@@ -36,6 +36,9 @@ struct db_statement {
     size_t merge_most;                  /* at most so many queries in one; fewer if they take long together */
     unsigned merge_rest;       /* ms: the present or last pause without merging, 0 if it went well since */
     uint64_t merge_not_before; /* clock_ms: the end of that pause */
+    size_t merge_usual;        /* how many have gone out at a time lately */
+    size_t merge_seen;         /* how many waited when they were held back last */
+    unsigned merge_held;       /* turns for which they have been held back */
     bool complained;           /* it was logged that it cannot be prepared, and has not been since */
     uint64_t tried_at;         /* clock_ms of the last attempt */
     unsigned slow;             /* see db_spill.c */
@@ -173,6 +176,7 @@ struct db_lane {
     size_t n_statements;
     h2o_linklist_t turns; /* statements with queries that wait, in the order of their turns */
     size_t n_turns;
+    bool gathers; /* something is held back until the next turn */
     size_t n_waiting;
     struct deadline *deadlines;
     h2o_timeout_t tick_timeout; /* while some connection is neither ready nor gone */
@@ -330,6 +334,9 @@ bool db_merge_can(const struct db_connection *connection, const struct db_statem
 
 /* How many of those that wait can go out as one. */
 size_t db_merge_count(const struct db_statement *statement);
+
+/* Are those n to be held back for a turn, because more will come? If not, they are taken for sent. */
+bool db_merge_gathers(struct db_statement *statement, size_t n);
 
 /* Sends that many of them. */
 void db_merge_send(struct db_connection *connection, struct db_statement *statement, size_t n);

@@ -17,6 +17,7 @@
 #include "log.h"
 #include "mem.h"
 #include "upstream.h"
+#include "yield.h"
 
 enum {
     HEARTBEAT_MS = 1000, /* the loop turns at least this often */
@@ -34,6 +35,7 @@ struct worker {
     h2o_socket_t *passed; /* the queue of connections that other workers pass to this one */
     h2o_socket_t *signals;
     struct handoff_worker handoff;
+    struct yielding yielding;
     struct http *http;
     struct upstream_context *upstreams;
     struct db_lane *lanes[CONF_MAX_LANES]; /* as in the conf; NULL where no route needs it */
@@ -353,16 +355,26 @@ static void beat(struct worker *worker)
     atomic_store_explicit(&worker->slot->heartbeat, now, memory_order_relaxed);
 }
 
+/* Sends the queries of the turn. Returns whether some are held back for the next one. */
+static bool end_turn(struct worker *worker)
+{
+    bool held_back = false;
+    for (unsigned i = 0; i < worker->inherited->conf->n_lanes; i++) {
+        if (worker->lanes[i] != NULL)
+            held_back |= db_lane_turn_end(worker->lanes[i]);
+    }
+    return held_back;
+}
+
 static void run_loop(struct worker *worker)
 {
     while (!worker->stop && (worker->drain_since == 0 || !is_drained(worker))) {
         int wait = worker->drain_since == 0 ? HEARTBEAT_MS : HEARTBEAT_MS / 20;
+        if (end_turn(worker))
+            wait = 0;
+        yield_between_turns(&worker->yielding);
         if (h2o_evloop_run(worker->loop, wait) != 0 && errno != EINTR)
             log_fatal("the event loop failed");
-        for (unsigned i = 0; i < worker->inherited->conf->n_lanes; i++) {
-            if (worker->lanes[i] != NULL)
-                db_lane_turn_end(worker->lanes[i]);
-        }
         beat(worker);
     }
 }
