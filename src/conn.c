@@ -14,7 +14,8 @@
  *                                                          +--------+
  *
  * The socket is watched for reading all the time, so that a keep-alive connection costs no epoll_ctl and a
- * client that leaves is noticed. Bytes are read into a buffer that all connections share; only what cannot
+ * client that leaves is noticed; but not while the first request, if it is the only one, is answered within
+ * some milliseconds. Bytes are read into a buffer that all connections share; only what cannot
  * be understood yet is kept, so that an idle connection holds none.
  */
 #include <errno.h>
@@ -31,6 +32,7 @@ enum {
     SKIP_MAX = 1024 * 1024, /* bytes of an unwanted body that are read rather than the connection closed */
     LINGER_MS = 5000,       /* for the client to read its answer and close */
     GONE_GRACE_MS = 1000,   /* a client that has closed its side may still be reading */
+    UNWATCHED_MS = 10,      /* an answer that takes longer is worth noticing that its client has left */
     BODY_TICK_MS = 1000,
     LARGE_ANSWER = 64 * 1024, /* bytes: the kernel is not left alone with more than that */
 };
@@ -587,24 +589,52 @@ static void on_input(struct conn *conn)
     }
 }
 
-static void on_readable(h2o_socket_t *socket, const char *error)
+/* Reads once, and does what follows from it. Returns whether the connection is still there then. */
+static bool take_input(struct conn *conn)
 {
-    struct conn *conn = socket->data;
     struct conn_context *context = conn->context;
-    if (error != NULL || !fill(conn)) {
-        if (errno == 0 && error == NULL)
+    context->reading = conn;
+    if (!fill(conn)) {
+        if (errno == 0)
             on_input_end(conn);
         else
             conn_close(conn, false);
-        return;
+    } else if (conn->input_len > 0) {
+        on_input(conn);
     }
-    if (conn->input_len == 0)
-        return;
-    context->reading = conn;
-    on_input(conn);
-    if (context->reading == conn) /* it is still there */
+    bool is_there = context->reading == conn;
+    if (is_there)
         keep_input(conn);
     context->reading = NULL;
+    return is_there;
+}
+
+static void on_readable(h2o_socket_t *socket, const char *error)
+{
+    if (error != NULL)
+        conn_close(socket->data, false);
+    else
+        take_input(socket->data);
+}
+
+static void on_watch_timeout(h2o_timeout_entry_t *entry)
+{
+    start_reading(H2O_STRUCT_FROM_MEMBER(struct conn, timer, entry));
+}
+
+/*
+ * Looks at once for what the client has sent, which is most often there when its connection is accepted. If
+ * that is the only request of the connection, it will be answered and closed in a moment: adding it to epoll
+ * and removing it again would be for nothing. Where the answer takes longer, a client that leaves is noticed.
+ */
+static void begin_reading(struct conn *conn)
+{
+    if (!take_input(conn))
+        return;
+    if (conn->phase == CONN_REQUEST && conn->body_done && !conn->keep_alive)
+        set_timer(conn, &conn->context->watch_timeout, on_watch_timeout);
+    else
+        start_reading(conn);
 }
 
 /* Making and ending */
@@ -639,7 +669,7 @@ void conn_accept(struct conn_context *context, h2o_socket_t *socket, const struc
     h2o_linklist_insert(&context->connections, &conn->link);
     h2o_socket_dont_read(socket, 1); /* fill() reads */
     set_timer(conn, &context->head_timeout, on_head_timeout);
-    start_reading(conn);
+    begin_reading(conn);
 }
 
 struct str conn_field(h2o_req_t *req, struct str name)
@@ -720,6 +750,7 @@ void conn_context_init(struct conn_context *context)
     h2o_timeout_init(loop, &context->stall_timeout, conf->limits.stall);
     h2o_timeout_init(loop, &context->linger_timeout, LINGER_MS);
     h2o_timeout_init(loop, &context->gone_timeout, GONE_GRACE_MS);
+    h2o_timeout_init(loop, &context->watch_timeout, UNWATCHED_MS);
 }
 
 void conn_drain(struct conn_context *context)
@@ -749,6 +780,7 @@ void conn_context_dispose(struct conn_context *context)
     h2o_timeout_dispose(loop, &context->stall_timeout);
     h2o_timeout_dispose(loop, &context->linger_timeout);
     h2o_timeout_dispose(loop, &context->gone_timeout);
+    h2o_timeout_dispose(loop, &context->watch_timeout);
     free(context->input);
     free(context->fields);
 }

@@ -31,7 +31,8 @@ struct conn_context {
     struct http1_limits limits;
     struct http1_head head; /* the head being parsed: most come in one piece */
     char *input;            /* what one read brought */
-    h2o_timeout_t head_timeout, idle_timeout, body_timeout, stall_timeout, linger_timeout, gone_timeout;
+    h2o_timeout_t head_timeout, idle_timeout, body_timeout, stall_timeout, linger_timeout, gone_timeout,
+        watch_timeout;
     char *fields; /* that all answers have: Server, then Date, which is of the second date_at */
     size_t server_len, fields_len;
     time_t date_at;

@@ -29,7 +29,7 @@ struct conn {
     unsigned n_requests;
     bool peer_known;
     char peer[INET6_ADDRSTRLEN];     /* the client's address, once somebody has asked for it */
-    h2o_timeout_entry_t timer;       /* of the phase: idle, head, linger */
+    h2o_timeout_entry_t timer;       /* of the phase: idle, head, linger; or until the client is watched */
     h2o_timeout_entry_t body_timer;  /* ticks while a body is awaited */
     h2o_timeout_entry_t write_timer; /* stall, or a deferred end of writing */
     h2o_timeout_entry_t gone_timer;  /* the client's side is closed while its request waits */

@@ -21,7 +21,7 @@
 
 enum {
     HEARTBEAT_MS = 1000, /* the loop turns at least this often */
-    ACCEPT_BATCH = 16,   /* connections taken in one go, before those that are here get their turn */
+    ACCEPT_BATCH = 16,   /* connections taken in one go at most, before those that are here get their turn */
     COMPLAINT_INTERVAL_MS = 60000,
     PAUSE_MS = 100,       /* before accepting is tried again where there was no descriptor for it */
     IDLE_GRACE_MS = 1000, /* a client that reuses its connection in the instant of the drain is served */
@@ -42,6 +42,9 @@ struct worker {
     unsigned n_unsettled;
     size_t n_open;
     bool accepting;
+    unsigned turn;        /* of the loop, counted */
+    unsigned accept_turn; /* in which connections were last accepted */
+    int accepted;         /* so many then, if as many as were asked for: else 0 */
     h2o_timeout_t pause_timeout;
     h2o_timeout_entry_t pause; /* linked while no descriptor is to be had for another connection */
     bool stop;
@@ -127,14 +130,25 @@ static bool lacks_descriptors(int error)
 }
 
 /*
- * Takes up to ACCEPT_BATCH connections of a listener. Returns whether more may be waiting. Others reserve
+ * How many connections to take in one go. For one that is not there the kernel makes a file and a socket, and
+ * throws them away: more than one is asked for only while turn after turn brings as many as were asked for.
+ */
+static int accept_most(const struct worker *worker)
+{
+    if (worker->accepted == 0 || worker->turn - worker->accept_turn > 1)
+        return 1;
+    return worker->accepted * 2 < ACCEPT_BATCH ? worker->accepted * 2 : ACCEPT_BATCH;
+}
+
+/*
+ * Takes some connections of a listener. Returns whether more may be waiting. Others reserve
  * places here only while that leaves us one below the limit (they have to have more themselves, and are
  * below it), so the last place is ours to fill, and the limit holds.
  */
 static bool accept_some(struct worker *worker, size_t which)
 {
-    int taken = 0;
-    for (; taken < ACCEPT_BATCH; taken++) {
+    int taken = 0, most = accept_most(worker);
+    for (; taken < most; taken++) {
         if (handoff_load(&worker->handoff) >= worker->inherited->conf->limits.clients) {
             listeners_stop(worker);
             break;
@@ -151,7 +165,9 @@ static bool accept_some(struct worker *worker, size_t which)
         else
             serve(worker, fd, which);
     }
-    return taken == ACCEPT_BATCH;
+    worker->accept_turn = worker->turn;
+    worker->accepted = taken == most ? taken : 0;
+    return taken == most;
 }
 
 static void on_acceptable(h2o_socket_t *listener, const char *error)
@@ -372,6 +388,7 @@ static void run_loop(struct worker *worker)
         int wait = worker->drain_since == 0 ? HEARTBEAT_MS : HEARTBEAT_MS / 20;
         if (end_turn(worker))
             wait = 0;
+        worker->turn++;
         yield_between_turns(&worker->yielding);
         if (h2o_evloop_run(worker->loop, wait) != 0 && errno != EINTR)
             log_fatal("the event loop failed");

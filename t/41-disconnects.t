@@ -26,6 +26,11 @@ my $server  = server(<<~CONF, cluster => $cluster);
         sql: |
           SELECT id FROM contact, pg_sleep(:seconds) WHERE id = :id
         answer: row
+      GET /very_slow/{seconds}:
+        sql: |
+          SELECT 1 AS one FROM pg_sleep(:seconds)
+        answer: row
+        deadline: 20m
     CONF
 my @workers = $server->workers;
 is scalar @workers, 2, 'two workers';
@@ -97,6 +102,15 @@ for my $how ('close', 'reset') {
         $clients[$_]->ask('GET', '/slow/' . ($_ + 1) . '/0.2') for 0 .. $#clients;
         wait_for('a slow query to run', sub { sleeping() });
         $_->close($how) for @clients;
+        all_is_well();
+    };
+
+    subtest "while the only request of their connection is at work ($how)" => sub {
+        my $client = $server->client;
+        $client->ask('GET', '/very_slow/600', headers => { Connection => 'close' });
+        wait_for('the query to run', sub { sleeping() });
+        $client->close($how);
+        ok wait_for('the query to be given up', sub { !sleeping() }), 'it is given up';
         all_is_well();
     };
 
