@@ -15,8 +15,8 @@
  *
  * The socket is watched for reading all the time, so that a keep-alive connection costs no epoll_ctl and a
  * client that leaves is noticed; but not while the first request, if it is the only one, is answered within
- * some milliseconds. Bytes are read into a buffer that all connections share; only what cannot
- * be understood yet is kept, so that an idle connection holds none.
+ * some milliseconds. Bytes are read into a buffer that all connections share; only what cannot be understood
+ * yet is kept, so that an idle connection holds none.
  */
 #include <errno.h>
 #include <stdlib.h>

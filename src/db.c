@@ -316,12 +316,10 @@ static bool send_waiting(struct db_connection *connection, struct db_statement *
     }
     size_t n = db_merge_count(statement);
     size_t n_in_flight = connection->preparations[statement->number].n_in_flight;
-    if (n > 0 && n < statement->merge_most && n_in_flight >= IN_FLIGHT_TO_MERGE)
+    bool has_room = n > 0 && n < statement->merge_most;
+    if (has_room && (n_in_flight >= IN_FLIGHT_TO_MERGE || db_merge_gathers(statement, n)))
         return false;
-    if (db_merge_gathers(statement, n)) {
-        statement->lane->gathers = true;
-        return false;
-    }
+    db_merge_sends(statement, n);
     if (n > 1)
         db_merge_send(connection, statement, n);
     else

@@ -222,15 +222,18 @@ size_t db_merge_count(const struct db_statement *statement)
 bool db_merge_gathers(struct db_statement *statement, size_t n)
 {
     bool more_come = statement->merge_held == 0 || n > statement->merge_seen;
-    if (n > 0 && n < statement->merge_most && statement->merge_usual >= MANY &&
-        statement->merge_held < HELD_MOST && more_come) {
-        statement->merge_seen = n;
-        statement->merge_held++;
-        return true;
-    }
+    if (statement->merge_usual < MANY || statement->merge_held >= HELD_MOST || !more_come)
+        return false;
+    statement->merge_seen = n;
+    statement->merge_held++;
+    statement->lane->gathers = true;
+    return true;
+}
+
+void db_merge_sends(struct db_statement *statement, size_t n)
+{
     statement->merge_held = 0;
     statement->merge_usual = (statement->merge_usual + n) / 2;
-    return false;
 }
 
 void db_merge_send(struct db_connection *connection, struct db_statement *statement, size_t n)

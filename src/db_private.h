@@ -335,8 +335,11 @@ bool db_merge_can(const struct db_connection *connection, const struct db_statem
 /* How many of those that wait can go out as one. */
 size_t db_merge_count(const struct db_statement *statement);
 
-/* Are those n to be held back for a turn, because more will come? If not, they are taken for sent. */
+/* Are those n held back until the next turn, because more will come? */
 bool db_merge_gathers(struct db_statement *statement, size_t n);
+
+/* Notes that n of them go out. */
+void db_merge_sends(struct db_statement *statement, size_t n);
 
 /* Sends that many of them. */
 void db_merge_send(struct db_connection *connection, struct db_statement *statement, size_t n);

@@ -141,9 +141,9 @@ static int accept_most(const struct worker *worker)
 }
 
 /*
- * Takes some connections of a listener. Returns whether more may be waiting. Others reserve
- * places here only while that leaves us one below the limit (they have to have more themselves, and are
- * below it), so the last place is ours to fill, and the limit holds.
+ * Takes some connections of a listener. Returns whether more may be waiting. Others reserve places here only
+ * while that leaves us one below the limit (they have to have more themselves, and are below it), so the last
+ * place is ours to fill, and the limit holds.
  */
 static bool accept_some(struct worker *worker, size_t which)
 {
@@ -360,10 +360,9 @@ static bool is_drained(const struct worker *worker)
     return false;
 }
 
-/* At each turn of the loop, of which there is one a second at least. */
-static void beat(struct worker *worker)
+/* At each turn of the loop, of which there is one a second at least. now is clock_ms. */
+static void beat(struct worker *worker, uint64_t now)
 {
-    uint64_t now = clock_ms();
     if (now - worker->forgot_at >= HEARTBEAT_MS) {
         handoff_forget_lost(&worker->handoff);
         worker->forgot_at = now;
@@ -389,10 +388,11 @@ static void run_loop(struct worker *worker)
         if (end_turn(worker))
             wait = 0;
         worker->turn++;
-        yield_between_turns(&worker->yielding);
+        uint64_t now = clock_ns();
+        beat(worker, now / 1000000);
+        yield_between_turns(&worker->yielding, now);
         if (h2o_evloop_run(worker->loop, wait) != 0 && errno != EINTR)
             log_fatal("the event loop failed");
-        beat(worker);
     }
 }
 

@@ -22,7 +22,7 @@ enum {
     BUSY_NS = 1000000,       /* turns that are further apart than that are those of an idle worker */
     LONG_NS = 1000000,       /* a yield of that length is a debt: nearly all take less than a quarter */
     DEBT_MOST_NS = 10000000, /* then comes a pause, */
-    DEBT_LEFT_NS = 5000000,  /* after which a second long yield or two bring on the next */
+    DEBT_LEFT_NS = 5000000,  /* after which it takes fewer long yields to bring on the next */
     WORK_PER_DEBT = 50,      /* a time so many times as long pays off a debt */
     PAUSE_NS = 100000000,    /* the first pause; each is twice as long as the one before, */
 };
@@ -57,11 +57,10 @@ void yield_took(struct yielding *yielding, uint64_t from, uint64_t to)
     yielding->debt = DEBT_LEFT_NS;
 }
 
-void yield_between_turns(struct yielding *yielding)
+void yield_between_turns(struct yielding *yielding, uint64_t now)
 {
-    uint64_t from = clock_ns();
-    if (!yield_is_due(yielding, from))
+    if (!yield_is_due(yielding, now))
         return;
     sched_yield();
-    yield_took(yielding, from, clock_ns());
+    yield_took(yielding, now, clock_ns());
 }

@@ -13,8 +13,8 @@ struct yielding {
     uint64_t pause;     /* how long the last pause was, 0 if all went well since */
 };
 
-/* Yields the processor between two turns of the loop, if that is due. */
-void yield_between_turns(struct yielding *yielding);
+/* Yields the processor between two turns of the loop, if that is due now. */
+void yield_between_turns(struct yielding *yielding, uint64_t now);
 
 /* Its parts: is it due between a turn that ended and one that begins now? */
 bool yield_is_due(struct yielding *yielding, uint64_t now);

@@ -29,10 +29,7 @@ static void begin(void)
     turn_after(0);
 }
 
-/*
- * Turns 50 us apart, for as long as that; each yield in them takes as long as that, and nothing else is seen of
- * who caused it. Returns how long was spent in yields.
- */
+/* Turns 50 us apart for so long, in which each yield takes as long as given. Returns what all yields took. */
 static uint64_t work(uint64_t duration, uint64_t each)
 {
     uint64_t end = now + duration, spent = 0;
@@ -73,7 +70,7 @@ static void test_hog(void)
     begin();
     uint64_t first = work(100 * MS, 3 * MS);
     ok(first >= 9 * MS && first <= 15 * MS, "yields to one who computes end after a few: %d ms",
-           (int)(first / MS));
+       (int)(first / MS));
     ok(!turn_after(20 * US), "then there is a pause");
     uint64_t later = work(100 * S, 3 * MS);
     ok(later < S / 2, "as long as he does, little is lost: %d ms of 100 s", (int)(later / MS));
