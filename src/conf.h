@@ -58,6 +58,9 @@ struct conf_piece {
     char *text;
 };
 
+/* A directive that is on or off. */
+enum conf_switch { CONF_ON, CONF_OFF };
+
 struct conf_header {
     struct conf_pos pos;
     char *name; /* as it is sent */
@@ -164,6 +167,7 @@ struct conf {
     size_t n_listen;
     bool listen_unclear; /* there was a mistake in `listen`: only while reading */
     unsigned workers;    /* 0 is auto */
+    unsigned io_uring; /* enum conf_switch */
     enum log_level log;
     char *server; /* the Server field; "" for none */
 

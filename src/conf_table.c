@@ -24,6 +24,8 @@ const struct conf_directive conf_table[] = {
      "worker processes; auto is one for each core that may be used"},
     {"", "server", CONF_TYPE_FIELD, AT(server), 0, 0, {NULL}, "hayfork",
      "the value of the Server field in answers; \"\" leaves it out"},
+    {"", "io_uring", CONF_TYPE_ENUM, AT(io_uring), 0, 0, {"on", "off"}, "on",
+     "on: what a worker sends in a turn of its loop goes to the kernel in one call, where that lets it; or off"},
     {"", "log", CONF_TYPE_ENUM, AT(log), 0, 0, {"error", "warn", "info", "debug"}, "info",
      "the least grave lines that are logged: error, warn, info or debug"},
 

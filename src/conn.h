@@ -11,6 +11,7 @@
 #include "body.h"
 #include "conf.h"
 #include "http1.h"
+#include "outbox.h"
 
 struct conn;
 
@@ -19,6 +20,7 @@ struct conn_context {
     h2o_context_t *h2o;
     h2o_hostconf_t **hosts;
     const struct conf *conf;
+    struct outbox *outbox; /* for answers; NULL: they are written at once */
     /* A request has come; its body may still be under way. To be answered through libh2o, now or later. */
     void (*on_request)(void *arg, h2o_req_t *req, struct body *body);
     /* What has come is no request: to be answered with this status. The connection closes behind it. */

@@ -69,6 +69,7 @@ struct conn {
     h2o_send_state_t send_state;
     h2o_iovec_t *out; /* what is to be written: few_out, or in the request's memory */
     size_t n_out;
+    struct outbox_message *message; /* that waits for the end of the turn, or NULL */
     h2o_iovec_t few_out[CONN_FEW_PARTS + 4];
     char size_line[20];      /* of the chunk in hand */
     uint64_t written;        /* bytes of the answer that were handed to the socket */

@@ -1,4 +1,5 @@
 /* conn_response.c: answers: the head, the coding of the body, and writing it with an eye on the reader. */
+#include <errno.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -257,12 +258,46 @@ static size_t take_slice(struct conn *conn, h2o_iovec_t *slice, size_t max)
     return n;
 }
 
+static void write_by_the_loop(struct conn *conn, h2o_iovec_t *parts, size_t n)
+{
+    h2o_socket_write(conn->socket, parts, n, on_written);
+    watch_reader(conn, on_stall);
+}
+
+/* What was put into the outbox is sent. What the client's socket did not take goes out as it takes more. */
+static void on_sent(void *arg, const struct iovec *parts, size_t n, ssize_t sent)
+{
+    struct conn *conn = arg;
+    h2o_iovec_t rest[OUTBOX_PARTS];
+    size_t n_rest = 0, skip = sent > 0 ? (size_t)sent : 0;
+    conn->message = NULL;
+    if (sent < 0 && sent != -EAGAIN) {
+        on_written(conn->socket, "write");
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        size_t taken = skip < parts[i].iov_len ? skip : parts[i].iov_len;
+        skip -= taken;
+        if (taken < parts[i].iov_len)
+            rest[n_rest++] = h2o_iovec_init((char *)parts[i].iov_base + taken, parts[i].iov_len - taken);
+    }
+    if (n_rest > 0)
+        write_by_the_loop(conn, rest, n_rest);
+    else
+        on_written(conn->socket, NULL);
+}
+
 static void write_next(struct conn *conn)
 {
     h2o_iovec_t slice[64];
+    struct iovec parts[OUTBOX_PARTS];
     size_t n = take_slice(conn, slice, sizeof(slice) / sizeof(slice[0]));
-    h2o_socket_write(conn->socket, slice, n, on_written);
-    watch_reader(conn, on_stall);
+    for (size_t i = 0; i < n && i < OUTBOX_PARTS; i++)
+        parts[i] = (struct iovec){slice[i].base, slice[i].len};
+    conn->message =
+        outbox_put(conn->context->outbox, h2o_socket_get_fd(conn->socket), parts, n, on_sent, conn);
+    if (conn->message == NULL)
+        write_by_the_loop(conn, slice, n);
 }
 
 void conn_send_continue(struct conn *conn)

@@ -158,21 +158,27 @@ static void keep_rest(struct upstream_request *request, const struct iovec *part
     h2o_socket_write(request->connection->socket, &rest, 1, on_rest_written);
 }
 
-/* Sends the parts in one go. Returns false where the connection takes none of them. */
-static bool send_parts(struct upstream_request *request, struct iovec *parts, size_t n)
+/* Of the parts so many bytes are sent, or -errno tells why not. Returns false where that is for good. */
+static bool take_sent(struct upstream_request *request, const struct iovec *parts, size_t n, ssize_t sent)
 {
-    struct msghdr message = {.msg_iov = parts, .msg_iovlen = n};
     size_t total = 0;
     for (size_t i = 0; i < n; i++)
         total += parts[i].iov_len;
-    ssize_t sent =
-        sendmsg(h2o_socket_get_fd(request->connection->socket), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent < 0 && errno != EAGAIN && errno != EINTR)
+    if (sent < 0 && sent != -EAGAIN && sent != -EINTR)
         return false;
     request->sent_any = request->sent_any || sent > 0;
     if (sent < (ssize_t)total)
         keep_rest(request, parts, n, sent < 0 ? 0 : (size_t)sent);
     return true;
+}
+
+/* Sends the parts now, in one go. Returns false where the connection takes none of them. */
+static bool send_parts(struct upstream_request *request, struct iovec *parts, size_t n)
+{
+    struct msghdr header = {.msg_iov = parts, .msg_iovlen = n};
+    ssize_t sent =
+        sendmsg(h2o_socket_get_fd(request->connection->socket), &header, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return take_sent(request, parts, n, sent < 0 ? -errno : sent);
 }
 
 static size_t add_part(struct iovec *parts, size_t n, struct str text)
@@ -198,6 +204,21 @@ static size_t add_body(const struct upstream_request *request, struct iovec *par
     return n;
 }
 
+static void on_begun(struct upstream_request *request, bool is_sent)
+{
+    if (!is_sent)
+        upstream_no_answer(request, "it had closed the connection");
+    else if (request->rest == NULL && !request->body_ended)
+        rest_sent(request);
+}
+
+static void on_sent(void *arg, const struct iovec *parts, size_t n, ssize_t sent)
+{
+    struct upstream_request *request = arg;
+    request->message = NULL;
+    on_begun(request, take_sent(request, parts, n, sent));
+}
+
 void upstream_begin(struct upstream_request *request)
 {
     struct upstream_connection *connection = request->connection;
@@ -216,14 +237,13 @@ void upstream_begin(struct upstream_request *request)
     request->sent_any = false;
     request->send_failed = false;
     set_deadline(request);
-    if (!send_parts(request, parts, n)) {
-        upstream_no_answer(request, "it had closed the connection");
-        return;
-    }
     if (!h2o_socket_is_reading(connection->socket))
         h2o_socket_read_start(connection->socket, upstream_on_readable);
-    if (request->rest == NULL && !request->body_ended)
-        rest_sent(request);
+    if (!request->is_chunked) /* or size_line would have to stay */
+        request->message = outbox_put(request->upstream->context->outbox,
+                                      h2o_socket_get_fd(connection->socket), parts, n, on_sent, request);
+    if (request->message == NULL)
+        on_begun(request, send_parts(request, parts, n));
 }
 
 bool upstream_send(struct upstream_request *request, struct str bytes, bool is_last)

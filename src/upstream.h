@@ -14,6 +14,7 @@
 
 #include "conf.h"
 #include "http1_response.h"
+#include "outbox.h"
 #include "str.h"
 
 struct upstream_context;
@@ -22,10 +23,10 @@ struct upstream;
 /*
  * What all upstreams of a worker share. complaints is an array of SHM_RELAY_COMPLAINTS stamps of what was
  * logged, shared by all workers, so that one of them logs. Makes conf->n_upstreams upstreams; conf must
- * outlive the context.
+ * outlive the context. outbox may be NULL.
  */
 struct upstream_context *upstream_context_new(h2o_loop_t *loop, const struct conf *conf,
-                                              _Atomic uint64_t *complaints);
+                                              struct outbox *outbox, _Atomic uint64_t *complaints);
 
 /* The upstream of conf->upstreams[i]. */
 struct upstream *upstream_get(struct upstream_context *context, size_t i);
@@ -95,6 +96,7 @@ struct upstream_request {
     bool sent_any;   /* some byte may have reached the server */
     bool body_ended; /* all of the request is sent, but for rest */
     bool send_failed;
+    struct outbox_message *message; /* that waits for the end of the turn, or NULL */
     char *rest;   /* of the request: what the server did not take yet */
     bool got_any; /* some byte of the answer has come */
     bool head_passed;

@@ -38,8 +38,8 @@ static void bad_answer(struct upstream_request *request, const char *why)
 /* All of the answer is here; these are its last parts. */
 static void complete(struct upstream_request *request, const struct str *parts, size_t n, bool is_clean)
 {
-    bool reusable = is_clean && request->keep_alive && request->body_ended && request->rest == NULL &&
-                    !request->send_failed;
+    bool reusable = is_clean && request->keep_alive && request->body_ended && request->message == NULL &&
+                    request->rest == NULL && !request->send_failed;
     struct upstream_connection *connection = upstream_detach(request);
     request->phase = UPSTREAM_OVER;
     request->ops->on_data(request, parts, n, true);

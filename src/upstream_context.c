@@ -127,11 +127,12 @@ static void upstream_init(struct upstream_context *context, struct upstream *ups
 }
 
 struct upstream_context *upstream_context_new(h2o_loop_t *loop, const struct conf *conf,
-                                              _Atomic uint64_t *complaints)
+                                              struct outbox *outbox, _Atomic uint64_t *complaints)
 {
     struct upstream_context *context = mem_calloc(1, sizeof(*context));
     context->loop = loop;
     context->conf = conf;
+    context->outbox = outbox;
     context->complaints = complaints;
     context->limits = (struct http1_limits){.head = conf->limits.head, .fields = conf->limits.fields};
     context->input = mem_alloc(UPSTREAM_BUFFER);

@@ -69,6 +69,7 @@ struct upstream_connection {
 struct upstream_context {
     h2o_loop_t *loop;
     const struct conf *conf;
+    struct outbox *outbox;
     _Atomic uint64_t *complaints;
     struct upstream *upstreams;
     struct http1_limits limits;

@@ -16,6 +16,7 @@
 #include "http.h"
 #include "log.h"
 #include "mem.h"
+#include "outbox.h"
 #include "upstream.h"
 #include "yield.h"
 
@@ -36,6 +37,7 @@ struct worker {
     h2o_socket_t *signals;
     struct handoff_worker handoff;
     struct yielding yielding;
+    struct outbox *outbox; /* NULL: what is sent is sent at once */
     struct http *http;
     struct upstream_context *upstreams;
     struct db_lane *lanes[CONF_MAX_LANES]; /* as in the conf; NULL where no route needs it */
@@ -416,6 +418,7 @@ static void worker_end(struct worker *worker)
         if (worker->lanes[i] != NULL)
             db_lane_free(worker->lanes[i]);
     }
+    outbox_free(worker->outbox);
     h2o_timeout_unlink(&worker->pause);
     h2o_timeout_dispose(worker->loop, &worker->pause_timeout);
     for (size_t i = 0; i < worker->inherited->n_listeners; i++)
@@ -447,9 +450,15 @@ int worker_run(const struct worker_inheritance *inherited)
     open_listeners(&worker);
     for (unsigned i = 0; i < inherited->conf->n_lanes; i++)
         worker.lanes[i] = make_lane(&worker, i);
-    worker.upstreams = upstream_context_new(worker.loop, inherited->conf, inherited->shm->relay_complaints);
-    worker.http = http_new(worker.loop, inherited->conf, make_handlers(&worker), worker.slot);
     h2o_timeout_init(worker.loop, &worker.pause_timeout, PAUSE_MS);
+    if (inherited->conf->io_uring == CONF_ON) {
+        worker.outbox = outbox_new(worker.loop);
+        if (worker.outbox == NULL && inherited->index == 0)
+            log_warn("io_uring is not to be had, so each answer is sent by itself");
+    }
+    worker.upstreams = upstream_context_new(worker.loop, inherited->conf, worker.outbox,
+                                            inherited->shm->relay_complaints);
+    worker.http = http_new(worker.loop, inherited->conf, make_handlers(&worker), worker.slot, worker.outbox);
     worker.pause.cb = on_pause_over;
     worker.n_unsettled = 1; /* for the call below: connections are taken when all lanes are settled, too */
     for (unsigned i = 0; i < inherited->conf->n_lanes; i++)

@@ -23,7 +23,7 @@ my @LAYERS = (
     [qw(pgjson)],
     [qw(problem)],
     [qw(sink)],
-    [qw(handoff yield)],
+    [qw(handoff yield outbox)],
     [qw(listen shm cpus)],
     [qw(conf)],
     [qw(params route sql http1 body folder conditional)],
@@ -37,10 +37,11 @@ my @LAYERS = (
 
 # Who may include a library's header, and which headers are not for those below.
 my %ONLY_FOR = (
-    '<h2o.h>'         => qr/^(?:worker|conn|http|upstream|handler|db)[._]/,
+    '<h2o.h>'         => qr/^(?:worker|conn|http|upstream|handler|db|outbox)[._]/,
     '<libpq-fe.h>'    => qr/^(?:db|pgjson|handler_sql)[._]/,
     '<json-c/json.h>' => qr/^(?:problem|conf)[._]/,
     '<yaml.h>'        => qr/^conf[._]/,
+    '<liburing.h>'    => qr/^outbox[._]/,
     '"http.h"'        => qr/^(?:http|worker)[._]/,
     '"worker.h"'      => qr/^(?:worker|master)[._]/,
     '"master.h"'      => qr/^(?:master|main)[._]/,

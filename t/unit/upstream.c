@@ -20,6 +20,7 @@
 enum { MOST_PEERS = 8, PATIENCE_MS = 20000, QUIET_TURNS = 3, PLENTY = 4 << 20 };
 
 static h2o_loop_t *loop;
+static struct outbox *outbox;
 static int listener;
 static unsigned port;
 static struct conf conf;
@@ -209,7 +210,7 @@ static void start_context(size_t n_servers, unsigned connections)
                                           .connections = connections,
                                           .idle = 60000,
                                           .age = 60000};
-    context = upstream_context_new(loop, &conf, complaints);
+    context = upstream_context_new(loop, &conf, outbox, complaints);
     long_time = upstream_timeout(context, 60000);
     short_time = upstream_timeout(context, 100);
 }
@@ -662,6 +663,7 @@ int main(void)
     signal(SIGPIPE, SIG_IGN);
     log_open("test", LOG_LEVEL_ERROR);
     loop = h2o_evloop_create();
+    outbox = outbox_new(loop);
     listen_somewhere();
     conf = (struct conf){.upstreams = upstreams, .n_upstreams = 1, .resolve = 10000};
     conf.limits.head = 16384;
@@ -690,6 +692,7 @@ int main(void)
     test_early_answer();
     end_context();
     close(listener);
+    outbox_free(outbox);
     h2o_evloop_destroy(loop);
     return done_testing();
 }

@@ -1,0 +1,205 @@
+/* outbox.c: what is put into the outbox in a turn of the loop goes out at its end. */
+#include "outbox.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tap.h"
+
+enum { PAIRS = 300 };
+
+static h2o_loop_t *loop;
+static struct outbox *outbox;
+
+/* A message to one end of a pair of sockets, and what became of it. */
+struct letter {
+    int to, from;
+    int n_calls;
+    ssize_t sent;
+    struct outbox_message *message;
+    struct letter *next;      /* put into the outbox once this one is sent */
+    struct letter *unwelcome; /* taken back then */
+};
+
+static struct letter letters[PAIRS];
+
+static struct iovec part(const char *text)
+{
+    return (struct iovec){(char *)text, strlen(text)};
+}
+
+static void on_sent(void *arg, const struct iovec *parts, size_t n, ssize_t sent)
+{
+    struct letter *letter = arg;
+    (void)parts;
+    (void)n;
+    letter->n_calls++;
+    letter->sent = sent;
+    letter->message = NULL;
+    if (letter->next != NULL) {
+        struct iovec text = part("next");
+        letter->next->message = outbox_put(outbox, letter->next->to, &text, 1, on_sent, letter->next);
+    }
+    if (letter->unwelcome != NULL)
+        outbox_take_back(letter->unwelcome->message);
+}
+
+static bool post(struct letter *letter, const char *text)
+{
+    struct iovec parts = part(text);
+    letter->message = outbox_put(outbox, letter->to, &parts, 1, on_sent, letter);
+    return letter->message != NULL;
+}
+
+/* So many pairs of sockets, whose letters are not written yet. */
+static void begin(size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        int fds[2];
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0)
+            abort();
+        letters[i] = (struct letter){.to = fds[0], .from = fds[1]};
+    }
+}
+
+static void end(size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        close(letters[i].to);
+        close(letters[i].from);
+    }
+}
+
+/* What has come to the other end so far. */
+static const char *arrived(const struct letter *letter)
+{
+    static char text[256];
+    ssize_t n = recv(letter->from, text, sizeof(text) - 1, 0);
+    text[n > 0 ? n : 0] = '\0';
+    return text;
+}
+
+static void test_turn(size_t n)
+{
+    begin(n);
+    for (size_t i = 0; i < n; i++)
+        post(&letters[i], "hello");
+    is_str(arrived(&letters[0]), "", "with %zu messages, nothing is sent before the end of the turn", n);
+    h2o_evloop_run(loop, 0);
+    size_t whole = 0, called = 0;
+    for (size_t i = 0; i < n; i++) {
+        whole += strcmp(arrived(&letters[i]), "hello") == 0;
+        called += letters[i].n_calls == 1 && letters[i].sent == 5;
+    }
+    ok(whole == n, "then all of them have arrived");
+    ok(called == n, "and each sender was told once");
+    end(n);
+}
+
+static void test_parts(void)
+{
+    begin(2);
+    post(&letters[1], "another");
+    struct iovec parts[] = {part("a head, "), part("and "), part("a body")};
+    ok(outbox_put(outbox, letters[0].to, parts, 3, on_sent, &letters[0]) != NULL, "a message of parts");
+    memset(parts, 0, sizeof(parts));
+    h2o_evloop_run(loop, 0);
+    is_str(arrived(&letters[0]), "a head, and a body", "arrives in one piece; the array may be gone");
+    end(2);
+}
+
+static void test_chain(void)
+{
+    begin(3);
+    letters[0].next = &letters[2];
+    post(&letters[0], "first");
+    post(&letters[1], "second");
+    h2o_evloop_run(loop, 0);
+    is_str(arrived(&letters[2]), "next", "what is put in because something was sent goes out in the same turn");
+    ok(letters[2].n_calls == 1, "and its sender is told");
+    end(3);
+}
+
+static void test_taken_back(void)
+{
+    begin(3);
+    post(&letters[0], "unwanted");
+    post(&letters[1], "wanted");
+    outbox_take_back(letters[0].message);
+    h2o_evloop_run(loop, 0);
+    is_str(arrived(&letters[0]), "", "what was taken back is not sent");
+    ok(letters[0].n_calls == 0, "and nobody is called for it");
+    is_str(arrived(&letters[1]), "wanted", "the others are");
+
+    letters[1].unwelcome = &letters[2];
+    post(&letters[1], "first");
+    post(&letters[2], "second");
+    h2o_evloop_run(loop, 0);
+    ok(letters[1].n_calls == 2 && letters[2].n_calls == 0,
+       "one whose sender ends in the callback of another is not called");
+    end(3);
+}
+
+static void test_trouble(void)
+{
+    begin(3);
+    char much[8192];
+    memset(much, 'x', sizeof(much));
+    while (send(letters[0].to, much, sizeof(much), 0) > 0)
+        continue;
+    close(letters[1].from);
+    letters[1].from = dup(letters[0].from);
+    for (size_t i = 0; i < 3; i++)
+        post(&letters[i], "hello");
+    h2o_evloop_run(loop, 0);
+    ok(letters[0].sent == -EAGAIN, "a socket that takes nothing does not hold up the turn");
+    ok(letters[1].sent == -EPIPE, "one whose other end is closed is an error, and no signal");
+    ok(letters[2].sent == 5, "and the message behind them is sent");
+    end(3);
+}
+
+static void test_bounds(void)
+{
+    begin(PAIRS);
+    size_t taken = 0;
+    for (size_t i = 0; i < PAIRS; i++)
+        taken += post(&letters[i], "hello");
+    ok(taken == 256, "256 messages have room, and the next have not");
+    h2o_evloop_run(loop, 0);
+    ok(post(&letters[PAIRS - 1], "hello"), "in the next turn they have");
+    h2o_evloop_run(loop, 0);
+    ok(letters[0].n_calls == 1 && letters[255].n_calls == 1 && letters[PAIRS - 1].n_calls == 1,
+       "all that had room are sent");
+
+    struct iovec parts[OUTBOX_PARTS + 1] = {{NULL, 0}};
+    ok(outbox_put(outbox, letters[0].to, parts, OUTBOX_PARTS + 1, on_sent, NULL) == NULL, "too many parts");
+    char *large = calloc(1, OUTBOX_BYTES + 1);
+    parts[0] = (struct iovec){large, OUTBOX_BYTES + 1};
+    ok(outbox_put(outbox, letters[0].to, parts, 1, on_sent, NULL) == NULL, "too many bytes");
+    ok(outbox_put(NULL, letters[0].to, parts, 0, on_sent, NULL) == NULL, "no outbox");
+    free(large);
+    end(PAIRS);
+}
+
+int main(void)
+{
+    loop = h2o_evloop_create();
+    outbox = outbox_new(loop);
+    if (outbox == NULL) {
+        printf("1..0 # SKIP no io_uring: %s\n", strerror(errno));
+        return 0;
+    }
+    test_turn(1);
+    test_turn(100);
+    test_turn(200); /* the second and third time the places go round */
+    test_parts();
+    test_chain();
+    test_taken_back();
+    test_trouble();
+    test_bounds();
+    outbox_free(outbox);
+    h2o_evloop_destroy(loop);
+    return done_testing();
+}
