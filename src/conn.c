@@ -21,7 +21,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "clock.h"
 #include "conn_private.h"
@@ -91,7 +90,7 @@ static void keep_input(struct conn *conn)
         conn->input = memcpy(mem_alloc(conn->input_len), left, conn->input_len);
 }
 
-/* One read(2). Returns false at the end of the client's bytes or on an error; errno tells which. */
+/* One recv(2), which is a little less work than read(2). Returns false at the end of the client's bytes or on an error; errno tells which. */
 static bool fill(struct conn *conn)
 {
     struct conn_context *context = conn->context;
@@ -108,7 +107,7 @@ static bool fill(struct conn *conn)
         to = conn->input + conn->input_len;
     }
     errno = 0;
-    ssize_t n = read(h2o_socket_get_fd(conn->socket), to, room);
+    ssize_t n = recv(h2o_socket_get_fd(conn->socket), to, room, 0);
     if (n <= 0)
         return n < 0 && (errno == EAGAIN || errno == EINTR);
     if (conn->input_len == 0) {
@@ -129,14 +128,27 @@ static void unlink_timers(struct conn *conn)
     h2o_timeout_unlink(&conn->gone_timer);
 }
 
+/* Ends the request in hand. Its memory is kept for another one where a single chunk was enough. */
 static void dispose_request(struct conn *conn)
 {
     if (!conn->has_request)
         return;
+    struct conn_context *context = conn->context;
     conn->has_request = false;
     h2o_timeout_unlink(&conn->body_timer);
     h2o_timeout_unlink(&conn->gone_timer);
+    if (conn->kept != NULL)
+        context->on_end(conn->kept);
+    h2o_mem_pool_t pool = conn->req.pool;
+    bool keeps = context->n_pools < CONN_POOLS && pool.chunks == conn->first_chunk && pool.directs == NULL &&
+                 pool.shared_refs == NULL;
+    if (keeps)
+        h2o_mem_init_pool(&conn->req.pool);
     h2o_dispose_request(&conn->req);
+    if (keeps) {
+        pool.chunk_offset = 0;
+        context->pools[context->n_pools++] = pool;
+    }
 }
 
 /* Would an orderly end make what the client has of its answer look whole (RFC 9112 section 8)? */
@@ -396,6 +408,9 @@ static void begin_request(struct conn *conn, const struct http1_head *head, size
 {
     h2o_req_t *req = &conn->req;
     h2o_init_request(req, &conn->super, NULL);
+    if (conn->context->n_pools > 0)
+        req->pool = conn->context->pools[--conn->context->n_pools];
+    conn->kept = NULL;
     h2o_hostconf_t *host = conn->context->hosts[0];
     h2o_req_bind_conf(req, host, &host->fallback_path);
     conn->has_request = true;
@@ -410,6 +425,7 @@ static void begin_request(struct conn *conn, const struct http1_head *head, size
     /* one copy, so that the input may move on under a request that waits */
     size_t fields_size = head->n_fields * sizeof(head->fields[0]);
     char *memory = h2o_mem_alloc_pool(&req->pool, fields_size + head_len);
+    conn->first_chunk = req->pool.chunks;
     memcpy(memory, head->fields, fields_size);
     memcpy(memory + fields_size, conn->input, head_len);
     conn->fields = (const struct http1_field *)memory;
@@ -674,66 +690,6 @@ void conn_accept(struct conn_context *context, h2o_socket_t *socket, const struc
     begin_reading(conn);
 }
 
-struct str conn_field(h2o_req_t *req, struct str name)
-{
-    struct conn *conn = (struct conn *)req->conn;
-    struct str value;
-    return http1_find(conn->fields, conn->n_fields, conn->head_bytes, name, &value) ? value
-                                                                                    : (struct str){NULL, 0};
-}
-
-struct str conn_field_list(h2o_req_t *req, struct str name)
-{
-    struct conn *conn = (struct conn *)req->conn;
-    struct str list = {NULL, 0}, value;
-    for (uint32_t i = 0; i < conn->n_fields; i++) {
-        if (!http1_find(&conn->fields[i], 1, conn->head_bytes, name, &value))
-            continue;
-        if (list.base == NULL) {
-            list = value;
-        } else {
-            char *longer = h2o_mem_alloc_pool(&req->pool, list.len + 2 + value.len), *out = longer;
-            out = mempcpy(mempcpy(out, list.base, list.len), ", ", 2);
-            out = mempcpy(out, value.base, value.len);
-            list = (struct str){longer, (size_t)(out - longer)};
-        }
-    }
-    return list;
-}
-
-const struct conf_listen *conn_listen(const h2o_req_t *req)
-{
-    return ((const struct conn *)req->conn)->listen;
-}
-
-size_t conn_fields(h2o_req_t *req, const struct http1_field **fields, const char **bytes)
-{
-    struct conn *conn = (struct conn *)req->conn;
-    *fields = conn->fields;
-    *bytes = conn->head_bytes;
-    return conn->n_fields;
-}
-
-struct str conn_peer(h2o_req_t *req)
-{
-    static const unsigned char mapped[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}; /* IPv4 in IPv6 */
-    struct conn *conn = (struct conn *)req->conn;
-    if (!conn->peer_known) {
-        struct sockaddr_storage address = {0};
-        const struct sockaddr_in *in = (const struct sockaddr_in *)&address;
-        const unsigned char *v6 = ((const struct sockaddr_in6 *)&address)->sin6_addr.s6_addr;
-        h2o_socket_getpeername(conn->socket, (struct sockaddr *)&address);
-        if (address.ss_family == AF_INET)
-            inet_ntop(AF_INET, &in->sin_addr, conn->peer, sizeof(conn->peer));
-        else if (address.ss_family == AF_INET6 && memcmp(v6, mapped, sizeof(mapped)) == 0)
-            inet_ntop(AF_INET, v6 + sizeof(mapped), conn->peer, sizeof(conn->peer));
-        else if (address.ss_family == AF_INET6)
-            inet_ntop(AF_INET6, v6, conn->peer, sizeof(conn->peer));
-        conn->peer_known = true;
-    }
-    return str_of(conn->peer);
-}
-
 void conn_context_init(struct conn_context *context)
 {
     const struct conf *conf = context->conf;
@@ -783,6 +739,8 @@ void conn_context_dispose(struct conn_context *context)
     h2o_timeout_dispose(loop, &context->linger_timeout);
     h2o_timeout_dispose(loop, &context->gone_timeout);
     h2o_timeout_dispose(loop, &context->watch_timeout);
+    while (context->n_pools > 0)
+        h2o_mem_clear_pool(&context->pools[--context->n_pools]);
     free(context->input);
     free(context->fields);
 }

@@ -111,7 +111,9 @@ static h2o_iovec_t make_head(struct conn *conn)
     struct conn_context *context = conn->context;
     char *head = h2o_mem_alloc_pool(&req->pool, head_size(conn)), *out = head;
     out = PUT(out, "HTTP/1.1 ");
-    out = put_number(out, (uint64_t)res->status);
+    *out++ = (char)('0' + res->status / 100);
+    *out++ = (char)('0' + res->status / 10 % 10);
+    *out++ = (char)('0' + res->status % 10);
     *out++ = ' ';
     out = put(out, res->reason, strlen(res->reason));
     out = PUT(out, "\r\n");

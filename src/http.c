@@ -19,7 +19,7 @@ struct http {
     struct conn_context connections;
 };
 
-/* One request and its answer. It lives in the request's memory; on_dispose is called when that goes. */
+/* One request and its answer. It lives in the request's memory; on_end is called before that goes. */
 struct exchange {
     struct sink sink;
     h2o_generator_t generator;
@@ -104,9 +104,9 @@ static const struct sink_ops ops = {sink_start, sink_push, sink_finish, sink_abo
 
 /* Requests */
 
-static void on_dispose(void *memory)
+static void on_end(void *kept)
 {
-    struct exchange *exchange = memory;
+    struct exchange *exchange = kept;
     if (exchange->sink.gone != NULL)
         exchange->sink.gone(&exchange->sink);
 }
@@ -122,12 +122,13 @@ static uint64_t next_request_id(struct http *http)
 
 static struct exchange *exchange_new(struct http *http, h2o_req_t *req)
 {
-    struct exchange *exchange = h2o_mem_alloc_shared(&req->pool, sizeof(*exchange), on_dispose);
+    struct exchange *exchange = h2o_mem_alloc_pool(&req->pool, sizeof(*exchange));
     *exchange = (struct exchange){
         .sink = {.ops = &ops, .request_id = next_request_id(http)},
         .req = req,
         .http = http,
     };
+    conn_keep(req, exchange);
     return exchange;
 }
 
@@ -232,6 +233,7 @@ struct http *http_new(h2o_loop_t *loop, const struct conf *conf, struct handler 
         .outbox = outbox,
         .on_request = on_request,
         .on_reject = on_reject,
+        .on_end = on_end,
         .arg = http,
     };
     conn_context_init(&http->connections);

@@ -72,21 +72,48 @@ static char *write_escape(char *out, unsigned char c)
 /* Escapes at most SEGMENT bytes, so that the room kept for the worst case stays small for long texts too. */
 enum { SEGMENT = 1024, LONGEST_ESCAPE = 6 };
 
+/* Each copies bytes that need no escape; if one does, they copy none and return false. */
+static inline bool copy_eight(char *out, const char *text)
+{
+    uint64_t eight;
+    memcpy(&eight, text, 8);
+    if (escapes_among(eight) != 0)
+        return false;
+    memcpy(out, &eight, 8);
+    return true;
+}
+
+static inline bool copy_four_to_seven(char *out, const char *text, size_t n)
+{
+    uint32_t first, last; /* four each, some of them the same */
+    memcpy(&first, text, 4);
+    memcpy(&last, text + n - 4, 4);
+    if (escapes_among((uint64_t)first << 32 | last) != 0)
+        return false;
+    memcpy(out, &first, 4);
+    memcpy(out + n - 4, &last, 4);
+    return true;
+}
+
 static void write_segment(struct json_writer *writer, const char *text, const char *end)
 {
+    const char *begin = text;
     char *out = json_reserve(writer, (size_t)(end - text) * LONGEST_ESCAPE);
     while (text < end) {
-        while (end - text >= 8) {
-            uint64_t eight;
-            memcpy(&eight, text, 8);
-            if (escapes_among(eight) != 0)
-                break;
-            memcpy(out, text, 8);
-            out += 8;
-            text += 8;
+        size_t left = (size_t)(end - text), some = left < 8 ? left : 8;
+        bool is_copied;
+        if (left >= 8)
+            is_copied = copy_eight(out, text);
+        else if (end - begin >= 8) /* with some that were copied, as they are, before */
+            is_copied = copy_eight(out + left - 8, end - 8);
+        else
+            is_copied = left >= 4 && copy_four_to_seven(out, text, left);
+        if (is_copied) {
+            out += some;
+            text += some;
+            continue;
         }
-        const char *stop = end - text >= 8 ? text + 8 : end;
-        for (; text < stop; text++) {
+        for (const char *stop = text + some; text < stop; text++) {
             unsigned char c = (unsigned char)*text;
             if (c < 0x20 || c == '"' || c == '\\')
                 out = write_escape(out, c);

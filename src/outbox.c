@@ -36,7 +36,7 @@ struct outbox {
     h2o_timeout_t timeout; /* 0: the end of the turn */
     h2o_timeout_entry_t timer;
     struct io_uring ring;
-    bool has_ring;
+    bool has_ring, is_open;
     unsigned head, tail; /* counted up for ever; messages are those between */
     struct outbox_message messages[MOST];
 };
@@ -132,7 +132,8 @@ struct outbox_message *outbox_put(struct outbox *outbox, int fd, const struct io
                                   outbox_cb cb, void *arg)
 {
     size_t total = 0;
-    if (outbox == NULL || !outbox->has_ring || outbox->tail - outbox->head == MOST || n > OUTBOX_PARTS)
+    if (outbox == NULL || !outbox->has_ring || !outbox->is_open ||
+        outbox->tail - outbox->head == MOST || n > OUTBOX_PARTS)
         return NULL;
     for (size_t i = 0; i < n; i++)
         total += parts[i].iov_len;
@@ -166,16 +167,25 @@ struct outbox *outbox_new(h2o_loop_t *loop)
     outbox->loop = loop;
     outbox->has_ring = true;
     outbox->timer.cb = on_turn_end;
-    h2o_timeout_init(loop, &outbox->timeout, 0);
     return outbox;
+}
+
+void outbox_open(struct outbox *outbox)
+{
+    if (outbox == NULL)
+        return;
+    h2o_timeout_init(outbox->loop, &outbox->timeout, 0);
+    outbox->is_open = true;
 }
 
 void outbox_free(struct outbox *outbox)
 {
     if (outbox == NULL)
         return;
-    h2o_timeout_unlink(&outbox->timer);
-    h2o_timeout_dispose(outbox->loop, &outbox->timeout);
+    if (outbox->is_open) {
+        h2o_timeout_unlink(&outbox->timer);
+        h2o_timeout_dispose(outbox->loop, &outbox->timeout);
+    }
     if (outbox->has_ring)
         io_uring_queue_exit(&outbox->ring);
     free(outbox);

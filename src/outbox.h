@@ -17,6 +17,13 @@ struct outbox_message;
 struct outbox *outbox_new(h2o_loop_t *loop);
 
 /*
+ * Until this is called there is no room in the outbox, which may be NULL. libh2o's timeouts run in the order
+ * in which they were initialised: where this comes behind all of them, what they bring about goes out in the
+ * same turn.
+ */
+void outbox_open(struct outbox *outbox);
+
+/*
  * The message was handed to the kernel. sent is the number of bytes that it took, which may be fewer than all,
  * or -errno; -EAGAIN if it takes none for now. The parts are those of the message, and gone after the call.
  */

@@ -2,7 +2,6 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "mem.h"
 #include "upstream_private.h"
@@ -257,13 +256,13 @@ static void read_head(struct upstream_request *request, char *bytes, size_t len)
         keep(request, bytes, len);
 }
 
-/* One read(2). What it brings is appended to a head that waits in the buffer. */
+/* One recv(2). What it brings is appended to a head that waits in the buffer. */
 static ssize_t fill(struct upstream_request *request, char **bytes)
 {
     *bytes = request->buffer != NULL ? request->buffer : request->upstream->context->input;
     size_t have = request->buffer != NULL ? request->buffer_len : 0;
     struct upstream_connection *connection = request->connection;
-    ssize_t n = read(h2o_socket_get_fd(connection->socket), *bytes + have, UPSTREAM_BUFFER - have);
+    ssize_t n = recv(h2o_socket_get_fd(connection->socket), *bytes + have, UPSTREAM_BUFFER - have, 0);
     connection->quiet_at =
         n < (ssize_t)(UPSTREAM_BUFFER - have) ? h2o_now(request->upstream->context->loop) : 0;
     if (n > 0 && request->buffer != NULL)

@@ -459,6 +459,7 @@ int worker_run(const struct worker_inheritance *inherited)
     worker.upstreams = upstream_context_new(worker.loop, inherited->conf, worker.outbox,
                                             inherited->shm->relay_complaints);
     worker.http = http_new(worker.loop, inherited->conf, make_handlers(&worker), worker.slot, worker.outbox);
+    outbox_open(worker.outbox);
     worker.pause.cb = on_pause_over;
     worker.n_unsettled = 1; /* for the call below: connections are taken when all lanes are settled, too */
     for (unsigned i = 0; i < inherited->conf->n_lanes; i++)

@@ -191,6 +191,9 @@ int main(void)
         printf("1..0 # SKIP no io_uring: %s\n", strerror(errno));
         return 0;
     }
+    struct letter early = {.to = -1};
+    ok(!post(&early, "hello"), "an outbox that is not open yet has no room");
+    outbox_open(outbox);
     test_turn(1);
     test_turn(100);
     test_turn(200); /* the second and third time the places go round */

@@ -210,15 +210,18 @@ static void start_context(size_t n_servers, unsigned connections)
                                           .connections = connections,
                                           .idle = 60000,
                                           .age = 60000};
+    outbox = outbox_new(loop);
     context = upstream_context_new(loop, &conf, outbox, complaints);
     long_time = upstream_timeout(context, 60000);
     short_time = upstream_timeout(context, 100);
+    outbox_open(outbox);
 }
 
 static void end_context(void)
 {
     upstream_context_free(context);
     h2o_evloop_run(loop, 0);
+    outbox_free(outbox);
 }
 
 /* Answers in every two parts */
@@ -663,7 +666,6 @@ int main(void)
     signal(SIGPIPE, SIG_IGN);
     log_open("test", LOG_LEVEL_ERROR);
     loop = h2o_evloop_create();
-    outbox = outbox_new(loop);
     listen_somewhere();
     conf = (struct conf){.upstreams = upstreams, .n_upstreams = 1, .resolve = 10000};
     conf.limits.head = 16384;
@@ -692,7 +694,6 @@ int main(void)
     test_early_answer();
     end_context();
     close(listener);
-    outbox_free(outbox);
     h2o_evloop_destroy(loop);
     return done_testing();
 }
