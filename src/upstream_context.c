@@ -136,6 +136,7 @@ struct upstream_context *upstream_context_new(h2o_loop_t *loop, const struct con
     context->complaints = complaints;
     context->limits = (struct http1_limits){.head = conf->limits.head, .fields = conf->limits.fields};
     context->input = mem_alloc(UPSTREAM_BUFFER);
+    context->at_once = upstream_timeout(context, 0);
     context->stall = upstream_timeout(context, conf->limits.stall);
     while (getrandom(&context->chance, sizeof(context->chance), 0) != sizeof(context->chance))
         continue;
@@ -161,7 +162,7 @@ void upstream_context_end(struct upstream_context *context)
 {
     context->is_over = true;
     context->end_timer.cb = on_end;
-    h2o_timeout_link(context->loop, upstream_timeout(context, 0), &context->end_timer);
+    h2o_timeout_link(context->loop, context->at_once, &context->end_timer);
 }
 
 void upstream_context_free(struct upstream_context *context)

@@ -75,7 +75,7 @@ struct upstream_context {
     struct http1_limits limits;
     struct http1_response response; /* the head being parsed: most come in one piece */
     char *input;                    /* what one read brought */
-    h2o_timeout_t *stall;
+    h2o_timeout_t *stall, *at_once;
     h2o_timeout_t **timeouts;
     size_t n_timeouts;
     h2o_multithread_queue_t *queue; /* NULL where no server has a name */
