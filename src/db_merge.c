@@ -32,7 +32,8 @@
 enum {
     BYTES_MAX = 65536,    /* of all values: longer ones gain nothing by it */
     LEAST = 2,            /* queries in one statement, where more took long together */
-    MANY = 6,             /* that go out at a time: more are waited for, */
+    USUAL_ONE = 16,       /* merge_usual of one at a time */
+    SEVERAL = 18,         /* merge_usual from which on more are waited for, */
     HELD_MOST = 3,        /* for so many turns */
     PATIENCE = 5,         /* how many times `spill` several may take together */
     REST_MS = 500,        /* without merging, after that was in vain: then each was asked twice */
@@ -222,7 +223,7 @@ size_t db_merge_count(const struct db_statement *statement)
 bool db_merge_gathers(struct db_statement *statement, size_t n)
 {
     bool more_come = statement->merge_held == 0 || n > statement->merge_seen;
-    if (statement->merge_usual < MANY || statement->merge_held >= HELD_MOST || !more_come)
+    if (statement->merge_usual < SEVERAL || statement->merge_held >= HELD_MOST || !more_come)
         return false;
     statement->merge_seen = n;
     statement->merge_held++;
@@ -233,7 +234,7 @@ bool db_merge_gathers(struct db_statement *statement, size_t n)
 void db_merge_sends(struct db_statement *statement, size_t n)
 {
     statement->merge_held = 0;
-    statement->merge_usual = (statement->merge_usual + n) / 2;
+    statement->merge_usual = (statement->merge_usual + n * USUAL_ONE) / 2;
 }
 
 void db_merge_send(struct db_connection *connection, struct db_statement *statement, size_t n)

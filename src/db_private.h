@@ -36,7 +36,7 @@ struct db_statement {
     size_t merge_most;                  /* at most so many queries in one; fewer if they take long together */
     unsigned merge_rest;       /* ms: the present or last pause without merging, 0 if it went well since */
     uint64_t merge_not_before; /* clock_ms: the end of that pause */
-    size_t merge_usual;        /* how many have gone out at a time lately */
+    size_t merge_usual;        /* how many have gone out at a time lately, in sixteenths */
     size_t merge_seen;         /* how many waited when they were held back last */
     unsigned merge_held;       /* turns for which they have been held back */
     bool complained;           /* it was logged that it cannot be prepared, and has not been since */
