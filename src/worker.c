@@ -454,7 +454,7 @@ int worker_run(const struct worker_inheritance *inherited)
     if (inherited->conf->io_uring == CONF_ON) {
         worker.outbox = outbox_new(worker.loop);
         if (worker.outbox == NULL && inherited->index == 0)
-            log_warn("io_uring is not to be had, so each answer is sent by itself");
+            log_info("io_uring is not to be had (%s): each answer is sent by itself", strerror(errno));
     }
     worker.upstreams = upstream_context_new(worker.loop, inherited->conf, worker.outbox,
                                             inherited->shm->relay_complaints);
