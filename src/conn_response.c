@@ -234,10 +234,13 @@ static void on_written(h2o_socket_t *socket, const char *error)
 {
     struct conn *conn = socket->data;
     bool has_more = conn->n_out > 0 || h2o_send_state_is_in_progress(conn->send_state);
-    if (error == NULL && conn->head_sent && has_more && turn_is_over(conn))
-        h2o_socket_notify_write(socket, on_writable); /* write_timer goes on */
-    else
+    if (error == NULL && conn->head_sent && has_more && turn_is_over(conn)) {
+        if (!h2o_timeout_is_linked(&conn->write_timer)) /* it went by the outbox */
+            watch_reader(conn, on_stall);
+        h2o_socket_notify_write(socket, on_writable);
+    } else {
         on_writable(socket, error);
+    }
 }
 
 /* Takes up to SLICE bytes from what is to be written. */
@@ -273,6 +276,8 @@ static void on_sent(void *arg, const struct iovec *parts, size_t n, ssize_t sent
     h2o_iovec_t rest[OUTBOX_PARTS];
     size_t n_rest = 0, skip = sent > 0 ? (size_t)sent : 0;
     conn->message = NULL;
+    if (conn->aborted)
+        return; /* meanwhile; write_timer ends it */
     if (sent < 0 && sent != -EAGAIN) {
         on_written(conn->socket, "write");
         return;

@@ -88,31 +88,50 @@ static void reap(struct outbox *outbox, unsigned n)
     }
 }
 
-/* Sends those of outbox->head to end; all in one system call, if they are several. */
+static void give_up_ring(struct outbox *outbox)
+{
+    log_warnx("the ring for what is sent failed: this worker sends by itself from now on");
+    io_uring_queue_exit(&outbox->ring);
+    outbox->has_ring = false;
+}
+
+/* Sends the messages in one system call. Returns how many of them are dealt with. */
+static unsigned send_together(struct outbox *outbox, struct outbox_message **messages, unsigned n)
+{
+    bool can_send = true;
+    for (unsigned i = 0; i < n; i++) {
+        struct io_uring_sqe *entry = io_uring_get_sqe(&outbox->ring);
+        io_uring_prep_sendmsg(entry, messages[i]->fd, &messages[i]->header, MSG_NOSIGNAL | MSG_DONTWAIT);
+        io_uring_sqe_set_data(entry, messages[i]);
+    }
+    unsigned taken = submit(&outbox->ring, n);
+    reap(outbox, taken);
+    for (unsigned i = 0; i < taken; i++) {
+        ssize_t error = messages[i]->sent;
+        if (error == -EINVAL || error == -EOPNOTSUPP || error == -ENOSYS)
+            can_send = false; /* a kernel or a policy has rings, but not for this */
+        else if (error != -ENOMEM && error != -ECANCELED && error != -EINTR)
+            continue;
+        send_one(messages[i]); /* it was not the socket */
+    }
+    if (taken < n || !can_send)
+        give_up_ring(outbox);
+    return taken;
+}
+
+/* Sends those of outbox->head to end. */
 static void send_all(struct outbox *outbox, unsigned end)
 {
     struct outbox_message *some[MOST];
-    unsigned n = 0, taken = 0;
+    unsigned n = 0, done = 0;
     for (unsigned i = outbox->head; i != end; i++) {
         if (message_at(outbox, i)->cb != NULL)
             some[n++] = message_at(outbox, i);
     }
-    if (n > 1 && outbox->has_ring) {
-        for (unsigned i = 0; i < n; i++) {
-            struct io_uring_sqe *entry = io_uring_get_sqe(&outbox->ring);
-            io_uring_prep_sendmsg(entry, some[i]->fd, &some[i]->header, MSG_NOSIGNAL | MSG_DONTWAIT);
-            io_uring_sqe_set_data(entry, some[i]);
-        }
-        taken = submit(&outbox->ring, n);
-        reap(outbox, taken);
-        if (taken < n) {
-            log_warn("the ring for what is sent failed: this worker sends by itself from now on");
-            io_uring_queue_exit(&outbox->ring);
-            outbox->has_ring = false;
-        }
-    }
-    for (; taken < n; taken++)
-        send_one(some[taken]);
+    if (n > 1 && outbox->has_ring)
+        done = send_together(outbox, some, n);
+    for (; done < n; done++)
+        send_one(some[done]);
 }
 
 /* What the callbacks put in goes out in the next round, which libh2o begins at once. */
@@ -145,8 +164,11 @@ struct outbox_message *outbox_put(struct outbox *outbox, int fd, const struct io
     message->fd = fd;
     memcpy(message->parts, parts, n * sizeof(*parts));
     message->header = (struct msghdr){.msg_iov = message->parts, .msg_iovlen = n};
-    if (!h2o_timeout_is_linked(&outbox->timer))
+    /* anew in each turn: the loop's clock is that of the day, and may have been put back meanwhile */
+    if (outbox->timer.registered_at != h2o_now(outbox->loop)) {
+        h2o_timeout_unlink(&outbox->timer);
         h2o_timeout_link(outbox->loop, &outbox->timeout, &outbox->timer);
+    }
     return message;
 }
 

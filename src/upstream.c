@@ -206,7 +206,9 @@ static size_t add_body(const struct upstream_request *request, struct iovec *par
 
 static void on_begun(struct upstream_request *request, bool is_sent)
 {
-    if (!is_sent)
+    if (!is_sent && request->got_any)
+        request->send_failed = true; /* an answer without a question has begun: it comes to its own end */
+    else if (!is_sent)
         upstream_no_answer(request, "it had closed the connection");
     else if (request->rest == NULL && !request->body_ended)
         rest_sent(request);

@@ -47,28 +47,39 @@ sub serves_all ($server)
     $many->send(join '', map { "GET /contacts/$_ HTTP/1.1\r\nHost: x\r\n\r\n" } 1 .. 40);
     is scalar(grep { is_contact($_, $many->receive) } 1 .. 40), 40, 'requests in one piece are answered in their order';
     is $server->stop, 'exit 0', 'it ends well';
-    is_deeply [ $server->log_lines(qr/ (?:warn|error) /) ], [], 'without a complaint';
+    return $server->log_lines(qr/ (?:warn|error) /);
 }
 
-my $SAYS = qr/io_uring is not to be had/;
+my $SAYS    = qr/io_uring is not to be had/;
+my $WITHOUT = "$FindBin::Bin/tools/without-io-uring";
 
 subtest 'as it is' => sub {
     my $server = sample_server($cluster);
-    serves_all($server);
+    is_deeply [ serves_all($server) ], [], 'without a complaint';
 };
 
 subtest 'io_uring: off' => sub {
     my $server = sample_server($cluster, options => { io_uring => 'off' });
-    serves_all($server);
+    is_deeply [ serves_all($server) ], [], 'without a complaint';
     is_deeply [ $server->log_lines($SAYS) ], [], 'which the log does not speak of';
 };
 
 subtest 'where a container does not allow it' => sub {
-    my $server = sample_server($cluster, under => ["$FindBin::Bin/tools/without-io-uring"]);
-    serves_all($server);
+    my $server = sample_server($cluster, under => [ $WITHOUT, 'setup' ]);
+    is_deeply [ serves_all($server) ], [], 'without a complaint';
     my @lines = $server->log_lines($SAYS);
     is scalar @lines, 1, 'one line of the log says so';
     like $lines[0], qr/ info .*Operation not permitted/, 'and why; it is no mistake';
+};
+
+subtest 'where it is there, and does not work' => sub {
+    my $server = sample_server($cluster, under => [ $WITHOUT, 'enter' ]);
+    my @lines  = serves_all($server);
+    my $least = $server->log_lines($SAYS) ? 0 : 1;    # where there is none anyway
+    cmp_ok scalar @lines, '>=', $least, 'the log says so';
+    cmp_ok scalar @lines, '<=', 2, '… once for each worker';
+    is_deeply [ grep { !/the ring for what is sent failed: this worker sends by itself from now on/ } @lines ], [],
+      'and no other complaint';
 };
 
 done_testing;
