@@ -90,7 +90,10 @@ static void keep_input(struct conn *conn)
         conn->input = memcpy(mem_alloc(conn->input_len), left, conn->input_len);
 }
 
-/* One recv(2), which is a little less work than read(2). Returns false at the end of the client's bytes or on an error; errno tells which. */
+/*
+ * One recv(2), which is a little less work than read(2). Returns false at the end of the client's bytes or on an
+ * error; errno tells which.
+ */
 static bool fill(struct conn *conn)
 {
     struct conn_context *context = conn->context;
