@@ -70,6 +70,8 @@ subtest '-T fills in every default' => sub {
 
         server: hayfork
 
+        io_uring: on
+
         log: info
 
         database:
