@@ -91,8 +91,8 @@ static void keep_input(struct conn *conn)
 }
 
 /*
- * One recv(2), which is a little less work than read(2). Returns false at the end of the client's bytes or on an
- * error; errno tells which.
+ * One recv(2), which is a little less work than read(2). Returns false at the end of the client's bytes or on
+ * an error; errno tells which.
  */
 static bool fill(struct conn *conn)
 {

@@ -16,8 +16,8 @@
 struct conn;
 
 /*
- * Memory of requests, some 4 KB each, that is kept. libh2o keeps sixteen; a turn of the loop has more requests
- * in hand, and asking the heap took a tenth of the instructions of a contact.
+ * Memory of requests, some 4 KB each, that is kept. libh2o keeps sixteen; a turn of the loop has more
+ * requests in hand, and asking the heap took a tenth of the instructions of a contact.
  */
 enum { CONN_POOLS = 64 };
 
@@ -31,7 +31,8 @@ struct conn_context {
     void (*on_request)(void *arg, h2o_req_t *req, struct body *body);
     /* What has come is no request: to be answered with this status. The connection closes behind it. */
     void (*on_reject)(void *arg, h2o_req_t *req, int status, const char *detail);
-    /* A request for which conn_keep was called ends, by being answered or not: its memory goes right after. */
+    /* A request for which conn_keep was called ends, by being answered or not: its memory goes right after.
+     */
     void (*on_end)(void *kept);
     void *arg;
 
@@ -39,8 +40,8 @@ struct conn_context {
     struct conn *reading; /* whose input lies in the shared buffer; NULL once that connection is closed */
     bool draining;
     struct http1_limits limits;
-    struct http1_head head; /* the head being parsed: most come in one piece */
-    char *input;            /* what one read brought */
+    struct http1_head head;           /* the head being parsed: most come in one piece */
+    char *input;                      /* what one read brought */
     h2o_mem_pool_t pools[CONN_POOLS]; /* of requests that have ended, for the next ones */
     size_t n_pools;
     h2o_timeout_t head_timeout, idle_timeout, body_timeout, stall_timeout, linger_timeout, gone_timeout,

@@ -1,4 +1,5 @@
-/* conn_private.h: what conn.c (reading, life and death), conn_request.c and conn_response.c (writing) share. */
+/* conn_private.h: what conn.c (reading, life and death), conn_request.c and conn_response.c (writing) share.
+ */
 #ifndef HAYFORK_CONN_PRIVATE_H
 #define HAYFORK_CONN_PRIVATE_H
 
@@ -42,9 +43,9 @@ struct conn {
 
     /* the request in hand */
     bool has_request;
-    void *kept;                                 /* by conn_keep, or NULL */
+    void *kept;                                  /* by conn_keep, or NULL */
     struct st_h2o_mem_pool_chunk_t *first_chunk; /* of the request's memory */
-    const char *head_bytes; /* in the request's memory */
+    const char *head_bytes;                      /* in the request's memory */
     const struct http1_field *fields;
     uint32_t n_fields;
     bool keep_alive;     /* after this answer, as far as is known */

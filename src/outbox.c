@@ -2,12 +2,12 @@
  * outbox.c: what a worker sends in one turn of its loop goes to the kernel together, by io_uring(7).
  *
  * Whoever is sent something wakes up, and at the end of the system call often takes the processor at once: a
- * client reads its one answer, sends its next request and sleeps again, and the worker comes back to a turn of
- * which it has answered one request. With 100 relays in hand that happened nine times for ten of them. Within
- * one system call nobody comes in between. Figures are in bench/NOTES.md.
+ * client reads its one answer, sends its next request and sleeps again, and the worker comes back to a turn
+ * of which it has answered one request. With 100 relays in hand that happened nine times for ten of them.
+ * Within one system call nobody comes in between. Figures are in bench/NOTES.md.
  *
- * All messages are sent without waiting, so the call returns when all of them are done; what the socket did not
- * take is the caller's to send, by way of the loop.
+ * All messages are sent without waiting, so the call returns when all of them are done; what the socket did
+ * not take is the caller's to send, by way of the loop.
  */
 #include "outbox.h"
 
@@ -151,8 +151,8 @@ struct outbox_message *outbox_put(struct outbox *outbox, int fd, const struct io
                                   outbox_cb cb, void *arg)
 {
     size_t total = 0;
-    if (outbox == NULL || !outbox->has_ring || !outbox->is_open ||
-        outbox->tail - outbox->head == MOST || n > OUTBOX_PARTS)
+    if (outbox == NULL || !outbox->has_ring || !outbox->is_open || outbox->tail - outbox->head == MOST ||
+        n > OUTBOX_PARTS)
         return NULL;
     for (size_t i = 0; i < n; i++)
         total += parts[i].iov_len;

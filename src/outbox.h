@@ -24,15 +24,16 @@ struct outbox *outbox_new(h2o_loop_t *loop);
 void outbox_open(struct outbox *outbox);
 
 /*
- * The message was handed to the kernel. sent is the number of bytes that it took, which may be fewer than all,
- * or -errno; -EAGAIN if it takes none for now. The parts are those of the message, and gone after the call.
+ * The message was handed to the kernel. sent is the number of bytes that it took, which may be fewer than
+ * all, or -errno; -EAGAIN if it takes none for now. The parts are those of the message, and gone after the
+ * call.
  */
 typedef void (*outbox_cb)(void *arg, const struct iovec *parts, size_t n, ssize_t sent);
 
 /*
  * Has the parts sent at the end of this turn of the loop, and calls back in the same turn. What they point to
- * must stay until then. Returns NULL where that cannot be: there is no outbox (NULL), it is full, or the message
- * is too large for it; then the caller sends it by itself, now.
+ * must stay until then. Returns NULL where that cannot be: there is no outbox (NULL), it is full, or the
+ * message is too large for it; then the caller sends it by itself, now.
  */
 struct outbox_message *outbox_put(struct outbox *outbox, int fd, const struct iovec *parts, size_t n,
                                   outbox_cb cb, void *arg);

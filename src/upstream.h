@@ -97,8 +97,8 @@ struct upstream_request {
     bool body_ended; /* all of the request is sent, but for rest */
     bool send_failed;
     struct outbox_message *message; /* that waits for the end of the turn, or NULL */
-    char *rest;   /* of the request: what the server did not take yet */
-    bool got_any; /* some byte of the answer has come */
+    char *rest;                     /* of the request: what the server did not take yet */
+    bool got_any;                   /* some byte of the answer has come */
     bool head_passed;
     bool busy; /* the caller has a part of the answer */
     unsigned n_interim;

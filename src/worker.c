@@ -456,8 +456,8 @@ int worker_run(const struct worker_inheritance *inherited)
         if (worker.outbox == NULL && inherited->index == 0)
             log_info("io_uring is not to be had (%s): each answer is sent by itself", strerror(errno));
     }
-    worker.upstreams = upstream_context_new(worker.loop, inherited->conf, worker.outbox,
-                                            inherited->shm->relay_complaints);
+    worker.upstreams =
+        upstream_context_new(worker.loop, inherited->conf, worker.outbox, inherited->shm->relay_complaints);
     worker.http = http_new(worker.loop, inherited->conf, make_handlers(&worker), worker.slot, worker.outbox);
     outbox_open(worker.outbox);
     worker.pause.cb = on_pause_over;

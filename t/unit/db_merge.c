@@ -60,7 +60,8 @@ static void test_fewer(void)
     int held = 0;
     for (int i = 0; i < 20; i++)
         held += held_back(1);
-    ok(held > 0 && held < 10, "when it is one at a time for a while, nobody is held back any more (%d were)", held);
+    ok(held > 0 && held < 10, "when it is one at a time for a while, nobody is held back any more (%d were)",
+       held);
     ok(!held_back(1), "nor from then on");
 }
 

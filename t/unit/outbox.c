@@ -117,7 +117,8 @@ static void test_chain(void)
     post(&letters[0], "first");
     post(&letters[1], "second");
     h2o_evloop_run(loop, 0);
-    is_str(arrived(&letters[2]), "next", "what is put in because something was sent goes out in the same turn");
+    is_str(arrived(&letters[2]), "next",
+           "what is put in because something was sent goes out in the same turn");
     ok(letters[2].n_calls == 1, "and its sender is told");
     end(3);
 }
