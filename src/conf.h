@@ -167,7 +167,7 @@ struct conf {
     size_t n_listen;
     bool listen_unclear; /* there was a mistake in `listen`: only while reading */
     unsigned workers;    /* 0 is auto */
-    unsigned io_uring; /* enum conf_switch */
+    unsigned io_uring;   /* enum conf_switch */
     enum log_level log;
     char *server; /* the Server field; "" for none */
 

@@ -167,8 +167,7 @@ void conn_close(struct conn *conn, bool reset)
         conn->context->reading = NULL;
     reset = reset || answer_is_cut(conn);
     unlink_timers(conn);
-    if (conn->message != NULL)
-        outbox_take_back(conn->message);
+    outbox_take_back(conn->message);
     dispose_request(conn);
     if (reset) {
         struct linger at_once = {.l_onoff = 1, .l_linger = 0};

@@ -1,5 +1,4 @@
 /* conn_response.c: answers: the head, the coding of the body, and writing it with an eye on the reader. */
-#include <errno.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -111,7 +110,7 @@ static h2o_iovec_t make_head(struct conn *conn)
     struct conn_context *context = conn->context;
     char *head = h2o_mem_alloc_pool(&req->pool, head_size(conn)), *out = head;
     out = PUT(out, "HTTP/1.1 ");
-    *out++ = (char)('0' + res->status / 100);
+    *out++ = (char)('0' + res->status / 100); /* three digits, always */
     *out++ = (char)('0' + res->status / 10 % 10);
     *out++ = (char)('0' + res->status % 10);
     *out++ = ' ';
@@ -270,28 +269,19 @@ static void write_by_the_loop(struct conn *conn, h2o_iovec_t *parts, size_t n)
 }
 
 /* What was put into the outbox is sent. What the client's socket did not take goes out as it takes more. */
-static void on_sent(void *arg, const struct iovec *parts, size_t n, ssize_t sent)
+static void on_sent(void *arg, int error, const struct iovec *rest, size_t n)
 {
     struct conn *conn = arg;
-    h2o_iovec_t rest[OUTBOX_PARTS];
-    size_t n_rest = 0, skip = sent > 0 ? (size_t)sent : 0;
+    h2o_iovec_t parts[OUTBOX_PARTS];
     conn->message = NULL;
     if (conn->aborted)
         return; /* meanwhile; write_timer ends it */
-    if (sent < 0 && sent != -EAGAIN) {
-        on_written(conn->socket, "write");
-        return;
-    }
-    for (size_t i = 0; i < n; i++) {
-        size_t taken = skip < parts[i].iov_len ? skip : parts[i].iov_len;
-        skip -= taken;
-        if (taken < parts[i].iov_len)
-            rest[n_rest++] = h2o_iovec_init((char *)parts[i].iov_base + taken, parts[i].iov_len - taken);
-    }
-    if (n_rest > 0)
-        write_by_the_loop(conn, rest, n_rest);
+    for (size_t i = 0; i < n; i++)
+        parts[i] = h2o_iovec_init(rest[i].iov_base, rest[i].iov_len);
+    if (error == 0 && n > 0)
+        write_by_the_loop(conn, parts, n);
     else
-        on_written(conn->socket, NULL);
+        on_written(conn->socket, error != 0 ? "write" : NULL);
 }
 
 static void write_next(struct conn *conn)

@@ -26,7 +26,7 @@ struct outbox_message {
     outbox_cb cb; /* NULL once it was taken back */
     void *arg;
     int fd;
-    ssize_t sent;
+    ssize_t sent; /* or -errno */
     struct iovec parts[OUTBOX_PARTS];
     struct msghdr header;
 };
@@ -46,13 +46,35 @@ static struct outbox_message *message_at(struct outbox *outbox, unsigned i)
     return &outbox->messages[i % MOST];
 }
 
-static void send_one(struct outbox_message *message)
+/* Returns the number of bytes that the socket took, or -errno. */
+static ssize_t send_one(int fd, const struct msghdr *header)
 {
+    ssize_t sent;
     do
-        message->sent = sendmsg(message->fd, &message->header, MSG_NOSIGNAL | MSG_DONTWAIT);
-    while (message->sent < 0 && errno == EINTR);
-    if (message->sent < 0)
-        message->sent = -errno;
+        sent = sendmsg(fd, header, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (sent < 0 && errno == EINTR);
+    return sent < 0 ? -errno : sent;
+}
+
+/* Takes from the parts what was sent of them. Returns what is an error for good. */
+static int take_sent(struct iovec *parts, size_t *n, ssize_t sent)
+{
+    size_t whole = 0;
+    if (sent < 0)
+        return sent == -EAGAIN ? 0 : (int)sent;
+    for (; whole < *n && (size_t)sent >= parts[whole].iov_len; whole++)
+        sent -= (ssize_t)parts[whole].iov_len;
+    *n -= whole;
+    memmove(parts, parts + whole, *n * sizeof(*parts));
+    if (*n > 0)
+        parts[0] = (struct iovec){(char *)parts[0].iov_base + sent, parts[0].iov_len - (size_t)sent};
+    return 0;
+}
+
+int outbox_send_now(int fd, struct iovec *parts, size_t *n)
+{
+    struct msghdr header = {.msg_iov = parts, .msg_iovlen = *n};
+    return take_sent(parts, n, send_one(fd, &header));
 }
 
 /* Hands over all that is prepared. Returns how many messages the kernel took, in their order. */
@@ -112,7 +134,7 @@ static unsigned send_together(struct outbox *outbox, struct outbox_message **mes
             can_send = false; /* a kernel or a policy has rings, but not for this */
         else if (error != -ENOMEM && error != -ECANCELED && error != -EINTR)
             continue;
-        send_one(messages[i]); /* it was not the socket */
+        messages[i]->sent = send_one(messages[i]->fd, &messages[i]->header); /* it was not the socket */
     }
     if (taken < n || !can_send)
         give_up_ring(outbox);
@@ -131,7 +153,7 @@ static void send_all(struct outbox *outbox, unsigned end)
     if (n > 1 && outbox->has_ring)
         done = send_together(outbox, some, n);
     for (; done < n; done++)
-        send_one(some[done]);
+        some[done]->sent = send_one(some[done]->fd, &some[done]->header);
 }
 
 /* What the callbacks put in goes out in the next round, which libh2o begins at once. */
@@ -142,8 +164,11 @@ static void on_turn_end(h2o_timeout_entry_t *entry)
     send_all(outbox, end);
     for (; outbox->head != end; outbox->head++) {
         struct outbox_message *message = message_at(outbox, outbox->head);
-        if (message->cb != NULL)
-            message->cb(message->arg, message->parts, message->header.msg_iovlen, message->sent);
+        if (message->cb == NULL)
+            continue;
+        size_t n = message->header.msg_iovlen;
+        int error = take_sent(message->parts, &n, message->sent);
+        message->cb(message->arg, error, message->parts, n);
     }
 }
 
@@ -174,7 +199,8 @@ struct outbox_message *outbox_put(struct outbox *outbox, int fd, const struct io
 
 void outbox_take_back(struct outbox_message *message)
 {
-    message->cb = NULL;
+    if (message != NULL)
+        message->cb = NULL;
 }
 
 struct outbox *outbox_new(h2o_loop_t *loop)

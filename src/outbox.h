@@ -24,21 +24,26 @@ struct outbox *outbox_new(h2o_loop_t *loop);
 void outbox_open(struct outbox *outbox);
 
 /*
- * The message was handed to the kernel. sent is the number of bytes that it took, which may be fewer than
- * all, or -errno; -EAGAIN if it takes none for now. The parts are those of the message, and gone after the
- * call.
+ * The message was handed to the kernel. error is 0, or -errno where its socket takes nothing any more. rest
+ * is what the socket did not take yet, n parts, none if all of it is sent; gone after the call.
  */
-typedef void (*outbox_cb)(void *arg, const struct iovec *parts, size_t n, ssize_t sent);
+typedef void (*outbox_cb)(void *arg, int error, const struct iovec *rest, size_t n);
+
+/*
+ * Sends *n parts now, as far as the socket takes them. Returns an error as above; what is left of the parts
+ * is at the beginning of the array then, and *n is their number.
+ */
+int outbox_send_now(int fd, struct iovec *parts, size_t *n);
 
 /*
  * Has the parts sent at the end of this turn of the loop, and calls back in the same turn. What they point to
  * must stay until then. Returns NULL where that cannot be: there is no outbox (NULL), it is full, or the
- * message is too large for it; then the caller sends it by itself, now.
+ * message is too large for it; then the caller sends it by itself.
  */
 struct outbox_message *outbox_put(struct outbox *outbox, int fd, const struct iovec *parts, size_t n,
                                   outbox_cb cb, void *arg);
 
-/* Nothing of the message is sent, and nobody is called. Its socket may be closed then. */
+/* Nothing of the message is sent, and nobody is called. Its socket may be closed then. NULL is none. */
 void outbox_take_back(struct outbox_message *message);
 
 /* No message may be left. outbox may be NULL. */

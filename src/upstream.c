@@ -140,45 +140,35 @@ static void on_rest_written(h2o_socket_t *socket, const char *error)
         rest_sent(request);
 }
 
-/* The server takes no more for now: keeps what is left of the parts, and has the loop send it. */
-static void keep_rest(struct upstream_request *request, const struct iovec *parts, size_t n, size_t sent)
-{
-    size_t total = 0, at = 0;
-    for (size_t i = 0; i < n; i++)
-        total += parts[i].iov_len;
-    request->rest = mem_alloc(total - sent);
-    for (size_t i = 0; i < n; i++) {
-        size_t skip = sent < parts[i].iov_len ? sent : parts[i].iov_len;
-        sent -= skip;
-        memcpy(request->rest + at, (char *)parts[i].iov_base + skip, parts[i].iov_len - skip);
-        at += parts[i].iov_len - skip;
-    }
-    h2o_iovec_t rest = h2o_iovec_init(request->rest, at);
-    request->sent_any = true; /* from now on nobody can tell what has reached the server */
-    h2o_socket_write(request->connection->socket, &rest, 1, on_rest_written);
-}
-
-/* Of the parts so many bytes are sent, or -errno tells why not. Returns false where that is for good. */
-static bool take_sent(struct upstream_request *request, const struct iovec *parts, size_t n, ssize_t sent)
+/* The server takes no more for now: keeps what is left, and has the loop send it. */
+static void keep_rest(struct upstream_request *request, const struct iovec *parts, size_t n)
 {
     size_t total = 0;
     for (size_t i = 0; i < n; i++)
         total += parts[i].iov_len;
-    if (sent < 0 && sent != -EAGAIN && sent != -EINTR)
+    char *out = request->rest = mem_alloc(total);
+    for (size_t i = 0; i < n; i++)
+        out = mempcpy(out, parts[i].iov_base, parts[i].iov_len);
+    h2o_iovec_t rest = h2o_iovec_init(request->rest, total);
+    h2o_socket_write(request->connection->socket, &rest, 1, on_rest_written);
+}
+
+/* Parts were sent, but for the rest. Returns false where there was an error. */
+static bool is_sent(struct upstream_request *request, int error, const struct iovec *rest, size_t n)
+{
+    if (error != 0)
         return false;
-    request->sent_any = request->sent_any || sent > 0;
-    if (sent < (ssize_t)total)
-        keep_rest(request, parts, n, sent < 0 ? 0 : (size_t)sent);
+    request->sent_any = true; /* from now on nobody can tell what has reached the server */
+    if (n > 0)
+        keep_rest(request, rest, n);
     return true;
 }
 
 /* Sends the parts now, in one go. Returns false where the connection takes none of them. */
 static bool send_parts(struct upstream_request *request, struct iovec *parts, size_t n)
 {
-    struct msghdr header = {.msg_iov = parts, .msg_iovlen = n};
-    ssize_t sent =
-        sendmsg(h2o_socket_get_fd(request->connection->socket), &header, MSG_NOSIGNAL | MSG_DONTWAIT);
-    return take_sent(request, parts, n, sent < 0 ? -errno : sent);
+    int error = outbox_send_now(h2o_socket_get_fd(request->connection->socket), parts, &n);
+    return is_sent(request, error, parts, n);
 }
 
 static size_t add_part(struct iovec *parts, size_t n, struct str text)
@@ -204,21 +194,21 @@ static size_t add_body(const struct upstream_request *request, struct iovec *par
     return n;
 }
 
-static void on_begun(struct upstream_request *request, bool is_sent)
+static void on_begun(struct upstream_request *request, bool began)
 {
-    if (!is_sent && request->got_any)
+    if (!began && request->got_any)
         request->send_failed = true; /* an answer without a question has begun: it comes to its own end */
-    else if (!is_sent)
+    else if (!began)
         upstream_no_answer(request, "it had closed the connection");
     else if (request->rest == NULL && !request->body_ended)
         rest_sent(request);
 }
 
-static void on_sent(void *arg, const struct iovec *parts, size_t n, ssize_t sent)
+static void on_sent(void *arg, int error, const struct iovec *rest, size_t n)
 {
     struct upstream_request *request = arg;
     request->message = NULL;
-    on_begun(request, take_sent(request, parts, n, sent));
+    on_begun(request, is_sent(request, error, rest, n));
 }
 
 void upstream_begin(struct upstream_request *request)

@@ -162,8 +162,7 @@ struct upstream_connection *upstream_detach(struct upstream_request *request)
     if (connection != NULL)
         connection->request = NULL;
     request->connection = NULL;
-    if (request->message != NULL)
-        outbox_take_back(request->message);
+    outbox_take_back(request->message);
     request->message = NULL;
     if (request->server != NULL)
         request->server->in_hand--;
