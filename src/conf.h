@@ -168,6 +168,7 @@ struct conf {
     bool listen_unclear; /* there was a mistake in `listen`: only while reading */
     unsigned workers;    /* 0 is auto */
     unsigned io_uring;   /* enum conf_switch */
+    unsigned busy_poll;  /* the same */
     enum log_level log;
     char *server; /* the Server field; "" for none */
 

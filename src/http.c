@@ -15,7 +15,7 @@ struct http {
     const struct conf *conf;
     struct handler **handlers;
     struct shm_slot *slot;
-    uint64_t id_seed, n_requests;
+    uint64_t id_seed, n_requests, n_answers;
     struct conn_context connections;
 };
 
@@ -62,6 +62,7 @@ static void sink_start(struct sink *sink, const struct sink_head *head)
     for (size_t i = 0; i < head->n_fields; i++)
         add_field(req, head->fields[i].name, head->fields[i].value);
     shm_add(&exchange->http->slot->answers[head->status / 100], 1);
+    exchange->http->n_answers++;
 }
 
 static void send_parts(struct exchange *exchange, const struct str *parts, size_t n, h2o_send_state_t state)
@@ -248,6 +249,11 @@ void http_accept(struct http *http, h2o_socket_t *socket, const struct conf_list
 void http_drain(struct http *http)
 {
     conn_drain(&http->connections);
+}
+
+uint64_t http_steps(const struct http *http)
+{
+    return http->n_requests + http->n_answers;
 }
 
 void http_close_idle(struct http *http)

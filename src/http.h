@@ -4,6 +4,7 @@
 
 #include <h2o.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "conf.h"
 #include "handler.h"
@@ -24,6 +25,9 @@ void http_accept(struct http *http, h2o_socket_t *socket, const struct conf_list
 
 /* From now on every answer closes its connection. */
 void http_drain(struct http *http);
+
+/* How many steps requests have taken: one when they arrive, and one when they are answered. */
+uint64_t http_steps(const struct http *http);
 
 /* Closes the connections on which no request has begun. */
 void http_close_idle(struct http *http);

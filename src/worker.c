@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "busypoll.h"
 #include "clock.h"
 #include "db.h"
 #include "http.h"
@@ -24,8 +25,9 @@ enum {
     HEARTBEAT_MS = 1000, /* the loop turns at least this often */
     ACCEPT_BATCH = 16,   /* connections taken in one go at most, before those that are here get their turn */
     COMPLAINT_INTERVAL_MS = 60000,
-    PAUSE_MS = 100,       /* before accepting is tried again where there was no descriptor for it */
-    IDLE_GRACE_MS = 1000, /* a client that reuses its connection in the instant of the drain is served */
+    PAUSE_MS = 100,           /* before accepting is tried again where there was no descriptor for it */
+    IDLE_GRACE_MS = 1000,     /* a client that reuses its connection in the instant of the drain is served */
+    TIMER_SLACK_NS = 4000000, /* a timer before the kernel's next tick has to be set in the hardware */
 };
 
 struct worker {
@@ -37,6 +39,8 @@ struct worker {
     h2o_socket_t *signals;
     struct handoff_worker handoff;
     struct yielding yielding;
+    struct busypoll busypoll;
+    uint64_t steps;        /* of requests, up to the turn before */
     struct outbox *outbox; /* NULL: what is sent is sent at once */
     struct http *http;
     struct upstream_context *upstreams;
@@ -383,6 +387,20 @@ static bool end_turn(struct worker *worker)
     return held_back;
 }
 
+/*
+ * Is more work looked for, after a turn that has ended now, without waiting for it? Nothing is known of when
+ * clients without a connection come.
+ */
+static bool goes_on(struct worker *worker, uint64_t now)
+{
+    uint64_t steps = http_steps(worker->http);
+    bool worked = steps != worker->steps;
+    worker->steps = steps;
+    if (worker->inherited->conf->busy_poll == CONF_OFF || worker->n_open == 0)
+        return false;
+    return !yield_is_paused(&worker->yielding, now) && busypoll_goes_on(&worker->busypoll, worked, now);
+}
+
 static void run_loop(struct worker *worker)
 {
     while (!worker->stop && (worker->drain_since == 0 || !is_drained(worker))) {
@@ -391,6 +409,8 @@ static void run_loop(struct worker *worker)
             wait = 0;
         worker->turn++;
         uint64_t now = clock_ns();
+        if (goes_on(worker, now))
+            wait = 0;
         beat(worker, now / 1000000);
         yield_between_turns(&worker->yielding, now);
         if (h2o_evloop_run(worker->loop, wait) != 0 && errno != EINTR)
@@ -437,6 +457,8 @@ int worker_run(const struct worker_inheritance *inherited)
     log_open(name, inherited->conf->log);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
         log_warn("this worker would outlive a killed master");
+    if (prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS) != 0)
+        log_warn("timers of this worker are more exact than they need to be");
     if (getppid() != inherited->master)
         return EXIT_FAILURE; /* the master died before the line above could take effect */
 

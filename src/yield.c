@@ -1,16 +1,16 @@
 /*
  * yield.c: when a busy worker lets others have its processor, before it looks for more work.
  *
- * Clients, PostgreSQL and workers often share the cores. A worker that goes straight from one turn of its loop
- * to the next finds one request and wakes one client at a time; if whoever else can run goes first
+ * Clients, PostgreSQL and workers often share the cores. A worker that goes straight from one turn of its
+ * loop to the next finds one request and wakes one client at a time; if whoever else can run goes first
  * (sched_yield(2)), the worker then finds all that they have to say, answers it in one turn, asks PostgreSQL
  * for it in one statement, and sleeps and wakes less often. Where nobody waits for the processor the call
  * returns at once. Figures are in bench/NOTES.md.
  *
- * Somebody who computes without a pause keeps the processor for some milliseconds each time, and what comes in
- * meanwhile waits. So long yields are counted as a debt, which is small change while clients take turns with
- * the worker. Where it grows, nothing is yielded for a while, and for longer each time. A worker whose turns
- * are far apart does not yield either: nothing would be gained by it.
+ * Somebody who computes without a pause keeps the processor for some milliseconds each time, and what comes
+ * in meanwhile waits. So long yields are counted as a debt, which is small change while clients take turns
+ * with the worker. Where it grows, nothing is yielded for a while, and for longer each time. A worker whose
+ * turns are far apart does not yield either: nothing would be gained by it.
  */
 #include "yield.h"
 
@@ -29,11 +29,16 @@ enum {
 
 static const uint64_t PAUSE_MOST_NS = 5000000000; /* up to this */
 
+bool yield_is_paused(const struct yielding *yielding, uint64_t now)
+{
+    return now < yielding->resume_at;
+}
+
 bool yield_is_due(struct yielding *yielding, uint64_t now)
 {
     uint64_t elapsed = now - yielding->turn_at;
     yielding->turn_at = now;
-    if (now < yielding->resume_at || elapsed >= BUSY_NS)
+    if (yield_is_paused(yielding, now) || elapsed >= BUSY_NS)
         return false;
     uint64_t paid = elapsed / WORK_PER_DEBT;
     yielding->debt -= paid < yielding->debt ? paid : yielding->debt;

@@ -16,6 +16,9 @@ struct yielding {
 /* Yields the processor between two turns of the loop, if that is due now. */
 void yield_between_turns(struct yielding *yielding, uint64_t now);
 
+/* Is nothing yielded for a while, as others keep the processor for long? */
+bool yield_is_paused(const struct yielding *yielding, uint64_t now);
+
 /* Its parts: is it due between a turn that ended and one that begins now? */
 bool yield_is_due(struct yielding *yielding, uint64_t now);
 

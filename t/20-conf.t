@@ -72,6 +72,8 @@ subtest '-T fills in every default' => sub {
 
         io_uring: on
 
+        busy_poll: on
+
         log: info
 
         database:

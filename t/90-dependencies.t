@@ -23,7 +23,7 @@ my @LAYERS = (
     [qw(pgjson)],
     [qw(problem)],
     [qw(sink)],
-    [qw(handoff yield outbox)],
+    [qw(handoff yield busypoll outbox)],
     [qw(listen shm cpus)],
     [qw(conf)],
     [qw(params route sql http1 body folder conditional)],
