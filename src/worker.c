@@ -457,10 +457,9 @@ int worker_run(const struct worker_inheritance *inherited)
     log_open(name, inherited->conf->log);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
         log_warn("this worker would outlive a killed master");
-    if (prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS) != 0)
-        log_warn("timers of this worker are more exact than they need to be");
     if (getppid() != inherited->master)
         return EXIT_FAILURE; /* the master died before the line above could take effect */
+    prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
 
     struct worker worker = {
         .inherited = inherited,
