@@ -4,8 +4,7 @@
  * Sleeping is cheap where somebody else takes the core meanwhile. A core that goes idle is not: in a virtual
  * machine it takes as long to wake as PostgreSQL takes for a row. So a worker whose work comes in short
  * intervals looks for it for a while before it sleeps. It yields the processor before each look (yield.c),
- * so nobody who can run waits for that. Where intervals have been long, it sleeps at once; and so it does
- * where it has no connections, as nothing is known then of when one comes.
+ * so nobody who can run waits for that. Where intervals have been long, it sleeps at once.
  *
  * The kernel moves tasks that wait for a core to another one when that goes idle, so now and then it has to.
  * Figures are in bench/NOTES.md.

@@ -31,8 +31,7 @@ struct conn_context {
     void (*on_request)(void *arg, h2o_req_t *req, struct body *body);
     /* What has come is no request: to be answered with this status. The connection closes behind it. */
     void (*on_reject)(void *arg, h2o_req_t *req, int status, const char *detail);
-    /* A request for which conn_keep was called ends, by being answered or not: its memory goes right after.
-     */
+    /* A request for which conn_keep was called ends, answered or not: its memory goes right after. */
     void (*on_end)(void *kept);
     void *arg;
 

@@ -1,5 +1,4 @@
-/* conn_private.h: what conn.c (reading, life and death), conn_request.c and conn_response.c (writing) share.
- */
+/* conn_private.h: what conn.c (reading, life and death), conn_request.c and conn_response.c share. */
 #ifndef HAYFORK_CONN_PRIVATE_H
 #define HAYFORK_CONN_PRIVATE_H
 

@@ -388,8 +388,9 @@ static bool end_turn(struct worker *worker)
 }
 
 /*
- * Is more work looked for, after a turn that has ended now, without waiting for it? Nothing is known of when
- * clients without a connection come.
+ * Is more work looked for, after a turn that has ended now, without waiting for it? Not without connections,
+ * as nothing is known then of when one comes; nor where others want the processor and do not get it in
+ * between.
  */
 static bool goes_on(struct worker *worker, uint64_t now)
 {

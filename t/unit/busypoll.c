@@ -15,8 +15,10 @@ static bool turn_after(uint64_t ns, bool worked)
     return busypoll_goes_on(&busypoll, worked, now);
 }
 
-/* Work comes so far apart for so long; the worker looks for it each microsecond, or sleeps. Returns how long
- * it looked. */
+/*
+ * Work comes so far apart for so long; the worker looks for it each microsecond, or sleeps. Returns how long
+ * it looked.
+ */
 static uint64_t work(uint64_t duration, uint64_t interval)
 {
     uint64_t end = now + duration, looked = 0;
