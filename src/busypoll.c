@@ -12,7 +12,7 @@
 #include "busypoll.h"
 
 enum {
-    LOOK_NS = 50000,   /* so long a worker looks for more, */
+    LOOK_NS = 25000,   /* so long a worker looks for more, */
     USUAL_NS = 100000, /* if turns with something to do are usually no further apart; */
     LONG_NS = 400000,  /* one interval counts as this at most, or a pause would be remembered for long, */
     SHARE = 8,         /* and for the eighth part */

@@ -20,6 +20,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "clock.h"
@@ -548,22 +549,34 @@ static void wait_for_head(struct conn *conn)
     start_reading(conn);
 }
 
+bool conn_lingers(const struct conn *conn)
+{
+    bool client_may_be_sending =
+        conn->client_stays || !conn->body_done || conn->input_len > 0 || conn->body.status != 0;
+    return client_may_be_sending || conn->written >= LARGE_ANSWER;
+}
+
+/* Is there anything that was not read? close(2) would turn it into a reset, and throw away what is unsent. */
+static bool anything_unread(struct conn *conn)
+{
+    int bytes;
+    return ioctl(h2o_socket_get_fd(conn->socket), FIONREAD, &bytes) == 0 && bytes > 0;
+}
+
 void conn_end_request(struct conn *conn)
 {
     if (conn->aborted) {
         conn_close(conn, conn->delimiter == CONN_LENGTH || conn->delimiter == CONN_UNTIL_CLOSE);
         return;
     }
-    bool client_may_be_sending =
-        conn->client_stays || !conn->body_done || conn->input_len > 0 || conn->body.status != 0;
-    bool keep_alive = conn->keep_alive;
+    bool keep_alive = conn->keep_alive, lingers = conn_lingers(conn);
     dispose_request(conn);
     conn_watch_reader(conn);
     if (keep_alive && !conn->body_done)
         skip_body(conn);
     else if (keep_alive)
         wait_for_head(conn);
-    else if (client_may_be_sending || conn->written >= LARGE_ANSWER)
+    else if (lingers || anything_unread(conn))
         linger(conn);
     else
         conn_close(conn, false);

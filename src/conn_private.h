@@ -105,6 +105,9 @@ bool conn_anything_unacked(struct conn *conn);
 /* The answer is out, or was aborted. */
 void conn_end_request(struct conn *conn);
 
+/* Is the connection kept after its last answer, so that the client can read that before it is closed? */
+bool conn_lingers(const struct conn *conn);
+
 /* Closes the connection and frees it. With reset, the client sees an error instead of an orderly end. */
 void conn_close(struct conn *conn, bool reset);
 

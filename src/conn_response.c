@@ -3,6 +3,7 @@
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "conn_private.h"
@@ -284,6 +285,13 @@ static void on_sent(void *arg, int error, const struct iovec *rest, size_t n)
         on_written(conn->socket, error != 0 ? "write" : NULL);
 }
 
+/* Is what was taken to be written the last there is, and the connection closed as soon as it is? */
+static bool ends_connection(const struct conn *conn)
+{
+    return conn->n_out == 0 && !h2o_send_state_is_in_progress(conn->send_state) && !conn->keep_alive &&
+           !conn_lingers(conn);
+}
+
 static void write_next(struct conn *conn)
 {
     h2o_iovec_t slice[64];
@@ -291,8 +299,8 @@ static void write_next(struct conn *conn)
     size_t n = take_slice(conn, slice, sizeof(slice) / sizeof(slice[0]));
     for (size_t i = 0; i < n && i < OUTBOX_PARTS; i++)
         parts[i] = (struct iovec){slice[i].base, slice[i].len};
-    conn->message =
-        outbox_put(conn->context->outbox, h2o_socket_get_fd(conn->socket), parts, n, on_sent, conn);
+    conn->message = outbox_put(conn->context->outbox, h2o_socket_get_fd(conn->socket), parts, n,
+                               ends_connection(conn) ? MSG_MORE : 0, on_sent, conn);
     if (conn->message == NULL)
         write_by_the_loop(conn, slice, n);
 }

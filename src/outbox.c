@@ -20,12 +20,16 @@
 #include "log.h"
 #include "mem.h"
 
-enum { MOST = 256 }; /* messages; a power of two, as what is in the outbox goes round */
+enum {
+    MOST = 256, /* messages; a power of two, as what is in the outbox goes round */
+    FLAGS = MSG_NOSIGNAL | MSG_DONTWAIT,
+};
 
 struct outbox_message {
     outbox_cb cb; /* NULL once it was taken back */
     void *arg;
     int fd;
+    int flags;    /* of send(2) */
     ssize_t sent; /* or -errno */
     struct iovec parts[OUTBOX_PARTS];
     struct msghdr header;
@@ -47,11 +51,11 @@ static struct outbox_message *message_at(struct outbox *outbox, unsigned i)
 }
 
 /* Returns the number of bytes that the socket took, or -errno. */
-static ssize_t send_one(int fd, const struct msghdr *header)
+static ssize_t send_one(int fd, const struct msghdr *header, int flags)
 {
     ssize_t sent;
     do
-        sent = sendmsg(fd, header, MSG_NOSIGNAL | MSG_DONTWAIT);
+        sent = sendmsg(fd, header, flags | FLAGS);
     while (sent < 0 && errno == EINTR);
     return sent < 0 ? -errno : sent;
 }
@@ -74,7 +78,7 @@ static int take_sent(struct iovec *parts, size_t *n, ssize_t sent)
 int outbox_send_now(int fd, struct iovec *parts, size_t *n)
 {
     struct msghdr header = {.msg_iov = parts, .msg_iovlen = *n};
-    return take_sent(parts, n, send_one(fd, &header));
+    return take_sent(parts, n, send_one(fd, &header, 0));
 }
 
 /* Hands over all that is prepared. Returns how many messages the kernel took, in their order. */
@@ -123,7 +127,8 @@ static unsigned send_together(struct outbox *outbox, struct outbox_message **mes
     bool can_send = true;
     for (unsigned i = 0; i < n; i++) {
         struct io_uring_sqe *entry = io_uring_get_sqe(&outbox->ring);
-        io_uring_prep_sendmsg(entry, messages[i]->fd, &messages[i]->header, MSG_NOSIGNAL | MSG_DONTWAIT);
+        io_uring_prep_sendmsg(entry, messages[i]->fd, &messages[i]->header,
+                              (unsigned)messages[i]->flags | FLAGS);
         io_uring_sqe_set_data(entry, messages[i]);
     }
     unsigned taken = submit(&outbox->ring, n);
@@ -134,7 +139,8 @@ static unsigned send_together(struct outbox *outbox, struct outbox_message **mes
             can_send = false; /* a kernel or a policy has rings, but not for this */
         else if (error != -ENOMEM && error != -ECANCELED && error != -EINTR)
             continue;
-        messages[i]->sent = send_one(messages[i]->fd, &messages[i]->header); /* it was not the socket */
+        messages[i]->sent =
+            send_one(messages[i]->fd, &messages[i]->header, messages[i]->flags); /* it was not the socket */
     }
     if (taken < n || !can_send)
         give_up_ring(outbox);
@@ -153,7 +159,7 @@ static void send_all(struct outbox *outbox, unsigned end)
     if (n > 1 && outbox->has_ring)
         done = send_together(outbox, some, n);
     for (; done < n; done++)
-        some[done]->sent = send_one(some[done]->fd, &some[done]->header);
+        some[done]->sent = send_one(some[done]->fd, &some[done]->header, some[done]->flags);
 }
 
 /* What the callbacks put in goes out in the next round, which libh2o begins at once. */
@@ -173,7 +179,7 @@ static void on_turn_end(h2o_timeout_entry_t *entry)
 }
 
 struct outbox_message *outbox_put(struct outbox *outbox, int fd, const struct iovec *parts, size_t n,
-                                  outbox_cb cb, void *arg)
+                                  int flags, outbox_cb cb, void *arg)
 {
     size_t total = 0;
     if (outbox == NULL || !outbox->has_ring || !outbox->is_open || outbox->tail - outbox->head == MOST ||
@@ -187,6 +193,7 @@ struct outbox_message *outbox_put(struct outbox *outbox, int fd, const struct io
     message->cb = cb;
     message->arg = arg;
     message->fd = fd;
+    message->flags = flags;
     memcpy(message->parts, parts, n * sizeof(*parts));
     message->header = (struct msghdr){.msg_iov = message->parts, .msg_iovlen = n};
     /* anew in each turn: the loop's clock is that of the day, and may have been put back meanwhile */

@@ -37,11 +37,13 @@ int outbox_send_now(int fd, struct iovec *parts, size_t *n);
 
 /*
  * Has the parts sent at the end of this turn of the loop, and calls back in the same turn. What they point to
- * must stay until then. Returns NULL where that cannot be: there is no outbox (NULL), it is full, or the
- * message is too large for it; then the caller sends it by itself.
+ * must stay until then. flags is 0, or MSG_MORE where the callback closes the socket or shuts it down: the
+ * kernel sends the end together with the parts then, in one segment that wakes the reader once. Returns NULL
+ * where that cannot be: there is no outbox (NULL), it is full, or the message is too large for it; then the
+ * caller sends it by itself.
  */
 struct outbox_message *outbox_put(struct outbox *outbox, int fd, const struct iovec *parts, size_t n,
-                                  outbox_cb cb, void *arg);
+                                  int flags, outbox_cb cb, void *arg);
 
 /* Nothing of the message is sent, and nobody is called. Its socket may be closed then. NULL is none. */
 void outbox_take_back(struct outbox_message *message);

@@ -233,7 +233,7 @@ void upstream_begin(struct upstream_request *request)
         h2o_socket_read_start(connection->socket, upstream_on_readable);
     if (!request->is_chunked) /* or size_line would have to stay */
         request->message = outbox_put(request->upstream->context->outbox,
-                                      h2o_socket_get_fd(connection->socket), parts, n, on_sent, request);
+                                      h2o_socket_get_fd(connection->socket), parts, n, 0, on_sent, request);
     if (request->message == NULL)
         on_begun(request, send_parts(request, parts, n));
 }

@@ -209,6 +209,21 @@ subtest 'RFC 9112 section 9.6: who sends what nobody wants still gets to read th
     in_step($echo->client, 'others are served');
 };
 
+subtest 'RFC 9112 section 9.6: who sends more behind a last request, soon enough to be unread, gets its answer' => sub {
+    for my $options ({}, { io_uring => 'off' }) {
+        my $server = Hayfork::Test::Echo->start(%$options);
+        my %seen;
+        for my $n (1 .. 40) {
+            my $client = $server->client;
+            $client->send(get("/late?ms=4&n=$n", 'Connection: close'));
+            $client->send('more');
+            my ($bytes, $end) = rest($client);
+            $seen{ (behind_head($bytes) // '') =~ /"\/late\?ms=4&n=$n"/ ? "answered, $end" : "not answered, $end" }++;
+        }
+        is_deeply \%seen, { 'answered, closed' => 40 }, join ' ', %$options, 'all are answered, and none is reset';
+    }
+};
+
 subtest 'a small body that is not wanted does not cost the connection, a big one does' => sub {
     my $roomy  = Hayfork::Test::Echo->start('limits.body' => '16M');
     my $client = $roomy->client;

@@ -515,17 +515,20 @@ static void echo_init(struct echo *echo, struct conf *conf)
         .h2o = &echo->context,
         .hosts = echo->config.hosts,
         .conf = conf,
+        .outbox = conf->io_uring == CONF_ON ? outbox_new(echo->context.loop) : NULL,
         .on_request = on_request,
         .on_reject = on_reject,
         .arg = echo,
     };
     conn_context_init(&echo->connections);
+    outbox_open(echo->connections.outbox);
 }
 
 static void echo_free(struct echo *echo)
 {
     h2o_loop_t *loop = echo->context.loop;
     conn_context_dispose(&echo->connections);
+    outbox_free(echo->connections.outbox);
     h2o_timeout_dispose(loop, &echo->ticks);
     h2o_context_dispose(&echo->context);
     h2o_config_dispose(&echo->config);

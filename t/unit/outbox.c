@@ -1,6 +1,7 @@
 /* outbox.c: what is put into the outbox in a turn of the loop goes out at its end. */
 #include "outbox.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -41,7 +42,7 @@ static void on_sent(void *arg, int error, const struct iovec *rest, size_t n)
     letter->message = NULL;
     if (letter->next != NULL) {
         struct iovec text = part("next");
-        letter->next->message = outbox_put(outbox, letter->next->to, &text, 1, on_sent, letter->next);
+        letter->next->message = outbox_put(outbox, letter->next->to, &text, 1, 0, on_sent, letter->next);
     }
     if (letter->unwelcome != NULL)
         outbox_take_back(letter->unwelcome->message);
@@ -50,7 +51,7 @@ static void on_sent(void *arg, int error, const struct iovec *rest, size_t n)
 static bool post(struct letter *letter, const char *text)
 {
     struct iovec parts = part(text);
-    letter->message = outbox_put(outbox, letter->to, &parts, 1, on_sent, letter);
+    letter->message = outbox_put(outbox, letter->to, &parts, 1, 0, on_sent, letter);
     return letter->message != NULL;
 }
 
@@ -104,7 +105,7 @@ static void test_parts(void)
     begin(2);
     post(&letters[1], "another");
     struct iovec parts[] = {part("a head, "), part("and "), part("a body")};
-    ok(outbox_put(outbox, letters[0].to, parts, 3, on_sent, &letters[0]) != NULL, "a message of parts");
+    ok(outbox_put(outbox, letters[0].to, parts, 3, 0, on_sent, &letters[0]) != NULL, "a message of parts");
     memset(parts, 0, sizeof(parts));
     h2o_evloop_run(loop, 0);
     is_str(arrived(&letters[0]), "a head, and a body", "arrives in one piece; the array may be gone");
@@ -163,6 +164,49 @@ static void test_trouble(void)
     end(3);
 }
 
+/* Makes the letter's sockets two of TCP. */
+static void by_tcp(struct letter *letter)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(address);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int from = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (bind(listener, (struct sockaddr *)&address, len) != 0 || listen(listener, 1) != 0 ||
+        getsockname(listener, (struct sockaddr *)&address, &len) != 0 ||
+        connect(from, (struct sockaddr *)&address, len) != 0)
+        abort();
+    close(letter->to);
+    close(letter->from);
+    letter->to = accept(listener, NULL, NULL);
+    letter->from = from;
+    close(listener);
+}
+
+/* The last words of some connections: the end goes out with them. */
+static void test_last(size_t n)
+{
+    struct iovec text = part("good bye");
+    begin(n);
+    size_t before = 0, after = 0, called = 0;
+    for (size_t i = 0; i < n; i++) {
+        by_tcp(&letters[i]);
+        outbox_put(outbox, letters[i].to, &text, 1, MSG_MORE, on_sent, &letters[i]);
+    }
+    h2o_evloop_run(loop, 0);
+    for (size_t i = 0; i < n; i++) {
+        char some[16];
+        called += letters[i].n_calls == 1 && letters[i].error == 0 && letters[i].left == 0;
+        before += recv(letters[i].from, some, sizeof(some), MSG_DONTWAIT) >= 0;
+        close(letters[i].to);
+        letters[i].to = -1;
+        after += recv(letters[i].from, some, sizeof(some), MSG_WAITALL) == 8 &&
+                 recv(letters[i].from, some, sizeof(some), 0) == 0;
+    }
+    ok(called == n && before == 0, "of %zu with MSG_MORE nothing has arrived when their senders are told", n);
+    ok(after == n, "all of it has when they have closed their sockets, and the end");
+    end(n);
+}
+
 /* More than the socket holds, in parts of which one is empty: sent and received by turns. */
 static void test_rest(void)
 {
@@ -201,11 +245,12 @@ static void test_bounds(void)
        "all that had room are sent");
 
     struct iovec parts[OUTBOX_PARTS + 1] = {{NULL, 0}};
-    ok(outbox_put(outbox, letters[0].to, parts, OUTBOX_PARTS + 1, on_sent, NULL) == NULL, "too many parts");
+    ok(outbox_put(outbox, letters[0].to, parts, OUTBOX_PARTS + 1, 0, on_sent, NULL) == NULL,
+       "too many parts");
     char *large = calloc(1, OUTBOX_BYTES + 1);
     parts[0] = (struct iovec){large, OUTBOX_BYTES + 1};
-    ok(outbox_put(outbox, letters[0].to, parts, 1, on_sent, NULL) == NULL, "too many bytes");
-    ok(outbox_put(NULL, letters[0].to, parts, 0, on_sent, NULL) == NULL, "no outbox");
+    ok(outbox_put(outbox, letters[0].to, parts, 1, 0, on_sent, NULL) == NULL, "too many bytes");
+    ok(outbox_put(NULL, letters[0].to, parts, 0, 0, on_sent, NULL) == NULL, "no outbox");
     free(large);
     end(PAIRS);
 }
@@ -228,6 +273,8 @@ int main(void)
     test_chain();
     test_taken_back();
     test_trouble();
+    test_last(1);
+    test_last(20);
     test_rest();
     test_bounds();
     outbox_free(outbox);
