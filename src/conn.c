@@ -187,7 +187,7 @@ static void on_linger_timeout(h2o_timeout_entry_t *entry)
 {
     struct conn *conn = H2O_STRUCT_FROM_MEMBER(struct conn, timer, entry);
     if (conn_anything_unacked(conn))
-        set_timer(conn, &conn->context->linger_timeout, on_linger_timeout);
+        set_timer(conn, conn->context->linger_timeout, on_linger_timeout);
     else
         conn_close(conn, false);
 }
@@ -202,7 +202,7 @@ static void linger(struct conn *conn)
     consume(conn, conn->input_len);
     bool is_taking_answer = conn_anything_unacked(conn); /* asked before the FIN, which would count */
     shutdown(h2o_socket_get_fd(conn->socket), SHUT_WR);
-    set_timer(conn, &conn->context->linger_timeout, on_linger_timeout);
+    set_timer(conn, conn->context->linger_timeout, on_linger_timeout);
     if (conn->input_ended && !is_taking_answer)
         conn_close(conn, false);
     else
@@ -309,7 +309,7 @@ static void on_body_tick(h2o_timeout_entry_t *entry)
 {
     struct conn *conn = H2O_STRUCT_FROM_MEMBER(struct conn, body_timer, entry);
     const struct conf *conf = conn->context->conf;
-    h2o_timeout_link(conn->context->h2o->loop, &conn->context->body_timeout, &conn->body_timer);
+    h2o_timeout_link(conn->context->h2o->loop, conn->context->body_timeout, &conn->body_timer);
     uint64_t allowed = conf->limits.body_time + conn->body_taken * 1000 / conf->limits.body_rate;
     if (conn->paused_at != 0 || clock_ms() - conn->body_since < allowed)
         return;
@@ -325,7 +325,7 @@ static void expect_body(struct conn *conn)
         return;
     conn->body_since = clock_ms();
     conn->body_timer.cb = on_body_tick;
-    h2o_timeout_link(conn->context->h2o->loop, &conn->context->body_timeout, &conn->body_timer);
+    h2o_timeout_link(conn->context->h2o->loop, conn->context->body_timeout, &conn->body_timer);
 }
 
 static void on_body_read(struct body *body)
@@ -404,7 +404,7 @@ static void expect_end(struct conn *conn)
 {
     conn->written_before = conn->written;
     conn->gone_timer.cb = on_gone_timeout;
-    h2o_timeout_link(conn->context->h2o->loop, &conn->context->gone_timeout, &conn->gone_timer);
+    h2o_timeout_link(conn->context->h2o->loop, conn->context->gone_timeout, &conn->gone_timer);
 }
 
 static void begin_request(struct conn *conn, const struct http1_head *head, size_t head_len)
@@ -479,7 +479,7 @@ static void on_head_timeout(h2o_timeout_entry_t *entry)
     struct conn *conn = H2O_STRUCT_FROM_MEMBER(struct conn, timer, entry);
     struct http1_head nothing = {0};
     if (conn->phase == CONN_IDLE && conn_anything_unacked(conn))
-        set_timer(conn, &conn->context->idle_timeout, on_head_timeout); /* limits.stall decides */
+        set_timer(conn, conn->context->idle_timeout, on_head_timeout); /* limits.stall decides */
     else if (conn->phase == CONN_IDLE)
         conn_close(conn, false);
     else
@@ -515,7 +515,7 @@ static void on_head_input(struct conn *conn)
             conn->head = memcpy(mem_alloc(sizeof(*head)), head, sizeof(*head));
         if (conn->phase == CONN_IDLE) {
             conn->phase = CONN_HEAD;
-            set_timer(conn, &context->head_timeout, on_head_timeout);
+            set_timer(conn, context->head_timeout, on_head_timeout);
         }
         return;
     }
@@ -545,7 +545,7 @@ static void wait_for_head(struct conn *conn)
         return;
     }
     if (conn->phase == CONN_IDLE)
-        set_timer(conn, &conn->context->idle_timeout, on_head_timeout);
+        set_timer(conn, conn->context->idle_timeout, on_head_timeout);
     start_reading(conn);
 }
 
@@ -665,7 +665,7 @@ static void begin_reading(struct conn *conn)
     if (!take_input(conn))
         return;
     if (conn->phase == CONN_REQUEST && conn->body_done && !conn->keep_alive)
-        set_timer(conn, &conn->context->watch_timeout, on_watch_timeout);
+        set_timer(conn, conn->context->watch_timeout, on_watch_timeout);
     else
         start_reading(conn);
 }
@@ -701,14 +701,13 @@ void conn_accept(struct conn_context *context, h2o_socket_t *socket, const struc
     socket->data = conn;
     h2o_linklist_insert(&context->connections, &conn->link);
     h2o_socket_dont_read(socket, 1); /* fill() reads */
-    set_timer(conn, &context->head_timeout, on_head_timeout);
+    set_timer(conn, context->head_timeout, on_head_timeout);
     begin_reading(conn);
 }
 
 void conn_context_init(struct conn_context *context)
 {
     const struct conf *conf = context->conf;
-    h2o_loop_t *loop = context->h2o->loop;
     /* libh2o's own chunked coding, which knows status 200 alone, would come on top of ours */
     h2o_pathconf_t *path = &context->hosts[0]->fallback_path;
     while (path->filters.size > 0)
@@ -717,13 +716,13 @@ void conn_context_init(struct conn_context *context)
     context->input = mem_alloc(INPUT_SIZE);
     conn_response_context_init(context);
     h2o_linklist_init_anchor(&context->connections);
-    h2o_timeout_init(loop, &context->head_timeout, conf->limits.head_time);
-    h2o_timeout_init(loop, &context->idle_timeout, conf->limits.idle);
-    h2o_timeout_init(loop, &context->body_timeout, BODY_TICK_MS);
-    h2o_timeout_init(loop, &context->stall_timeout, conf->limits.stall);
-    h2o_timeout_init(loop, &context->linger_timeout, LINGER_MS);
-    h2o_timeout_init(loop, &context->gone_timeout, GONE_GRACE_MS);
-    h2o_timeout_init(loop, &context->watch_timeout, UNWATCHED_MS);
+    context->head_timeout = timeouts_get(context->timeouts, conf->limits.head_time);
+    context->idle_timeout = timeouts_get(context->timeouts, conf->limits.idle);
+    context->body_timeout = timeouts_get(context->timeouts, BODY_TICK_MS);
+    context->stall_timeout = timeouts_get(context->timeouts, conf->limits.stall);
+    context->linger_timeout = timeouts_get(context->timeouts, LINGER_MS);
+    context->gone_timeout = timeouts_get(context->timeouts, GONE_GRACE_MS);
+    context->watch_timeout = timeouts_get(context->timeouts, UNWATCHED_MS);
 }
 
 void conn_drain(struct conn_context *context)
@@ -744,16 +743,8 @@ void conn_close_idle(struct conn_context *context)
 
 void conn_context_dispose(struct conn_context *context)
 {
-    h2o_loop_t *loop = context->h2o->loop;
     while (!h2o_linklist_is_empty(&context->connections))
         conn_close(H2O_STRUCT_FROM_MEMBER(struct conn, link, context->connections.next), false);
-    h2o_timeout_dispose(loop, &context->head_timeout);
-    h2o_timeout_dispose(loop, &context->idle_timeout);
-    h2o_timeout_dispose(loop, &context->body_timeout);
-    h2o_timeout_dispose(loop, &context->stall_timeout);
-    h2o_timeout_dispose(loop, &context->linger_timeout);
-    h2o_timeout_dispose(loop, &context->gone_timeout);
-    h2o_timeout_dispose(loop, &context->watch_timeout);
     while (context->n_pools > 0)
         h2o_mem_clear_pool(&context->pools[--context->n_pools]);
     free(context->input);

@@ -12,6 +12,7 @@
 #include "conf.h"
 #include "http1.h"
 #include "outbox.h"
+#include "timeouts.h"
 
 struct conn;
 
@@ -26,6 +27,7 @@ struct conn_context {
     h2o_context_t *h2o;
     h2o_hostconf_t **hosts;
     const struct conf *conf;
+    struct timeouts *timeouts;
     struct outbox *outbox; /* for answers; NULL: they are written at once */
     /* A request has come; its body may still be under way. To be answered through libh2o, now or later. */
     void (*on_request)(void *arg, h2o_req_t *req, struct body *body);
@@ -43,8 +45,8 @@ struct conn_context {
     char *input;                      /* what one read brought */
     h2o_mem_pool_t pools[CONN_POOLS]; /* of requests that have ended, for the next ones */
     size_t n_pools;
-    h2o_timeout_t head_timeout, idle_timeout, body_timeout, stall_timeout, linger_timeout, gone_timeout,
-        watch_timeout;
+    h2o_timeout_t *head_timeout, *idle_timeout, *body_timeout, *stall_timeout, *linger_timeout, *gone_timeout,
+        *watch_timeout;
     char *fields; /* that all answers have: Server, then Date, which is of the second date_at */
     size_t server_len, fields_len;
     time_t date_at;

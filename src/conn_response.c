@@ -160,7 +160,7 @@ static uint64_t bytes_acked(struct conn *conn)
 static void watch_reader(struct conn *conn, h2o_timeout_cb on_timeout)
 {
     conn->write_timer.cb = on_timeout;
-    h2o_timeout_link(conn->context->h2o->loop, &conn->context->stall_timeout, &conn->write_timer);
+    h2o_timeout_link(conn->context->h2o->loop, conn->context->stall_timeout, &conn->write_timer);
 }
 
 bool conn_anything_unacked(struct conn *conn)

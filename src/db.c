@@ -99,9 +99,9 @@ void db_connection_changed(struct db_connection *connection)
     if (!any_unsettled(lane) || lane->ended)
         h2o_timeout_unlink(&lane->tick);
     else if (!h2o_timeout_is_linked(&lane->tick))
-        h2o_timeout_link(lane->loop, &lane->tick_timeout, &lane->tick);
+        h2o_timeout_link(lane->loop, lane->tick_timeout, &lane->tick);
     if (lane->n_connections > 1 && !lane->ended && !h2o_timeout_is_linked(&lane->idle))
-        h2o_timeout_link(lane->loop, &lane->idle_timeout, &lane->idle);
+        h2o_timeout_link(lane->loop, lane->idle_timeout, &lane->idle);
     atomic_store_explicit(lane->conf.state, (int)lane->connections[0]->state, memory_order_relaxed);
     atomic_store_explicit(lane->conf.open, (unsigned)lane->n_connections, memory_order_relaxed);
     if (connection->state == DB_READY && connection == lane->connections[0]) {
@@ -200,22 +200,6 @@ static void on_deadline(h2o_timeout_entry_t *entry)
     }
 }
 
-/* libh2o's timers are lists of entries with one duration each. */
-static h2o_timeout_t *deadline_timeout(struct db_lane *lane, unsigned ms)
-{
-    struct deadline *deadline = lane->deadlines;
-    while (deadline != NULL && deadline->ms != ms)
-        deadline = deadline->next;
-    if (deadline == NULL) {
-        deadline = mem_calloc(1, sizeof(*deadline));
-        deadline->ms = ms;
-        deadline->next = lane->deadlines;
-        lane->deadlines = deadline;
-        h2o_timeout_init(lane->loop, &deadline->timeout, ms);
-    }
-    return &deadline->timeout;
-}
-
 /*
  * It will be prepared in a moment, or be seen to hold its connection: then it is heavy, and may try another
  * one without taking all of them.
@@ -276,7 +260,7 @@ enum db_refusal db_check(struct db_lane *lane, struct db_statement *statement)
 }
 
 struct db_query *db_submit(struct db_lane *lane, struct db_statement *statement, const char *const *values,
-                           unsigned deadline, const struct db_asker *asker, void *owner)
+                           const struct db_asker *asker, void *owner)
 {
     struct db_query *query;
     if (h2o_linklist_is_empty(&lane->spare_queries)) {
@@ -287,7 +271,7 @@ struct db_query *db_submit(struct db_lane *lane, struct db_statement *statement,
     }
     *query = (struct db_query){
         .statement = statement, .values = values, .asker = asker, .owner = owner, .timer.cb = on_deadline};
-    h2o_timeout_link(lane->loop, deadline_timeout(lane, deadline), &query->timer);
+    h2o_timeout_link(lane->loop, statement->deadline, &query->timer);
     wait_at(query, &statement->waiting);
     return query;
 }
@@ -385,7 +369,7 @@ bool db_lane_turn_end(struct db_lane *lane)
 void db_soon(struct db_lane *lane)
 {
     if (!h2o_timeout_is_linked(&lane->soon) && !lane->ended)
-        h2o_timeout_link(lane->loop, &lane->soon_timeout, &lane->soon);
+        h2o_timeout_link(lane->loop, lane->soon_timeout, &lane->soon);
 }
 
 static void on_soon(h2o_timeout_entry_t *entry)
@@ -412,7 +396,7 @@ static void on_tick(h2o_timeout_entry_t *entry)
     for (size_t i = 0; i < lane->n_connections; i++)
         db_connection_tick(lane->connections[i]);
     if (any_unsettled(lane) && !h2o_timeout_is_linked(&lane->tick))
-        h2o_timeout_link(lane->loop, &lane->tick_timeout, &lane->tick);
+        h2o_timeout_link(lane->loop, lane->tick_timeout, &lane->tick);
 }
 
 static void on_watch(h2o_timeout_entry_t *entry)
@@ -424,7 +408,7 @@ static void on_watch(h2o_timeout_entry_t *entry)
     for (size_t i = 0; i < lane->n_connections; i++)
         any |= lane->connections[i]->n_in_flight > 0;
     if (any)
-        h2o_timeout_link(lane->loop, &lane->watch_timeout, &lane->watch);
+        h2o_timeout_link(lane->loop, lane->watch_timeout, &lane->watch);
 }
 
 static void on_idle(h2o_timeout_entry_t *entry)
@@ -433,7 +417,7 @@ static void on_idle(h2o_timeout_entry_t *entry)
     lane->now = clock_ms();
     db_spill_close_idle(lane);
     if (lane->n_connections > 1)
-        h2o_timeout_link(lane->loop, &lane->idle_timeout, &lane->idle);
+        h2o_timeout_link(lane->loop, lane->idle_timeout, &lane->idle);
 }
 
 /* Making and ending */
@@ -455,10 +439,10 @@ struct db_lane *db_lane_new(h2o_loop_t *loop, const struct db_lane_conf *conf)
     h2o_linklist_init_anchor(&lane->turns);
     h2o_linklist_init_anchor(&lane->spare_queries);
     h2o_linklist_init_anchor(&lane->spare_flights);
-    h2o_timeout_init(loop, &lane->tick_timeout, TICK_MS);
-    h2o_timeout_init(loop, &lane->watch_timeout, watch_ms(conf));
-    h2o_timeout_init(loop, &lane->idle_timeout, IDLE_TICK_MS);
-    h2o_timeout_init(loop, &lane->soon_timeout, 0);
+    lane->tick_timeout = timeouts_get(conf->timeouts, TICK_MS);
+    lane->watch_timeout = timeouts_get(conf->timeouts, watch_ms(conf));
+    lane->idle_timeout = timeouts_get(conf->timeouts, IDLE_TICK_MS);
+    lane->soon_timeout = timeouts_get(conf->timeouts, 0);
     lane->soon.cb = on_soon;
     lane->tick.cb = on_tick;
     lane->watch.cb = on_watch;
@@ -504,14 +488,5 @@ void db_lane_free(struct db_lane *lane)
         db_statement_free(lane->statements[i]);
     free(lane->statements);
     free(lane->connections);
-    h2o_timeout_dispose(lane->loop, &lane->tick_timeout);
-    h2o_timeout_dispose(lane->loop, &lane->watch_timeout);
-    h2o_timeout_dispose(lane->loop, &lane->idle_timeout);
-    h2o_timeout_dispose(lane->loop, &lane->soon_timeout);
-    for (struct deadline *deadline = lane->deadlines, *next; deadline != NULL; deadline = next) {
-        next = deadline->next;
-        h2o_timeout_dispose(lane->loop, &deadline->timeout);
-        free(deadline);
-    }
     free(lane);
 }

@@ -12,6 +12,7 @@
 
 #include "pgjson.h"
 #include "sql.h"
+#include "timeouts.h"
 
 /* A connection's life; the diagram is at the top of db_connection.c. */
 enum db_state { DB_CONNECTING, DB_PREPARING, DB_READY, DB_BROKEN, DB_BACKING_OFF, DB_DRAINING };
@@ -30,13 +31,14 @@ enum db_complaint {
 };
 
 struct db_lane_conf {
-    const char *name;     /* "read", for the log */
-    const char *connect;  /* libpq conninfo or URI */
-    bool read_only;       /* a read-only session: its queries may be asked again elsewhere */
-    unsigned connections; /* at most */
-    unsigned queue;       /* how many queries may wait */
-    unsigned deadline;    /* ms: the session's statement_timeout */
-    unsigned spill;       /* ms: what runs for so long is in the way of others */
+    const char *name;          /* "read", for the log */
+    const char *connect;       /* libpq conninfo or URI */
+    bool read_only;            /* a read-only session: its queries may be asked again elsewhere */
+    unsigned connections;      /* at most */
+    unsigned queue;            /* how many queries may wait */
+    unsigned deadline;         /* ms: the session's statement_timeout */
+    unsigned spill;            /* ms: what runs for so long is in the way of others */
+    struct timeouts *timeouts; /* must outlive the lane */
     /* Asks for room in the budget that all workers share for connections beyond each lane's first; gives it
      * back. Both with budget_arg. */
     bool (*budget_take)(void *arg);
@@ -86,9 +88,10 @@ struct db_lane *db_lane_new(h2o_loop_t *loop, const struct db_lane_conf *conf);
 struct db_statement_conf {
     const char *label; /* its route, for the log */
     const struct sql_statement *statement;
-    bool as_text; /* columns are wanted as PostgreSQL's own text, and not as JSON */
-    bool streams; /* its asker calls db_outgrown */
-    bool merges;  /* of a result only the first row counts: several queries may be asked as one */
+    unsigned deadline; /* ms: from db_submit to the end of the answer or to db_outgrown */
+    bool as_text;      /* columns are wanted as PostgreSQL's own text, and not as JSON */
+    bool streams;      /* its asker calls db_outgrown */
+    bool merges;       /* of a result only the first row counts: several queries may be asked as one */
 };
 
 /* Adds a statement, to be prepared when the lane connects. To be called before db_lane_start. */
@@ -112,12 +115,11 @@ enum db_refusal db_check(struct db_lane *lane, struct db_statement *statement);
 
 /*
  * Hands a query to the lane. It is sent at the end of the loop's turn, or when there is room. values are
- * the parameters as text (NULL is SQL NULL); they must stay until done was called or the query abandoned.
- * deadline is in ms from now, to the end of the answer or to db_outgrown. To be called only where db_check
- * accepts the statement.
+ * the parameters as text (NULL is SQL NULL); they must stay until done was called or the query abandoned. To
+ * be called only where db_check accepts the statement.
  */
 struct db_query *db_submit(struct db_lane *lane, struct db_statement *statement, const char *const *values,
-                           unsigned deadline, const struct db_asker *asker, void *owner);
+                           const struct db_asker *asker, void *owner);
 
 /*
  * To be called from row: the result is larger than the asker wants to hold. True: what is left may be taken

@@ -25,7 +25,7 @@ struct db_flight *db_flight_new(struct db_connection *connection, struct db_stat
     if (connection->n_in_flight++ == 0)
         connection->head_since = connection->heard_at = lane->now = clock_ms();
     if (!h2o_timeout_is_linked(&lane->watch))
-        h2o_timeout_link(lane->loop, &lane->watch_timeout, &lane->watch);
+        h2o_timeout_link(lane->loop, lane->watch_timeout, &lane->watch);
     return flight;
 }
 

@@ -21,6 +21,7 @@ struct db_statement *db_statement_new(struct db_lane *lane, const struct db_stat
     struct db_statement *statement = mem_calloc(1, sizeof(*statement));
     *statement = (struct db_statement){.lane = lane,
                                        .conf = *conf,
+                                       .deadline = timeouts_get(lane->conf.timeouts, conf->deadline),
                                        .number = lane->n_statements,
                                        .hash = hash_64_text(HASH_64, conf->statement->text),
                                        .merge_most = DB_MERGE_MOST};

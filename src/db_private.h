@@ -26,6 +26,7 @@ struct db_description {
 struct db_statement {
     struct db_lane *lane;
     struct db_statement_conf conf;
+    h2o_timeout_t *deadline;
     size_t number;                      /* in the lane */
     uint64_t hash;                      /* of the SQL text: a part of the names on the server */
     struct db_description *description; /* the newest; NULL before there was one */
@@ -66,12 +67,6 @@ struct db_preparation {
     struct db_description *description;
     struct db_inference *inference; /* while a type is being found out */
     size_t inferred;                /* the parameter's number, as in $1 */
-};
-
-struct deadline {
-    struct deadline *next;
-    unsigned ms;
-    h2o_timeout_t timeout;
 };
 
 struct db_query {
@@ -178,14 +173,13 @@ struct db_lane {
     size_t n_turns;
     bool gathers; /* something is held back until the next turn */
     size_t n_waiting;
-    struct deadline *deadlines;
-    h2o_timeout_t tick_timeout; /* while some connection is neither ready nor gone */
+    h2o_timeout_t *tick_timeout; /* while some connection is neither ready nor gone */
     h2o_timeout_entry_t tick;
-    h2o_timeout_t watch_timeout; /* while anything is in flight */
+    h2o_timeout_t *watch_timeout; /* while anything is in flight */
     h2o_timeout_entry_t watch;
-    h2o_timeout_t soon_timeout; /* for what must not be done from where it is noticed */
+    h2o_timeout_t *soon_timeout; /* for what must not be done from where it is noticed */
     h2o_timeout_entry_t soon;
-    h2o_timeout_t idle_timeout; /* while there is more than one connection */
+    h2o_timeout_t *idle_timeout; /* while there is more than one connection */
     h2o_timeout_entry_t idle;
     uint64_t now;              /* clock_ms when the present work began */
     uint64_t spill_not_before; /* clock_ms: when another connection may be tried */

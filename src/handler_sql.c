@@ -137,7 +137,7 @@ static void ask(struct call *call, struct str body)
         return;
     }
     call->values = values;
-    call->pending = db_submit(self->lane, self->statement, values, route->deadline, &asker, call);
+    call->pending = db_submit(self->lane, self->statement, values, &asker, call);
 }
 
 static void on_body(struct body_whole *whole, bool complete)
@@ -223,6 +223,7 @@ struct handler *handler_sql_new(const struct conf_route *route, struct db_lane *
                                       &(struct db_statement_conf){
                                           .label = route->label,
                                           .statement = &route->statement,
+                                          .deadline = route->deadline,
                                           .as_text = route->answer == CONF_ANSWER_VALUE,
                                           .streams = route->answer == CONF_ANSWER_ROWS,
                                           .merges = route->answer == CONF_ANSWER_ROW && !route->merge_off &&

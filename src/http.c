@@ -216,7 +216,7 @@ static void on_reject(void *arg, h2o_req_t *req, int status, const char *detail)
 }
 
 struct http *http_new(h2o_loop_t *loop, const struct conf *conf, struct handler **handlers,
-                      struct shm_slot *slot, struct outbox *outbox)
+                      struct shm_slot *slot, struct timeouts *timeouts, struct outbox *outbox)
 {
     struct http *http = mem_calloc(1, sizeof(*http));
     http->conf = conf;
@@ -231,6 +231,7 @@ struct http *http_new(h2o_loop_t *loop, const struct conf *conf, struct handler 
         .h2o = &http->context,
         .hosts = http->config.hosts,
         .conf = conf,
+        .timeouts = timeouts,
         .outbox = outbox,
         .on_request = on_request,
         .on_reject = on_reject,

@@ -10,15 +10,16 @@
 #include "handler.h"
 #include "outbox.h"
 #include "shm.h"
+#include "timeouts.h"
 
 struct http;
 
 /*
  * handlers[i] serves conf->routes[i]; the array and the handlers become http's. slot is where this worker
- * counts its answers and shows the route in hand. outbox may be NULL.
+ * counts its answers and shows the route in hand. timeouts must outlive it; outbox may be NULL.
  */
 struct http *http_new(h2o_loop_t *loop, const struct conf *conf, struct handler **handlers,
-                      struct shm_slot *slot, struct outbox *outbox);
+                      struct shm_slot *slot, struct timeouts *timeouts, struct outbox *outbox);
 
 /* Takes over an accepted socket and serves the requests on it: the routes of listen, of conf->listen. */
 void http_accept(struct http *http, h2o_socket_t *socket, const struct conf_listen *listen);

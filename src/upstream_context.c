@@ -93,15 +93,7 @@ enum upstream_trouble upstream_forget_complaint(const struct upstream_server *se
 
 h2o_timeout_t *upstream_timeout(struct upstream_context *context, unsigned ms)
 {
-    for (size_t i = 0; i < context->n_timeouts; i++) {
-        if (context->timeouts[i]->timeout == ms)
-            return context->timeouts[i];
-    }
-    MEM_GROW(&context->timeouts, context->n_timeouts);
-    h2o_timeout_t *timeout = mem_alloc(sizeof(*timeout));
-    h2o_timeout_init(context->loop, timeout, ms);
-    context->timeouts[context->n_timeouts++] = timeout;
-    return timeout;
+    return timeouts_get(context->timeouts, ms);
 }
 
 /* Making and ending */
@@ -127,11 +119,13 @@ static void upstream_init(struct upstream_context *context, struct upstream *ups
 }
 
 struct upstream_context *upstream_context_new(h2o_loop_t *loop, const struct conf *conf,
-                                              struct outbox *outbox, _Atomic uint64_t *complaints)
+                                              struct timeouts *timeouts, struct outbox *outbox,
+                                              _Atomic uint64_t *complaints)
 {
     struct upstream_context *context = mem_calloc(1, sizeof(*context));
     context->loop = loop;
     context->conf = conf;
+    context->timeouts = timeouts;
     context->outbox = outbox;
     context->complaints = complaints;
     context->limits = (struct http1_limits){.head = conf->limits.head, .fields = conf->limits.fields};
@@ -183,11 +177,6 @@ void upstream_context_free(struct upstream_context *context)
         h2o_multithread_unregister_receiver(context->queue, &context->receiver);
         h2o_multithread_destroy_queue(context->queue);
     }
-    for (size_t i = 0; i < context->n_timeouts; i++) {
-        h2o_timeout_dispose(context->loop, context->timeouts[i]);
-        free(context->timeouts[i]);
-    }
-    free(context->timeouts);
     free(context->upstreams);
     free(context->input);
     if (context->queue == NULL || context->n_lookups == 0)

@@ -76,8 +76,7 @@ struct upstream_context {
     struct http1_response response; /* the head being parsed: most come in one piece */
     char *input;                    /* what one read brought */
     h2o_timeout_t *stall, *at_once;
-    h2o_timeout_t **timeouts;
-    size_t n_timeouts;
+    struct timeouts *timeouts;
     h2o_multithread_queue_t *queue; /* NULL where no server has a name */
     h2o_multithread_receiver_t receiver;
     unsigned n_lookups;

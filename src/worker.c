@@ -18,6 +18,7 @@
 #include "log.h"
 #include "mem.h"
 #include "outbox.h"
+#include "timeouts.h"
 #include "upstream.h"
 #include "yield.h"
 
@@ -51,7 +52,7 @@ struct worker {
     unsigned turn;        /* of the loop, counted */
     unsigned accept_turn; /* in which connections were last accepted */
     int accepted;         /* so many then, if as many as were asked for: else 0 */
-    h2o_timeout_t pause_timeout;
+    struct timeouts *timeouts;
     h2o_timeout_entry_t pause; /* linked while no descriptor is to be had for another connection */
     bool stop;
     uint64_t complained_at; /* clock_ms, 0 for never: that there is no descriptor to accept with */
@@ -111,7 +112,7 @@ static void pause_accepting(struct worker *worker)
     h2o_socket_read_stop(worker->passed);
     listeners_stop(worker);
     h2o_timeout_unlink(&worker->pause);
-    h2o_timeout_link(worker->loop, &worker->pause_timeout, &worker->pause);
+    h2o_timeout_link(worker->loop, timeouts_get(worker->timeouts, PAUSE_MS), &worker->pause);
 }
 
 static void on_pause_over(h2o_timeout_entry_t *entry)
@@ -331,6 +332,7 @@ static struct db_lane *make_lane(struct worker *worker, unsigned which)
                                          .queue = lane->queue,
                                          .deadline = deadline,
                                          .spill = conf->database.spill,
+                                         .timeouts = worker->timeouts,
                                          .budget_take = take_spill,
                                          .budget_give = give_spill,
                                          .budget_arg = worker,
@@ -441,7 +443,7 @@ static void worker_end(struct worker *worker)
     }
     outbox_free(worker->outbox);
     h2o_timeout_unlink(&worker->pause);
-    h2o_timeout_dispose(worker->loop, &worker->pause_timeout);
+    timeouts_free(worker->timeouts);
     for (size_t i = 0; i < worker->inherited->n_listeners; i++)
         h2o_socket_close(worker->listeners[i]);
     free(worker->listeners);
@@ -468,19 +470,20 @@ int worker_run(const struct worker_inheritance *inherited)
         .handoff = {.handoff = inherited->handoff, .shm = inherited->shm, .index = inherited->index},
     };
     worker.loop = h2o_evloop_create();
+    worker.timeouts = timeouts_new(worker.loop);
     watch_signals(&worker);
     open_listeners(&worker);
     for (unsigned i = 0; i < inherited->conf->n_lanes; i++)
         worker.lanes[i] = make_lane(&worker, i);
-    h2o_timeout_init(worker.loop, &worker.pause_timeout, PAUSE_MS);
     if (inherited->conf->io_uring == CONF_ON) {
         worker.outbox = outbox_new(worker.loop);
         if (worker.outbox == NULL && inherited->index == 0)
             log_info("io_uring is not to be had (%s): each answer is sent by itself", strerror(errno));
     }
-    worker.upstreams =
-        upstream_context_new(worker.loop, inherited->conf, worker.outbox, inherited->shm->relay_complaints);
-    worker.http = http_new(worker.loop, inherited->conf, make_handlers(&worker), worker.slot, worker.outbox);
+    worker.upstreams = upstream_context_new(worker.loop, inherited->conf, worker.timeouts, worker.outbox,
+                                            inherited->shm->relay_complaints);
+    worker.http = http_new(worker.loop, inherited->conf, make_handlers(&worker), worker.slot, worker.timeouts,
+                           worker.outbox);
     outbox_open(worker.outbox);
     worker.pause.cb = on_pause_over;
     worker.n_unsettled = 1; /* for the call below: connections are taken when all lanes are settled, too */

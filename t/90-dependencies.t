@@ -23,7 +23,7 @@ my @LAYERS = (
     [qw(pgjson)],
     [qw(problem)],
     [qw(sink)],
-    [qw(handoff yield busypoll outbox)],
+    [qw(handoff yield busypoll outbox timeouts)],
     [qw(listen shm cpus)],
     [qw(conf)],
     [qw(params route sql http1 body folder conditional)],
@@ -37,7 +37,7 @@ my @LAYERS = (
 
 # Who may include a library's header, and which headers are not for those below.
 my %ONLY_FOR = (
-    '<h2o.h>'         => qr/^(?:worker|conn|http|upstream|handler|db|outbox)[._]/,
+    '<h2o.h>'         => qr/^(?:worker|conn|http|upstream|handler|db|outbox|timeouts)[._]/,
     '<libpq-fe.h>'    => qr/^(?:db|pgjson|handler_sql)[._]/,
     '<json-c/json.h>' => qr/^(?:problem|conf)[._]/,
     '<yaml.h>'        => qr/^conf[._]/,

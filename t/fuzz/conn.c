@@ -356,6 +356,7 @@ static void begin_run(void)
                             .requests = 40}}, /* clang-format on */
         .context = {.h2o = context(),
                     .hosts = context()->globalconf->hosts,
+                    .timeouts = timeouts_new(context()->loop),
                     .on_request = conn_handlers_request,
                     .on_reject = conn_handlers_reject,
                     .arg = &run},
@@ -377,6 +378,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             conn_answers_check(&run, &run.clients[i]);
     }
     conn_context_dispose(&run.context);
+    timeouts_free(run.context.timeouts);
     for (size_t i = 0; i < CONN_FUZZ_CLIENTS; i++)
         free_client(&run.clients[i]);
     return 0;

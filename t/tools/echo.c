@@ -515,6 +515,7 @@ static void echo_init(struct echo *echo, struct conf *conf)
         .h2o = &echo->context,
         .hosts = echo->config.hosts,
         .conf = conf,
+        .timeouts = timeouts_new(echo->context.loop),
         .outbox = conf->io_uring == CONF_ON ? outbox_new(echo->context.loop) : NULL,
         .on_request = on_request,
         .on_reject = on_reject,
@@ -528,6 +529,7 @@ static void echo_free(struct echo *echo)
 {
     h2o_loop_t *loop = echo->context.loop;
     conn_context_dispose(&echo->connections);
+    timeouts_free(echo->connections.timeouts);
     outbox_free(echo->connections.outbox);
     h2o_timeout_dispose(loop, &echo->ticks);
     h2o_context_dispose(&echo->context);

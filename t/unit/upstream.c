@@ -21,6 +21,7 @@ enum { MOST_PEERS = 8, PATIENCE_MS = 20000, QUIET_TURNS = 3, PLENTY = 4 << 20 };
 
 static h2o_loop_t *loop;
 static struct outbox *outbox;
+static struct timeouts *timeouts;
 static int listener;
 static unsigned port;
 static struct conf conf;
@@ -211,7 +212,8 @@ static void start_context(size_t n_servers, unsigned connections)
                                           .idle = 60000,
                                           .age = 60000};
     outbox = outbox_new(loop);
-    context = upstream_context_new(loop, &conf, outbox, complaints);
+    timeouts = timeouts_new(loop);
+    context = upstream_context_new(loop, &conf, timeouts, outbox, complaints);
     long_time = upstream_timeout(context, 60000);
     short_time = upstream_timeout(context, 100);
     outbox_open(outbox);
@@ -220,6 +222,7 @@ static void start_context(size_t n_servers, unsigned connections)
 static void end_context(void)
 {
     upstream_context_free(context);
+    timeouts_free(timeouts);
     h2o_evloop_run(loop, 0);
     outbox_free(outbox);
 }
