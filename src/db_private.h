@@ -26,7 +26,7 @@ struct db_description {
 struct db_statement {
     struct db_lane *lane;
     struct db_statement_conf conf;
-    h2o_timeout_t *deadline;
+    h2o_timeout_t *deadline;            /* of its queries */
     size_t number;                      /* in the lane */
     uint64_t hash;                      /* of the SQL text: a part of the names on the server */
     struct db_description *description; /* the newest; NULL before there was one */
