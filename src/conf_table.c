@@ -27,7 +27,7 @@ const struct conf_directive conf_table[] = {
     {"", "io_uring", CONF_TYPE_ENUM, AT(io_uring), 0, 0, {"on", "off"}, "on",
      "on: what a worker sends in a turn of its loop goes to the kernel in one call, where that lets it; or off"},
     {"", "busy_poll", CONF_TYPE_ENUM, AT(busy_poll), 0, 0, {"on", "off"}, "on",
-     "on: a worker whose work comes in short intervals looks for more for 50 microseconds before it sleeps; or off"},
+     "on: a worker whose work comes in short intervals looks for more for 25 microseconds before it sleeps; or off"},
     {"", "log", CONF_TYPE_ENUM, AT(log), 0, 0, {"error", "warn", "info", "debug"}, "info",
      "the least grave lines that are logged: error, warn, info or debug"},
 

@@ -687,7 +687,8 @@ static h2o_socket_t *get_socket(h2o_conn_t *super)
     return ((struct conn *)super)->socket;
 }
 
-void conn_accept(struct conn_context *context, h2o_socket_t *socket, const struct conf_listen *listen)
+void conn_accept(struct conn_context *context, h2o_socket_t *socket, const struct conf_listen *listen,
+                 bool shared)
 {
     static const h2o_conn_callbacks_t callbacks = {
         .get_sockname = get_sockname, .get_peername = get_peername, .get_socket = get_socket};
@@ -698,6 +699,7 @@ void conn_accept(struct conn_context *context, h2o_socket_t *socket, const struc
     conn->socket = socket;
     conn->context = context;
     conn->listen = listen;
+    conn->shared = shared;
     socket->data = conn;
     h2o_linklist_insert(&context->connections, &conn->link);
     h2o_socket_dont_read(socket, 1); /* fill() reads */

@@ -24,6 +24,7 @@ struct conn {
     h2o_socket_t *socket;
     struct conn_context *context;
     const struct conf_listen *listen;
+    bool shared; /* another process may have the socket open, too, for a moment */
     h2o_linklist_t link;
     enum conn_phase phase;
     unsigned n_requests;
@@ -105,7 +106,10 @@ bool conn_anything_unacked(struct conn *conn);
 /* The answer is out, or was aborted. */
 void conn_end_request(struct conn *conn);
 
-/* Is the connection kept after its last answer, so that the client can read that before it is closed? */
+/*
+ * Is the connection kept after its last answer, so that the client can read that before it is closed? It is
+ * also where there is anything unread in the end.
+ */
 bool conn_lingers(const struct conn *conn);
 
 /* Closes the connection and frees it. With reset, the client sees an error instead of an orderly end. */

@@ -33,7 +33,7 @@ struct upstream_context *upstream_context_new(h2o_loop_t *loop, const struct con
 /* The upstream of conf->upstreams[i]. */
 struct upstream *upstream_get(struct upstream_context *context, size_t i);
 
-/* A timeout of so many ms on the loop, shared by all who ask for the same. */
+/* timeouts_get, for those who have the context. */
 h2o_timeout_t *upstream_timeout(struct upstream_context *context, unsigned ms);
 
 /*

@@ -1,4 +1,4 @@
-/* upstream_context.c: what all upstreams of a worker share: timeouts, buffers, and what was logged. */
+/* upstream_context.c: what all upstreams of a worker share: buffers, and what was logged. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
