@@ -556,10 +556,14 @@ bool conn_lingers(const struct conn *conn)
     return client_may_be_sending || conn->written >= LARGE_ANSWER;
 }
 
-/* Is there anything that was not read? close(2) would turn it into a reset, and throw away what is unsent. */
-static bool anything_unread(struct conn *conn)
+/*
+ * Sends the end, and what has waited for it. Is there anything that was not read? close(2) would turn it into
+ * a reset, and throw away what is not sent by then.
+ */
+static bool end_has_unread(struct conn *conn)
 {
     int bytes;
+    shutdown(h2o_socket_get_fd(conn->socket), SHUT_WR);
     return ioctl(h2o_socket_get_fd(conn->socket), FIONREAD, &bytes) == 0 && bytes > 0;
 }
 
@@ -576,7 +580,7 @@ void conn_end_request(struct conn *conn)
         skip_body(conn);
     else if (keep_alive)
         wait_for_head(conn);
-    else if (lingers || anything_unread(conn))
+    else if (lingers || end_has_unread(conn))
         linger(conn);
     else
         conn_close(conn, false);
@@ -687,8 +691,7 @@ static h2o_socket_t *get_socket(h2o_conn_t *super)
     return ((struct conn *)super)->socket;
 }
 
-void conn_accept(struct conn_context *context, h2o_socket_t *socket, const struct conf_listen *listen,
-                 bool shared)
+void conn_accept(struct conn_context *context, h2o_socket_t *socket, const struct conf_listen *listen)
 {
     static const h2o_conn_callbacks_t callbacks = {
         .get_sockname = get_sockname, .get_peername = get_peername, .get_socket = get_socket};
@@ -699,7 +702,6 @@ void conn_accept(struct conn_context *context, h2o_socket_t *socket, const struc
     conn->socket = socket;
     conn->context = context;
     conn->listen = listen;
-    conn->shared = shared;
     socket->data = conn;
     h2o_linklist_insert(&context->connections, &conn->link);
     h2o_socket_dont_read(socket, 1); /* fill() reads */

@@ -55,12 +55,8 @@ struct conn_context {
 /* Fills in the second group; the first is the caller's, and must be set. */
 void conn_context_init(struct conn_context *context);
 
-/*
- * Takes over an accepted socket and serves the requests on it. listen is what conn_listen answers. shared:
- * another process may have the socket open, too, for a moment; close(2) is not its end before that.
- */
-void conn_accept(struct conn_context *context, h2o_socket_t *socket, const struct conf_listen *listen,
-                 bool shared);
+/* Takes over an accepted socket and serves the requests on it. listen is what conn_listen answers. */
+void conn_accept(struct conn_context *context, h2o_socket_t *socket, const struct conf_listen *listen);
 
 /* What context->on_end is told at the end of the request. */
 void conn_keep(h2o_req_t *req, void *kept);

@@ -24,7 +24,6 @@ struct conn {
     h2o_socket_t *socket;
     struct conn_context *context;
     const struct conf_listen *listen;
-    bool shared; /* another process may have the socket open, too, for a moment */
     h2o_linklist_t link;
     enum conn_phase phase;
     unsigned n_requests;

@@ -285,11 +285,11 @@ static void on_sent(void *arg, int error, const struct iovec *rest, size_t n)
         on_written(conn->socket, error != 0 ? "write" : NULL);
 }
 
-/* Is what was taken to be written the last there is, and close(2) called, and the end, as soon as it is? */
+/* Is what was taken to be written the last there is, and the end sent as soon as it is? */
 static bool ends_connection(const struct conn *conn)
 {
     return conn->n_out == 0 && !h2o_send_state_is_in_progress(conn->send_state) && !conn->keep_alive &&
-           !conn->shared && !conn_lingers(conn);
+           !conn_lingers(conn);
 }
 
 static void write_next(struct conn *conn)

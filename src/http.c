@@ -242,9 +242,9 @@ struct http *http_new(h2o_loop_t *loop, const struct conf *conf, struct handler 
     return http;
 }
 
-void http_accept(struct http *http, h2o_socket_t *socket, const struct conf_listen *listen, bool shared)
+void http_accept(struct http *http, h2o_socket_t *socket, const struct conf_listen *listen)
 {
-    conn_accept(&http->connections, socket, listen, shared);
+    conn_accept(&http->connections, socket, listen);
 }
 
 void http_drain(struct http *http)

@@ -3,7 +3,6 @@
 #define HAYFORK_HTTP_H
 
 #include <h2o.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,11 +21,8 @@ struct http;
 struct http *http_new(h2o_loop_t *loop, const struct conf *conf, struct handler **handlers,
                       struct shm_slot *slot, struct timeouts *timeouts, struct outbox *outbox);
 
-/*
- * Takes over an accepted socket and serves the requests on it: the routes of listen, of conf->listen. shared:
- * another process may have the socket open, too, for a moment.
- */
-void http_accept(struct http *http, h2o_socket_t *socket, const struct conf_listen *listen, bool shared);
+/* Takes over an accepted socket and serves the requests on it: the routes of listen, of conf->listen. */
+void http_accept(struct http *http, h2o_socket_t *socket, const struct conf_listen *listen);
 
 /* From now on every answer closes its connection. */
 void http_drain(struct http *http);

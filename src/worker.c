@@ -120,15 +120,15 @@ static void on_pause_over(h2o_timeout_entry_t *entry)
     resume_accepting(H2O_STRUCT_FROM_MEMBER(struct worker, pause, entry));
 }
 
-/* Serves a connection that is counted as this worker's already. Who passed it may have it open, too. */
-static void serve(struct worker *worker, int fd, size_t which, bool passed)
+/* Serves a connection that is counted as this worker's already. */
+static void serve(struct worker *worker, int fd, size_t which)
 {
     h2o_socket_t *socket = h2o_evloop_socket_create(worker->loop, fd, H2O_SOCKET_FLAG_IS_ACCEPTED_CONNECTION);
     worker->n_open++;
     socket->on_close.cb = on_connection_closed;
     socket->on_close.data = worker;
     shm_add(&worker->slot->accepted, 1);
-    http_accept(worker->http, socket, &worker->inherited->conf->listen[which], passed);
+    http_accept(worker->http, socket, &worker->inherited->conf->listen[which]);
 }
 
 static bool lacks_descriptors(int error)
@@ -170,7 +170,7 @@ static bool accept_some(struct worker *worker, size_t which)
         if (handoff_place(&worker->handoff, fd, which))
             close(fd);
         else
-            serve(worker, fd, which, false);
+            serve(worker, fd, which);
     }
     worker->accept_turn = worker->turn;
     worker->accepted = taken == most ? taken : 0;
@@ -199,7 +199,7 @@ static void on_passed(h2o_socket_t *queue, const char *error)
             break;
         }
         worker->passed_at = clock_ms();
-        serve(worker, fd, which, true);
+        serve(worker, fd, which);
     }
 }
 

@@ -142,7 +142,7 @@ static void connect_client(struct client *client)
     *client = (struct client){.run = &run, .fd = pair[0], .server_fd = pair[1]};
     conn_accept(&run.context,
                 h2o_evloop_socket_create(context()->loop, pair[1], H2O_SOCKET_FLAG_IS_ACCEPTED_CONNECTION),
-                NULL, false);
+                NULL);
 }
 
 /* Sends all of it, unless the server has closed or does not read. */

@@ -458,7 +458,7 @@ static void on_acceptable(h2o_socket_t *listener, const char *error)
     if (error != NULL)
         return;
     while ((socket = h2o_evloop_socket_accept(listener)) != NULL)
-        conn_accept(&echo->connections, socket, NULL, false);
+        conn_accept(&echo->connections, socket, NULL);
 }
 
 /* Starting and ending */
