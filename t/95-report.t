@@ -106,7 +106,7 @@ subtest 'figures' => sub {
 
 subtest 'a file that is not of results' => sub {
     my $done = run([ "$TOP_SRCDIR/bench/report", "$TOP_SRCDIR/README.md", "$folder/none" ]);
-    isnt $done->{exit}, 'exit 0', 'is refused';
+    is $done->{exit}, 'exit 1', 'is refused';
     like $done->{stderr}, qr/README\.md:1: not a line of results/, 'and the line is named';
 };
 
