@@ -242,8 +242,9 @@ subtest 'a lane of its own' => sub {
 subtest 'a full queue, and fairness' => sub {
     my $server = start("connections: 1\n  queue: 16");
     my $gate   = shut_gate();
-    my @flood  = ask($server, map { "/gate/$_" } 1 .. 100);
-    push @flood, ask($server, map { "/gate/$_" } 1 .. 100);
+    my @flood  = ask($server, '/gate/1');
+    wait_for_backend('advisory');    # until the connection is seen to be held, what goes out on it needs no place
+    push @flood, ask($server, map { "/gate/$_" } 1 .. 100) for 1 .. 2;
     wait_for('half of them to be refused', sub { 100 < grep { $_->readable(0) } @flood });
     my @refused = grep { $_->readable(0.1) } @flood;
     my @waiting = grep { !$_->readable(0) } @flood;
