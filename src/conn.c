@@ -186,7 +186,7 @@ void conn_close(struct conn *conn, bool reset)
 static void on_linger_timeout(h2o_timeout_entry_t *entry)
 {
     struct conn *conn = H2O_STRUCT_FROM_MEMBER(struct conn, timer, entry);
-    if (conn_anything_unacked(conn))
+    if (conn_unacked(conn) > 0)
         set_timer(conn, conn->context->linger_timeout, on_linger_timeout);
     else
         conn_close(conn, false);
@@ -200,7 +200,7 @@ static void linger(struct conn *conn)
 {
     conn->phase = CONN_LINGER;
     consume(conn, conn->input_len);
-    bool is_taking_answer = conn_anything_unacked(conn); /* asked before the FIN, which would count */
+    bool is_taking_answer = conn_unacked(conn) > 0; /* asked before the FIN, which would count */
     shutdown(h2o_socket_get_fd(conn->socket), SHUT_WR);
     set_timer(conn, conn->context->linger_timeout, on_linger_timeout);
     if (conn->input_ended && !is_taking_answer)
@@ -478,7 +478,7 @@ static void on_head_timeout(h2o_timeout_entry_t *entry)
 {
     struct conn *conn = H2O_STRUCT_FROM_MEMBER(struct conn, timer, entry);
     struct http1_head nothing = {0};
-    if (conn->phase == CONN_IDLE && conn_anything_unacked(conn))
+    if (conn->phase == CONN_IDLE && conn_unacked(conn) > 0)
         set_timer(conn, conn->context->idle_timeout, on_head_timeout); /* limits.stall decides */
     else if (conn->phase == CONN_IDLE)
         conn_close(conn, false);
@@ -556,6 +556,12 @@ bool conn_lingers(const struct conn *conn)
     return client_may_be_sending || conn->written >= LARGE_ANSWER;
 }
 
+/* Has the client still to take much of what was answered before the last request? */
+static bool much_is_unacked(const struct conn *conn)
+{
+    return conn->n_requests > 1 && conn_unacked(conn) >= LARGE_ANSWER;
+}
+
 /*
  * Sends the end, and what has waited for it. Is there anything that was not read? close(2) would turn it into
  * a reset, and throw away what is not sent by then.
@@ -580,7 +586,7 @@ void conn_end_request(struct conn *conn)
         skip_body(conn);
     else if (keep_alive)
         wait_for_head(conn);
-    else if (lingers || end_has_unread(conn))
+    else if (lingers || much_is_unacked(conn) || end_has_unread(conn))
         linger(conn);
     else
         conn_close(conn, false);
@@ -594,7 +600,7 @@ void conn_end_request(struct conn *conn)
  */
 static void on_input_end(struct conn *conn)
 {
-    bool is_taking_answer = conn->phase == CONN_LINGER && conn_anything_unacked(conn);
+    bool is_taking_answer = conn->phase == CONN_LINGER && conn_unacked(conn) > 0;
     if (conn->body_reading || (!conn->has_request && !is_taking_answer)) {
         conn_close(conn, false);
         return;

@@ -97,8 +97,8 @@ void conn_send_continue(struct conn *conn);
  */
 void conn_watch_reader(struct conn *conn);
 
-/* Does the kernel hold any of our answers, because the client has not acknowledged it? */
-bool conn_anything_unacked(struct conn *conn);
+/* Bytes of our answers that the kernel holds, because the client has not acknowledged them. */
+size_t conn_unacked(const struct conn *conn);
 
 /* conn.c */
 

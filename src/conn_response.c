@@ -163,16 +163,16 @@ static void watch_reader(struct conn *conn, h2o_timeout_cb on_timeout)
     h2o_timeout_link(conn->context->h2o->loop, conn->context->stall_timeout, &conn->write_timer);
 }
 
-bool conn_anything_unacked(struct conn *conn)
+size_t conn_unacked(const struct conn *conn)
 {
     int bytes;
-    return ioctl(h2o_socket_get_fd(conn->socket), SIOCOUTQ, &bytes) == 0 && bytes > 0;
+    return ioctl(h2o_socket_get_fd(conn->socket), SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (size_t)bytes : 0;
 }
 
 static void on_stall(h2o_timeout_entry_t *entry)
 {
     struct conn *conn = H2O_STRUCT_FROM_MEMBER(struct conn, write_timer, entry);
-    if (!conn->has_request && !conn_anything_unacked(conn))
+    if (!conn->has_request && conn_unacked(conn) == 0)
         return; /* the answer was taken */
     uint64_t acked = bytes_acked(conn);
     bool took_enough = acked >= conn->acked + LEAST_TAKEN;

@@ -196,7 +196,7 @@ struct outbox_message *outbox_put(struct outbox *outbox, int fd, const struct io
     message->flags = flags;
     memcpy(message->parts, parts, n * sizeof(*parts));
     message->header = (struct msghdr){.msg_iov = message->parts, .msg_iovlen = n};
-    /* anew in each turn: the loop's clock is that of the day, and may have been put back meanwhile */
+    /* anew in each turn, so that it is never further back than the loop's clock says */
     if (outbox->timer.registered_at != h2o_now(outbox->loop)) {
         h2o_timeout_unlink(&outbox->timer);
         h2o_timeout_link(outbox->loop, &outbox->timeout, &outbox->timer);

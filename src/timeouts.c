@@ -2,7 +2,8 @@
  * timeouts.c: the timeouts of a loop, one for each duration.
  *
  * libh2o's timeouts are lists of entries with one duration each, and it looks at every one of them twice in
- * each turn. What a worker waits for has some twenty names and half as many durations.
+ * each turn. What a worker waits for has some twenty names and half as many durations. An entry that is late
+ * holds up all behind it, so the clock must not go back: clock.c sees to that.
  */
 #include "timeouts.h"
 

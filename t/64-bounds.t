@@ -20,6 +20,8 @@ sub start ($limits = '', %with)
             text: "hello\\n"
           GET /long:
             text: "${\ ('long ' x 100_000) }"
+          GET /some:
+            text: "${\ ('some ' x 3_000) }"
         CONF
 }
 
@@ -164,6 +166,13 @@ subtest 'limits.stall: time for taking the answer' => sub {
     sleep 3;
     my $taken = eval { $client->receive; 'all' } // $@;
     like $taken, qr/reset/, 'who takes nothing of it is cut off, and told so by a reset';
+
+    $client = $server->client;
+    $client->receive_buffer(4096);
+    $client->ask('GET', '/some', headers => { $_ == 8 ? (Connection => 'close') : () }) for 1 .. 8;
+    sleep 3;
+    $taken = eval { $client->receive for 1 .. 8; 'all' } // $@;
+    like $taken, qr/reset/, '… also of many answers, of which the last one is short';
     is $server->stop, 'exit 0', 'it ends well';
 };
 
