@@ -12,7 +12,7 @@ use Time::HiRes qw(sleep time);
 
 use Hayfork::Test::Process qw(spawn reap slurp);
 
-our @EXPORT_OK = qw(load warm_up attend wrk_command);
+our @EXPORT_OK = qw(load warm_up attend command);
 
 my %COMMAND = (ab => \&ab_command, wrk => \&wrk_command, k6 => \&k6_command);
 my %FIGURES = (ab => \&ab_figures, wrk => \&wrk_figures, k6 => \&k6_figures);
@@ -21,17 +21,30 @@ my %FIGURES = (ab => \&ab_figures, wrk => \&wrk_figures, k6 => \&k6_figures);
 # a reason if there are none.
 sub load ($bench, $scenario, $url, $each = sub { })
 {
-    my $client  = $COMMAND{ $scenario->{client} } ? $scenario->{client} : 'wrk';
+    my $client  = client($scenario);
     my $seconds = $scenario->{duration} // $bench->{duration};
     my $scratch = "$bench->{folder}/client";
     unlink glob "$scratch.*";
-    my ($command, $env) = $COMMAND{$client}->($bench, $scenario, $url, $seconds, $scratch);
-    my $pid = spawn($command, stdout => "$scratch.out", stderr => "$scratch.out", env => $env // {}, last => 'TERM');
+    my ($command, $env) = command($bench, $scenario, $url, $seconds, $scratch);
+    my $pid = spawn($command, stdout => "$scratch.out", stderr => "$scratch.out", env => $env, last => 'TERM');
     my $end = attend($pid, $client eq 'ab' ? 300 : $seconds + 60, $each);
     die "$client: $end\n" if $end ne 'exit 0' && !($client eq 'k6' && -e "$scratch.json");
     my $figures = $FIGURES{$client}->($scratch, $scenario);
     die "$client: nothing was answered\n" if !$figures->{requests};
     return $figures;
+}
+
+# Who asks: also beside idle connections, and where memory is looked at, it is wrk.
+sub client ($scenario)
+{
+    return $COMMAND{ $scenario->{client} } ? $scenario->{client} : 'wrk';
+}
+
+# The command of a scenario's client, and its environment. It writes to files whose names begin with $scratch.
+sub command ($bench, $scenario, $url, $seconds, $scratch)
+{
+    my ($command, $env) = $COMMAND{ client($scenario) }->($bench, $scenario, $url, $seconds, $scratch);
+    return ($command, $env // {});
 }
 
 # Asks for half a second: connections, caches and clock speed as they will be.

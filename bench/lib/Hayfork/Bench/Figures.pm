@@ -5,10 +5,12 @@
 #
 # A row is a server with its number of PostgreSQL connections: server, pool, title, group, rounds, rate (requests a
 # second) with rate_min and rate_max, p50, p90, p99, p99_9 in microseconds, cpu_server and cpu_postgres in seconds a
-# million requests, pss in kB, joules a million requests, errors a million requests; idle and memory as measured.
+# million requests, pss (at most) and pss_mean in kB, joules a million requests, errors a million requests; idle and
+# memory as measured; and rate and cpu_server of each round, as each_rate and each_cpu_server.
 package Hayfork::Bench::Figures;
 
 use v5.36;
+use utf8;
 
 use Exporter qw(import);
 use List::Util qw(min max sum0 first);
@@ -16,7 +18,7 @@ use List::Util qw(min max sum0 first);
 use Hayfork::Bench::Results qw(read_results);
 use Hayfork::Bench::Scenarios qw(scenarios);
 
-our @EXPORT_OK = qw(median);
+our @EXPORT_OK = qw(median spread);
 
 sub read ($class, $path)
 {
@@ -59,7 +61,16 @@ sub take_run ($self, $line)
 
 sub about  ($self) { return $self->{about} }
 sub peers  ($self) { return $self->{peers} }
-sub failed ($self) { return @{ $self->{failed} } }
+
+# Runs without figures, but for those that were made again.
+sub failed ($self)
+{
+    return grep {
+        my $run = $_;
+        my $runs = $self->{runs}{ $run->{scenario} }{"$run->{server}|$run->{pool}"} // [];
+        !grep { $_->{round} == $run->{round} } @$runs;
+    } @{ $self->{failed} };
+}
 
 # What was not measured. That a peer was not built, or gave another answer, counts no more once there are figures.
 sub notes ($self)
@@ -82,9 +93,11 @@ sub dates ($self)
     return $days[0] eq $days[1] ? $days[0] : "$days[0] to $days[1]";
 }
 
+# How many rounds there are of a row, the least and the most.
 sub rounds ($self)
 {
-    return max 0, map { scalar @$_ } map { values %$_ } values %{ $self->{runs} };
+    my @rounds = map { scalar @$_ } map { values %$_ } values %{ $self->{runs} };
+    return (min(@rounds) // 0, max(@rounds) // 0);
 }
 
 sub has ($self, $scenario) { return exists $self->{runs}{$scenario} }
@@ -133,8 +146,10 @@ sub row ($self, $runs)
         rate_min => min(@rate),
         rate_max => max(@rate),
         pss      => median(map { $_->{pss_peak} } @$runs),
+        pss_mean => median(grep { defined } map { $_->{pss_mean} } @$runs),
         errors   => sum0(map { values %{ $_->{errors} // {} } } @$runs) * 1e6 / sum0(map { $_->{requests} } @$runs),
-        bytes    => median(map { ($_->{bytes} // 0) / $_->{seconds} } @$runs),
+        each_rate       => { map { $_->{round} => good($_) / $_->{seconds} } @$runs },
+        each_cpu_server => { map { $_->{round} => $_->{cpu_server} / (good($_) || 1) } @$runs },
     );
     for my $name (qw(p50 p90 p99 p99_9)) {
         $row{$name} = median(grep { defined } map { $_->{$name} } @$runs);
@@ -147,6 +162,15 @@ sub row ($self, $runs)
         $row{$name} = medians(@all) if @all;
     }
     return \%row;
+}
+
+# "(0.9–1.1)": the least and the most that one row is of another, "rate" or "cpu_server", round by round; '' where
+# they have no two rounds in common.
+sub spread ($one, $other, $what)
+{
+    my ($ours, $theirs) = map { $_->{"each_$what"} } $one, $other;
+    my @ratios = map { $ours->{$_} / $theirs->{$_} } grep { $theirs->{$_} } keys %$ours;
+    return @ratios < 2 ? '' : sprintf '(%.2f–%.2f)', min(@ratios), max(@ratios);
 }
 
 # Medians of hashes, member by member; a member may be a list.

@@ -6,6 +6,8 @@ use utf8;
 
 use Exporter qw(import);
 
+use Hayfork::Bench::Figures qw(spread);
+
 our @EXPORT_OK = qw(goals);
 
 # How much memory may grow from the first full load to the third and still be called flat.
@@ -23,7 +25,8 @@ sub goals ($figures)
     push @goals, cpu_under($figures, "contact-random-$_", 0.6, 'rust') for 4, 64, 256;
     push @goals, fastest($figures, 'contact-ab'), cpu_under($figures, 'contact-ab', 0.5, 'rust-hyper'),
       rate_over($figures, 'avatar', 1.3, 'rust-hyper'), rate_over($figures, 'avatar', 1, 'c-h2o'),
-      rate_over($figures, 'user', 1.3, 'rust-hyper'), rate_over($figures, 'user', 1.3, 'nginx');
+      rate_over($figures, 'user', 1.3, 'rust-hyper'), rate_over($figures, 'user', 1.3, 'nginx'),
+      rate_over($figures, 'user-k6', 1.3, 'rust-hyper'), rate_over($figures, 'user-k6', 1.3, 'nginx');
     push @goals, memory_goals($figures);
     return @goals;
 }
@@ -35,6 +38,11 @@ sub other ($figures, $scenario, $whom)
     return ($whom, $figures->of($scenario, $whom));
 }
 
+sub with_spread ($form, $ratio, $name, $spread)
+{
+    return join ' ', sprintf($form, $ratio, $name), $spread || ();
+}
+
 sub rate_over ($figures, $scenario, $factor, $whom)
 {
     my ($name, $row) = other($figures, $scenario, $whom);
@@ -44,7 +52,7 @@ sub rate_over ($figures, $scenario, $factor, $whom)
     my $ratio = $own->{rate} / $row->{rate};
     return {
         goal     => $goal,
-        measured => sprintf('%.2f × %s', $ratio, $row->{server}),
+        measured => with_spread('%.2f × %s', $ratio, $row->{server}, spread($own, $row, 'rate')),
         met      => $ratio >= $factor,
     };
 }
@@ -58,7 +66,7 @@ sub cpu_under ($figures, $scenario, $factor, $whom)
     my $ratio = $own->{cpu_server} / $row->{cpu_server};
     return {
         goal     => $goal,
-        measured => sprintf('%.2f of %s', $ratio, $row->{server}),
+        measured => with_spread('%.2f of %s', $ratio, $row->{server}, spread($own, $row, 'cpu_server')),
         met      => $ratio <= $factor,
     };
 }
@@ -72,7 +80,7 @@ sub fastest ($figures, $scenario)
     my $ratio = $own->{rate} / $other->{rate};
     return {
         goal     => $goal,
-        measured => sprintf('%.2f × %s', $ratio, $other->{server}),
+        measured => with_spread('%.2f × %s', $ratio, $other->{server}, spread($own, $other, 'rate')),
         met      => $ratio >= 1,
     };
 }

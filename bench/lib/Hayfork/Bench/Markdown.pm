@@ -7,20 +7,21 @@ use utf8;
 use Exporter qw(import);
 
 use Hayfork::Bench::Charts qw(with_commas);
+use Hayfork::Bench::Figures qw(spread);
 use Hayfork::Bench::Goals qw(goals);
 use Hayfork::Bench::Scenarios qw(scenarios);
 
 our @EXPORT_OK = qw(markdown);
 
 # The whole text. charts: { scenario => [ [ file, what it shows ]… ] }, and '' for those of all of them; missing:
-# [ name, reason ]… of servers that nobody could measure here.
-sub markdown ($figures, $charts, $missing)
+# [ name, reason ]… of servers that nobody could measure here; peers: as Hayfork::Bench::Peers describes them.
+sub markdown ($figures, $charts, $missing, $peers)
 {
     my @parts = (heading($figures), goals_table($figures), images($charts->{''}));
     for my $scenario (grep { $figures->has($_->{name}) && $_->{name} !~ /^growth-/ } scenarios()) {
         push @parts, section($figures, $scenario, $charts);
     }
-    push @parts, growth($figures, $charts), not_measured($figures, $missing), versions($figures);
+    push @parts, growth($figures, $charts), not_measured($figures, $missing, $peers), versions($figures);
     return join "\n", grep { $_ ne '' } @parts;
 }
 
@@ -31,16 +32,20 @@ sub heading ($figures)
     my $versions = $about->{versions};
     my $memory   = sprintf '%.0f', $machine->{memory_kb} / 1024 / 1024;
     my $dates    = $figures->dates;
-    my $rounds   = $figures->rounds;
+    my ($least, $most) = $figures->rounds;
+    my $rounds = $least == $most ? $most : "$least to $most";
     return <<~TEXT;
         # Hayfork against the field
 
         Measured on $dates: Hayfork $versions->{hayfork} (commit $versions->{commit}),
         PostgreSQL $versions->{postgresql}, $machine->{cores} cores ($machine->{model}), $memory GB of memory,
-        $machine->{kernel}. Client, server and PostgreSQL share these cores. Figures are medians of up to
-        $rounds rounds, in which the servers take turns; each time they are started anew, warmed up for half a
-        second and measured for $about->{duration} s. All of them give the same answers, which is compared beforehand (but for the
-        time of the request among the avatars, which those with a constant body do not have).
+        $machine->{kernel}. Client, server and PostgreSQL, which does not wait for the disk (`fsync=off`),
+        share these cores. Figures are medians of $rounds rounds, in which the servers take turns; what one server is of
+        another has the least and the most of single rounds in brackets behind it. Each time a server is started anew,
+        warmed up for half a second, and measured for $about->{duration} s, with `ab` for as long as its requests
+        take; without warming up where memory and idle connections are looked at. All of them give the same answers,
+        which is compared beforehand (but for the time of the request among the avatars, which those with a constant
+        body do not have).
 
         To measure on another machine:
 
@@ -90,6 +95,12 @@ sub name_of ($row)
     return $row->{server} eq 'hayfork' ? '**Hayfork**' : $row->{title};
 }
 
+sub to_hayfork ($row, $own)
+{
+    my $ratio = sprintf '%.2f', $row->{rate} / $own->{rate};
+    return $row->{server} eq 'hayfork' ? $ratio : join ' ', $ratio, spread($row, $own, 'rate') || ();
+}
+
 sub rate_table ($figures, $scenario)
 {
     my @rows = $figures->rows($scenario);
@@ -97,7 +108,7 @@ sub rate_table ($figures, $scenario)
     my $joules = grep { defined $_->{joules} } @rows;
     my @head = (
         'server', 'connections to PostgreSQL', 'requests/s', 'least–most', 'to Hayfork', 'p50 ms', 'p90 ms', 'p99 ms',
-        'p99.9 ms', 'CPU s/million, server', 'CPU s/million, PostgreSQL', 'PSS MB', 'errors/million'
+        'p99.9 ms', 'CPU s/million, server', 'CPU s/million, PostgreSQL', 'PSS MB, most', 'mean', 'errors/million'
     );
     push @head, 'J/million' if $joules;
     my @lines;
@@ -107,10 +118,11 @@ sub rate_table ($figures, $scenario)
             $row->{pool} eq '' ? '–' : $row->{pool},
             with_commas($row->{rate}),
             with_commas($row->{rate_min}) . '–' . with_commas($row->{rate_max}),
-            defined $own ? sprintf('%.2f', $row->{rate} / $own->{rate}) : '–',
+            defined $own ? to_hayfork($row, $own) : '–',
             (map { ms($row->{$_}) } qw(p50 p90 p99 p99_9)),
             (map { number('%.1f', $row->{$_}) } qw(cpu_server cpu_postgres)),
             mb($row->{pss}),
+            mb($row->{pss_mean}),
             number('%.0f', $row->{errors}),
             $joules ? number('%.0f', $row->{joules}) : (),
         ];
@@ -168,16 +180,34 @@ sub growth ($figures, $charts)
     return '' if !@lines;
     my @head = (
         'Hayfork, asked for', 'requests/s', 'p50 ms', 'p99 ms', 'CPU s/million, server', 'CPU s/million, PostgreSQL',
-        'PSS MB'
+        'PSS MB, most'
     );
     my $title = "## What more connections, rows and routes cost\n";
     return join "\n", $title, images($charts->{growth}) || (), table(\@head, @lines);
 }
 
+# "SCENARIO: not asked: …", of scenarios for which peers were left out that answer what it takes.
+sub not_asked ($figures, $peers)
+{
+    my @lines;
+    for my $scenario (grep { $figures->has($_->{name}) && !defined $_->{only} } scenarios()) {
+        my @failed = grep { $_->{scenario} eq $scenario->{name} } $figures->failed;
+        my %noted  = map { $_->{server} => 1 } $figures->notes, @failed;
+        my @left_out = grep {
+            my $peer = $_;
+            my $serves = !grep { !$peer->{serves}{$_} } @{ $scenario->{needs} };
+            $serves && !$noted{ $peer->{name} } && !defined $figures->of($scenario->{name}, $peer->{name});
+        } @$peers;
+        push @lines, "- $scenario->{name}: not asked: " . join('; ', map { $_->{title} } @left_out) . "\n" if @left_out;
+    }
+    return @lines;
+}
+
 # Servers, routes and runs without figures, and why.
-sub not_measured ($figures, $missing)
+sub not_measured ($figures, $missing, $peers)
 {
     my @lines = map { "- $_->[0]: $_->[1]\n" } @$missing;
+    push @lines, not_asked($figures, $peers);
     my %seen;
     for my $note ($figures->notes) {
         my $line = $note->{what} eq 'all' ? "- $note->{server}: $note->{why}\n"

@@ -8,7 +8,7 @@ use Carp qw(croak);
 use Exporter qw(import);
 use List::Util qw(uniq);
 
-our @EXPORT_OK = qw(peers built pools hayfork_sessions);
+our @EXPORT_OK = qw(peers described built pools hayfork_sessions);
 
 # A peer's own description.
 sub describe ($folder)
@@ -25,6 +25,12 @@ sub describe ($folder)
     $peer{serves} = { map { $_ => 1 } split ' ', $peer{serves} };
     $peer{pools}  = [ split ' ', $peer{pools} ];
     return \%peer;
+}
+
+# All peers that there are, built or not.
+sub described ($top)
+{
+    return [ map { describe($_ =~ s{/peer$}{}r) } sort glob "$top/bench/peers/*/peer" ];
 }
 
 # What bench/setup says of what it built: { NAME => [ ok|failed, reason ] }.
@@ -45,8 +51,7 @@ sub peers ($top, $build)
 {
     my $status = built($build);
     my (@peers, %missing);
-    for my $path (sort glob "$top/bench/peers/*/peer") {
-        my $peer = describe($path =~ s{/peer$}{}r);
+    for my $peer (described($top)->@*) {
         my ($state, $reason) = @{ $status->{ $peer->{name} } // [ 'missing', 'bench/setup has not built it' ] };
         if ($state ne 'ok') {
             $missing{ $peer->{name} } = $reason;
