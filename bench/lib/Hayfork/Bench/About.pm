@@ -3,6 +3,7 @@ package Hayfork::Bench::About;
 
 use v5.36;
 
+use Digest::SHA;
 use Exporter qw(import);
 use POSIX ();
 
@@ -24,12 +25,14 @@ sub about ($bench, $peers)
             memory_kb => 0 + $memory,
         },
         duration => 0 + $bench->{duration},
+        requests => 0 + $bench->{requests},
         versions => {
             hayfork    => first_line($bench->{hayfork}, '-V') =~ s/^hayfork //r,
             postgresql => $bench->{database}->version,
             wrk        => first_line('wrk', '-v') =~ s/^wrk (?:debian\/)?(\S+).*/$1/r,
             ab         => first_line('ab', '-V') =~ s/.*Version (\S+).*/$1/r,
             commit     => commit($bench->{top}),
+            program    => substr(Digest::SHA->new(256)->addfile($bench->{hayfork})->hexdigest, 0, 12),
             -x "$bench->{build}/k6/k6" ? (k6 => first_line("$bench->{build}/k6/k6", 'version') =~ s/^k6 v?//r) : (),
         },
         peers => { map { $_->{name} => { $_->%{qw(title group versions)} } } @$peers },
