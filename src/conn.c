@@ -200,7 +200,8 @@ static void linger(struct conn *conn)
 {
     conn->phase = CONN_LINGER;
     consume(conn, conn->input_len);
-    bool is_taking_answer = conn_unacked(conn) > 0; /* asked before the FIN, which would count */
+    /* asked before the FIN, which would count; end_has_unread has sent it only where input has not ended */
+    bool is_taking_answer = conn_unacked(conn) > 0;
     shutdown(h2o_socket_get_fd(conn->socket), SHUT_WR);
     set_timer(conn, conn->context->linger_timeout, on_linger_timeout);
     if (conn->input_ended && !is_taking_answer)

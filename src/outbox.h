@@ -37,10 +37,10 @@ int outbox_send_now(int fd, struct iovec *parts, size_t *n);
 
 /*
  * Has the parts sent at the end of this turn of the loop, and calls back in the same turn. What they point to
- * must stay until then. flags is 0, or MSG_MORE where the callback shuts the socket down for
- * sending: the kernel sends the end together with the parts then, in one segment that wakes the reader once.
- * Returns NULL where that cannot be: there is no outbox (NULL), it is full, or the message is too large for
- * it; then the caller sends it by itself.
+ * must stay until then. flags is 0, or MSG_MORE where the callback shuts the socket down for sending: the
+ * kernel sends the end together with the parts then, in one segment that wakes the reader once. Returns NULL
+ * where that cannot be: there is no outbox (NULL), it is full, or the message is too large for it; then the
+ * caller sends it by itself.
  */
 struct outbox_message *outbox_put(struct outbox *outbox, int fd, const struct iovec *parts, size_t n,
                                   int flags, outbox_cb cb, void *arg);

@@ -85,7 +85,8 @@ subtest 'figures' => sub {
       'what a peer is to Hayfork, and in single rounds';
     is row($text, 'Go: slow')->[12], '500', 'errors among a million requests, in the rounds that count';
 
-    is_deeply row($text, 'contact-random-64: ≥ 3 × rust-hyper'),         [ '3.00 × rust-hyper (2.50–3.50)', 'met' ], 'a goal met';
+    is_deeply row($text, 'contact-random-64: ≥ 3 × rust-hyper'), [ '3.00 × rust-hyper (2.50–3.50)', 'met' ],
+      'a goal met';
     is_deeply row($text, 'contact-random-64: ≥ 15 × python-fastapi'), [ '–',                 'not measured' ],
       'a goal that nobody has looked at';
 

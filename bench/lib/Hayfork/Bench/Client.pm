@@ -12,7 +12,7 @@ use Time::HiRes qw(sleep time);
 
 use Hayfork::Test::Process qw(spawn reap slurp);
 
-our @EXPORT_OK = qw(load warm_up attend command);
+our @EXPORT_OK = qw(load warm_up attend client command);
 
 my %COMMAND = (ab => \&ab_command, wrk => \&wrk_command, k6 => \&k6_command);
 my %FIGURES = (ab => \&ab_figures, wrk => \&wrk_figures, k6 => \&k6_figures);

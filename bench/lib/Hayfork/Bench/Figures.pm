@@ -164,13 +164,13 @@ sub row ($self, $runs)
     return \%row;
 }
 
-# "(0.9–1.1)": the least and the most that one row is of another, "rate" or "cpu_server", round by round; '' where
-# they have no two rounds in common.
+# " (0.90–1.10)", for behind a ratio: the least and the most that one row is of another, "rate" or "cpu_server", round
+# by round; '' where they have no two rounds in common.
 sub spread ($one, $other, $what)
 {
     my ($ours, $theirs) = map { $_->{"each_$what"} } $one, $other;
     my @ratios = map { $ours->{$_} / $theirs->{$_} } grep { $theirs->{$_} } keys %$ours;
-    return @ratios < 2 ? '' : sprintf '(%.2f–%.2f)', min(@ratios), max(@ratios);
+    return @ratios < 2 ? '' : sprintf ' (%.2f–%.2f)', min(@ratios), max(@ratios);
 }
 
 # Medians of hashes, member by member; a member may be a list.

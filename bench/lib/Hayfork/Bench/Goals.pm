@@ -38,11 +38,6 @@ sub other ($figures, $scenario, $whom)
     return ($whom, $figures->of($scenario, $whom));
 }
 
-sub with_spread ($form, $ratio, $name, $spread)
-{
-    return join ' ', sprintf($form, $ratio, $name), $spread || ();
-}
-
 sub rate_over ($figures, $scenario, $factor, $whom)
 {
     my ($name, $row) = other($figures, $scenario, $whom);
@@ -52,7 +47,7 @@ sub rate_over ($figures, $scenario, $factor, $whom)
     my $ratio = $own->{rate} / $row->{rate};
     return {
         goal     => $goal,
-        measured => with_spread('%.2f × %s', $ratio, $row->{server}, spread($own, $row, 'rate')),
+        measured => sprintf('%.2f × %s%s', $ratio, $row->{server}, spread($own, $row, 'rate')),
         met      => $ratio >= $factor,
     };
 }
@@ -66,7 +61,7 @@ sub cpu_under ($figures, $scenario, $factor, $whom)
     my $ratio = $own->{cpu_server} / $row->{cpu_server};
     return {
         goal     => $goal,
-        measured => with_spread('%.2f of %s', $ratio, $row->{server}, spread($own, $row, 'cpu_server')),
+        measured => sprintf('%.2f of %s%s', $ratio, $row->{server}, spread($own, $row, 'cpu_server')),
         met      => $ratio <= $factor,
     };
 }
@@ -80,7 +75,7 @@ sub fastest ($figures, $scenario)
     my $ratio = $own->{rate} / $other->{rate};
     return {
         goal     => $goal,
-        measured => with_spread('%.2f × %s', $ratio, $other->{server}, spread($own, $other, 'rate')),
+        measured => sprintf('%.2f × %s%s', $ratio, $other->{server}, spread($own, $other, 'rate')),
         met      => $ratio >= 1,
     };
 }

@@ -97,8 +97,8 @@ sub name_of ($row)
 
 sub to_hayfork ($row, $own)
 {
-    my $ratio = sprintf '%.2f', $row->{rate} / $own->{rate};
-    return $row->{server} eq 'hayfork' ? $ratio : join ' ', $ratio, spread($row, $own, 'rate') || ();
+    my $spread = $row->{server} eq 'hayfork' ? '' : spread($row, $own, 'rate');
+    return sprintf '%.2f%s', $row->{rate} / $own->{rate}, $spread;
 }
 
 sub rate_table ($figures, $scenario)
