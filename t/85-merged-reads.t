@@ -269,13 +269,13 @@ subtest 'long values' => sub {
 
 # --- while things change ---
 
-# Runs SQL over and over, until the returned function is called.
-sub meanwhile ($sql)
+# Runs SQL over and over, each piece in a transaction of its own, until the returned function is called.
+sub meanwhile (@sql)
 {
     my $pid = fork // die "fork: $!";
     if ($pid == 0) {
         my $times = 0;
-        until (-e $cluster->{folder} . '/enough') { $cluster->psql($sql); $times++ }
+        until (-e $cluster->{folder} . '/enough') { $cluster->psql($_) for @sql; $times++ }
         $cluster->psql("UPDATE meanwhile SET times = times + $times");
         POSIX::_exit(0);
     }
@@ -331,12 +331,12 @@ subtest 'a table whose columns change' => sub {
           GET /wide/{id}:
         SELECT * FROM wide WHERE id = :id
         CONF
-    my $enough = meanwhile(<<~'SQL');
-        ALTER TABLE wide ADD more text DEFAULT 'x';
-        ALTER TABLE wide ALTER value TYPE text USING value::text;
-        ALTER TABLE wide DROP more;
-        ALTER TABLE wide ALTER value TYPE int USING value::int;
-        SQL
+    my $enough = meanwhile(
+        "ALTER TABLE wide ADD more text DEFAULT 'x'",
+        'ALTER TABLE wide ALTER value TYPE text USING value::text',
+        'ALTER TABLE wide DROP more',
+        'ALTER TABLE wide ALTER value TYPE int USING value::int',
+    );
     my @ids;
     my $given_up = 0;
     my $load     = $server->load(
