@@ -41,8 +41,8 @@ struct outbox {
     h2o_timeout_entry_t timer;
     struct io_uring ring;
     bool has_ring, is_open;
-    unsigned head, tail; /* counted up for ever; messages are those between */
-    struct outbox_message messages[MOST];
+    unsigned head, tail; /* messages are those between; from 0 again when there is none */
+    struct outbox_message *messages; /* MOST of them */
 };
 
 static struct outbox_message *message_at(struct outbox *outbox, unsigned i)
@@ -162,7 +162,10 @@ static void send_all(struct outbox *outbox, unsigned end)
         some[done]->sent = send_one(some[done]->fd, &some[done]->header, some[done]->flags);
 }
 
-/* What the callbacks put in goes out in the next round, which libh2o begins at once. */
+/*
+ * What the callbacks put in goes out in the next round, which libh2o begins at once. Where they put nothing
+ * in, the next message is the first again: no more of the memory is used than was needed at a time.
+ */
 static void on_turn_end(h2o_timeout_entry_t *entry)
 {
     struct outbox *outbox = H2O_STRUCT_FROM_MEMBER(struct outbox, timer, entry);
@@ -176,6 +179,8 @@ static void on_turn_end(h2o_timeout_entry_t *entry)
         int error = take_sent(message->parts, &n, message->sent);
         message->cb(message->arg, error, message->parts, n);
     }
+    if (outbox->head == outbox->tail)
+        outbox->head = outbox->tail = 0;
 }
 
 struct outbox_message *outbox_put(struct outbox *outbox, int fd, const struct iovec *parts, size_t n,
@@ -220,6 +225,7 @@ struct outbox *outbox_new(h2o_loop_t *loop)
         return NULL;
     }
     outbox->loop = loop;
+    outbox->messages = mem_alloc(MOST * sizeof(*outbox->messages)); /* not cleared: it is not all used */
     outbox->has_ring = true;
     outbox->timer.cb = on_turn_end;
     return outbox;
@@ -243,5 +249,6 @@ void outbox_free(struct outbox *outbox)
     }
     if (outbox->has_ring)
         io_uring_queue_exit(&outbox->ring);
+    free(outbox->messages);
     free(outbox);
 }
