@@ -17,6 +17,7 @@ sub start ($deadline, %with)
         database:
           connect: ${\ $cluster->conninfo }
           queue: ${\ ($with{queue} // 1024) }
+          connections: ${\ ($with{connections} // 8) }
         limits:
           deadline: $deadline
           head_time: ${\ ($with{head_time} // '10s') }
@@ -46,13 +47,13 @@ sub is_sleeping ()
 }
 
 subtest 'a query that takes longer than the deadline is 504' => sub {
-    my $server = start('300ms');
+    my $server = start('300ms', connections => 1);    # a busy machine makes another one worth while
     my $client = $server->client;
     problem_is $client->get('/slow/1/60'), 504, {}, 'a minute';
     is $client->get('/slow/2/0.01')->body, '{"id":2}', 'a faster one is answered';
     wait_for('the slow query to end', sub { !is_sleeping() });
     is $client->get("/contacts/$_")->body, qq({"id":$_}), "contact $_" for 1 .. 20;
-    is $cluster->sessions, 1, 'on the same lane';
+    is $cluster->sessions, 1, 'on the same connection';
     is $server->stop, 'exit 0';
 };
 
