@@ -15,8 +15,8 @@
  *
  * The socket is watched for reading all the time, so that a keep-alive connection costs no epoll_ctl and a
  * client that leaves is noticed; but not while the first request, if it is the only one, is answered within
- * some milliseconds. Bytes are read into a buffer that all connections share; only what cannot be understood
- * yet is kept, so that an idle connection holds none.
+ * some milliseconds. Between pipelined requests a connection may have to wait until the others have had their
+ * turn (CONN_NEXT).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -28,12 +28,13 @@
 #include "mem.h"
 
 enum {
-    INPUT_SIZE = 64 * 1024, /* one read; also how much may wait behind a request in hand */
     SKIP_MAX = 1024 * 1024, /* bytes of an unwanted body that are read rather than the connection closed */
     LINGER_MS = 5000,       /* for the client to read its answer and close */
     GONE_GRACE_MS = 1000,   /* a client that has closed its side may still be reading */
     UNWATCHED_MS = 10,      /* an answer that takes longer is worth noticing that its client has left */
     BODY_TICK_MS = 1000,
+    PIPELINED_MAX = 256,      /* small requests in a turn of the loop, behind others of their connections */
+    PIPELINED_COST = 4096,    /* bytes of an answer that count as another one */
     LARGE_ANSWER = 64 * 1024, /* bytes: the kernel is not left alone with more than that */
 };
 
@@ -61,65 +62,6 @@ static void stop_reading(struct conn *conn)
 {
     if (h2o_socket_is_reading(conn->socket))
         h2o_socket_read_stop(conn->socket);
-}
-
-/* The first n bytes are understood. */
-static void consume(struct conn *conn, size_t n)
-{
-    conn->input_len -= n;
-    if (conn->input_borrowed) {
-        conn->input += n;
-    } else if (conn->input_len == 0) {
-        free(conn->input);
-        conn->input = NULL;
-        conn->input_capacity = 0;
-    } else {
-        memmove(conn->input, conn->input + n, conn->input_len);
-    }
-}
-
-/* Before the shared buffer is used for another connection: what is left of it becomes this one's own. */
-static void keep_input(struct conn *conn)
-{
-    if (!conn->input_borrowed)
-        return;
-    const char *left = conn->input;
-    conn->input_borrowed = false;
-    conn->input = NULL;
-    conn->input_capacity = conn->input_len;
-    if (conn->input_len > 0)
-        conn->input = memcpy(mem_alloc(conn->input_len), left, conn->input_len);
-}
-
-/*
- * One recv(2), which is a little less work than read(2). Returns false at the end of the client's bytes or on
- * an error; errno tells which.
- */
-static bool fill(struct conn *conn)
-{
-    struct conn_context *context = conn->context;
-    size_t room = INPUT_SIZE;
-    char *to = context->input;
-    if (conn->input_len > 0) {
-        room = conn->input_capacity - conn->input_len;
-        if (room < INPUT_SIZE / 16) {
-            conn->input_capacity =
-                conn->input_capacity * 2 < INPUT_SIZE / 8 ? INPUT_SIZE / 8 : conn->input_capacity * 2;
-            conn->input = mem_realloc(conn->input, conn->input_capacity);
-            room = conn->input_capacity - conn->input_len;
-        }
-        to = conn->input + conn->input_len;
-    }
-    errno = 0;
-    ssize_t n = recv(h2o_socket_get_fd(conn->socket), to, room, 0);
-    if (n <= 0)
-        return n < 0 && (errno == EAGAIN || errno == EINTR);
-    if (conn->input_len == 0) {
-        conn->input = to;
-        conn->input_borrowed = true;
-    }
-    conn->input_len += (size_t)n;
-    return true;
 }
 
 /* The end of a connection */
@@ -162,6 +104,15 @@ static bool answer_is_cut(const struct conn *conn)
            (conn->delimiter == CONN_LENGTH || conn->delimiter == CONN_UNTIL_CLOSE);
 }
 
+/* Does not wait for the next turn of the loop any more. */
+static void leave_queue(struct conn *conn)
+{
+    if (!h2o_linklist_is_linked(&conn->turn_link))
+        return;
+    h2o_linklist_unlink(&conn->turn_link);
+    conn->context->n_next_turn--;
+}
+
 void conn_close(struct conn *conn, bool reset)
 {
     if (conn->context->reading == conn)
@@ -176,8 +127,8 @@ void conn_close(struct conn *conn, bool reset)
     }
     h2o_socket_close(conn->socket);
     h2o_linklist_unlink(&conn->link);
-    if (!conn->input_borrowed)
-        free(conn->input);
+    leave_queue(conn);
+    free(conn->own_input);
     free(conn->head);
     free(conn);
 }
@@ -199,7 +150,7 @@ static void on_linger_timeout(h2o_timeout_entry_t *entry)
 static void linger(struct conn *conn)
 {
     conn->phase = CONN_LINGER;
-    consume(conn, conn->input_len);
+    conn_consume(conn, conn->input_len);
     /* asked before the FIN, which would count; end_has_unread has sent it only where input has not ended */
     bool is_taking_answer = conn_unacked(conn) > 0;
     shutdown(h2o_socket_get_fd(conn->socket), SHUT_WR);
@@ -263,10 +214,10 @@ static bool next_body_part(struct conn *conn, struct str *part, size_t *consumed
     case HTTP1_CHUNK_DATA:
         return true;
     case HTTP1_CHUNK_MORE:
-        consume(conn, *consumed);
+        conn_consume(conn, *consumed);
         break;
     case HTTP1_CHUNK_END:
-        consume(conn, *consumed);
+        conn_consume(conn, *consumed);
         body_emit(conn, BODY_END, (struct str){NULL, 0});
         break;
     case HTTP1_CHUNK_INVALID:
@@ -298,7 +249,7 @@ static void feed_body(struct conn *conn)
             break;
         }
         body_emit(conn, BODY_DATA, part);
-        consume(conn, consumed);
+        conn_consume(conn, consumed);
     }
     if (conn->body_reading && conn->input_ended) /* all that has come was looked at */
         body_broken(conn, 400, "The body breaks off.");
@@ -346,7 +297,7 @@ static void on_body_read(struct body *body)
     if (conn->wants_continue)
         conn_send_continue(conn);
     feed_body(conn);
-    if (conn->input_len < INPUT_SIZE)
+    if (conn->input_len < CONN_INPUT_SIZE)
         start_reading(conn);
 }
 
@@ -467,7 +418,7 @@ static void reject(struct conn *conn, const struct http1_head *head, struct http
 {
     struct http1_head known = {.method = head->method, .minor_version = head->minor_version};
     begin_request(conn, &known, conn->input_len);
-    consume(conn, conn->input_len);
+    conn_consume(conn, conn->input_len);
     conn->keep_alive = false;
     conn->client_stays = true; /* as far as anybody knows */
     if (head->method.len == 0)
@@ -494,7 +445,7 @@ static void on_head_complete(struct conn *conn, const struct http1_head *head, s
         return;
     }
     begin_request(conn, head, head_len);
-    consume(conn, head_len);
+    conn_consume(conn, head_len);
     conn->context->on_request(conn->context->arg, &conn->req, &conn->body);
 }
 
@@ -529,14 +480,43 @@ static void on_head_input(struct conn *conn)
         free(head);
 }
 
+/*
+ * May the connection go on in this turn of the loop with what it has sent behind its last request? Those that
+ * have waited for the turn share what there is; whoever comes meanwhile waits for the next one.
+ */
+static bool has_turn(struct conn *conn)
+{
+    struct conn_context *context = conn->context;
+    uint64_t cost = 1 + conn->written / PIPELINED_COST;
+    if (conn->turn_share > 0) {
+        conn->turn_share = cost < conn->turn_share ? conn->turn_share - (unsigned)cost : 0;
+        return true;
+    }
+    context->n_pipelined += cost;
+    return context->n_woken == 0 && context->n_pipelined <= PIPELINED_MAX;
+}
+
+static void on_next_turn(h2o_timeout_entry_t *entry)
+{
+    wait_for_head(H2O_STRUCT_FROM_MEMBER(struct conn, timer, entry));
+}
+
 /* Is ready for the next request, of which something may be here already. */
 static void wait_for_head(struct conn *conn)
 {
+    if (conn->input_len == 0) {
+        conn->turn_share = 0;
+    } else if (!has_turn(conn)) {
+        conn->phase = CONN_NEXT;
+        h2o_linklist_insert(&conn->context->next_turn, &conn->turn_link);
+        conn->context->n_next_turn++;
+        return;
+    }
     conn->phase = CONN_IDLE;
     if (conn->input_len > 0) {
         on_head_input(conn);
         if (conn->phase == CONN_REQUEST) {
-            if (conn->input_len < INPUT_SIZE)
+            if (conn->input_len < CONN_INPUT_SIZE)
                 start_reading(conn); /* it was stopped if too much had come behind the last request */
             return;
         }
@@ -602,7 +582,8 @@ void conn_end_request(struct conn *conn)
 static void on_input_end(struct conn *conn)
 {
     bool is_taking_answer = conn->phase == CONN_LINGER && conn_unacked(conn) > 0;
-    if (conn->body_reading || (!conn->has_request && !is_taking_answer)) {
+    bool is_busy = conn->has_request || conn->phase == CONN_NEXT || is_taking_answer;
+    if (conn->body_reading || !is_busy) {
         conn_close(conn, false);
         return;
     }
@@ -621,14 +602,16 @@ static void on_input(struct conn *conn)
         break;
     case CONN_REQUEST:
         feed_body(conn);
-        if (conn->input_len >= INPUT_SIZE)
+        /* fall through */
+    case CONN_NEXT:
+        if (conn->input_len >= CONN_INPUT_SIZE)
             stop_reading(conn);
         break;
     case CONN_SKIP:
         go_on_skipping(conn);
         break;
     case CONN_LINGER:
-        consume(conn, conn->input_len);
+        conn_consume(conn, conn->input_len);
         break;
     }
 }
@@ -638,7 +621,7 @@ static bool take_input(struct conn *conn)
 {
     struct conn_context *context = conn->context;
     context->reading = conn;
-    if (!fill(conn)) {
+    if (!conn_fill(conn)) {
         if (errno == 0)
             on_input_end(conn);
         else
@@ -648,7 +631,7 @@ static bool take_input(struct conn *conn)
     }
     bool is_there = context->reading == conn;
     if (is_there)
-        keep_input(conn);
+        conn_keep_input(conn);
     context->reading = NULL;
     return is_there;
 }
@@ -711,7 +694,7 @@ void conn_accept(struct conn_context *context, h2o_socket_t *socket, const struc
     conn->listen = listen;
     socket->data = conn;
     h2o_linklist_insert(&context->connections, &conn->link);
-    h2o_socket_dont_read(socket, 1); /* fill() reads */
+    h2o_socket_dont_read(socket, 1); /* conn_fill reads */
     set_timer(conn, context->head_timeout, on_head_timeout);
     begin_reading(conn);
 }
@@ -724,9 +707,10 @@ void conn_context_init(struct conn_context *context)
     while (path->filters.size > 0)
         free(path->filters.entries[--path->filters.size]);
     context->limits = (struct http1_limits){conf->limits.head, conf->limits.target, conf->limits.fields};
-    context->input = mem_alloc(INPUT_SIZE);
+    context->input = mem_alloc(CONN_INPUT_SIZE);
     conn_response_context_init(context);
     h2o_linklist_init_anchor(&context->connections);
+    h2o_linklist_init_anchor(&context->next_turn);
     context->head_timeout = timeouts_get(context->timeouts, conf->limits.head_time);
     context->idle_timeout = timeouts_get(context->timeouts, conf->limits.idle);
     context->body_timeout = timeouts_get(context->timeouts, BODY_TICK_MS);
@@ -734,6 +718,18 @@ void conn_context_init(struct conn_context *context)
     context->linger_timeout = timeouts_get(context->timeouts, LINGER_MS);
     context->gone_timeout = timeouts_get(context->timeouts, GONE_GRACE_MS);
     context->watch_timeout = timeouts_get(context->timeouts, UNWATCHED_MS);
+}
+
+void conn_turn_end(struct conn_context *context)
+{
+    context->n_pipelined = 0;
+    context->n_woken = context->n_next_turn < PIPELINED_MAX ? context->n_next_turn : PIPELINED_MAX;
+    for (unsigned i = 0; i < context->n_woken; i++) {
+        struct conn *conn = H2O_STRUCT_FROM_MEMBER(struct conn, turn_link, context->next_turn.next);
+        leave_queue(conn);
+        conn->turn_share = PIPELINED_MAX / context->n_woken;
+        set_timer(conn, &context->h2o->zero_timeout, on_next_turn);
+    }
 }
 
 void conn_drain(struct conn_context *context)

@@ -38,7 +38,11 @@ struct conn_context {
     void *arg;
 
     h2o_linklist_t connections;
-    struct conn *reading; /* whose input lies in the shared buffer; NULL once that connection is closed */
+    h2o_linklist_t next_turn; /* connections that wait for a turn of the loop, longest first */
+    unsigned n_next_turn;     /* how many */
+    unsigned n_woken;         /* of those before: whose turn this is */
+    uint64_t n_pipelined;     /* what others had of this turn: see has_turn in conn.c */
+    struct conn *reading;     /* whose input lies in the shared buffer; NULL once that connection is closed */
     bool draining;
     struct http1_limits limits;
     struct http1_head head;           /* the head being parsed: most come in one piece */
@@ -75,6 +79,12 @@ size_t conn_fields(h2o_req_t *req, const struct http1_field **fields, const char
 
 /* The client's IP address as text, which stays as long as the connection; empty behind a Unix socket. */
 struct str conn_peer(h2o_req_t *req);
+
+/*
+ * To be called between two turns of the loop. Connections that had their part of the last one, and have sent
+ * more requests, go on in the next, which does not wait then.
+ */
+void conn_turn_end(struct conn_context *context);
 
 /* From now on every answer closes its connection. */
 void conn_drain(struct conn_context *context);

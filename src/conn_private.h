@@ -1,4 +1,4 @@
-/* conn_private.h: what conn.c (reading, life and death), conn_request.c and conn_response.c share. */
+/* conn_private.h: what conn.c (life and death) and the other conn_*.c share. */
 #ifndef HAYFORK_CONN_PRIVATE_H
 #define HAYFORK_CONN_PRIVATE_H
 
@@ -7,6 +7,7 @@
 
 enum conn_phase {
     CONN_IDLE,    /* nothing of a request has come */
+    CONN_NEXT,    /* something is here behind the last request; the other connections have their turn first */
     CONN_HEAD,    /* part of a head has come */
     CONN_REQUEST, /* a request is being answered; its body may still be coming */
     CONN_SKIP,    /* answered; what is left of its body is read and thrown away */
@@ -14,7 +15,10 @@ enum conn_phase {
                    */
 };
 
-enum { CONN_FEW_PARTS = SINK_FEW_PARTS };
+enum {
+    CONN_FEW_PARTS = SINK_FEW_PARTS,
+    CONN_INPUT_SIZE = 64 * 1024, /* one read; also how much may wait behind a request in hand */
+};
 
 /* How the client finds the end of the answer's body (RFC 9112 section 6.3). */
 enum conn_delimiter { CONN_NO_BODY, CONN_LENGTH, CONN_CHUNKED, CONN_UNTIL_CLOSE };
@@ -28,17 +32,22 @@ struct conn {
     enum conn_phase phase;
     unsigned n_requests;
     bool peer_known;
-    char peer[INET6_ADDRSTRLEN];     /* the client's address, once somebody has asked for it */
-    h2o_timeout_entry_t timer;       /* of the phase: idle, head, linger; or until the client is watched */
+    char peer[INET6_ADDRSTRLEN]; /* the client's address, once somebody has asked for it */
+    h2o_timeout_entry_t timer;   /* of the phase: idle, head, next, linger; or until the client is watched */
     h2o_timeout_entry_t body_timer;  /* ticks while a body is awaited */
     h2o_timeout_entry_t write_timer; /* stall, or a deferred end of writing */
     h2o_timeout_entry_t gone_timer;  /* the client's side is closed while its request waits */
 
-    char *input; /* bytes that wait to be understood; malloc'ed, or context->input while it is used */
-    size_t input_len, input_capacity;
+    char *input; /* bytes that wait to be understood: in own_input, or in context->input while it is used */
+    size_t input_len; /* where it is 0, input points nowhere */
+    char *own_input;  /* malloc'ed, or NULL */
+    size_t own_capacity;
     bool input_borrowed;
     bool input_ended;        /* the client has closed its side */
     struct http1_head *head; /* a head that came in pieces; else NULL */
+
+    h2o_linklist_t turn_link; /* in context->next_turn, or not linked */
+    unsigned turn_share;      /* what it may yet have of its turn, having waited for it: see has_turn */
 
     /* the request in hand */
     bool has_request;
@@ -82,6 +91,20 @@ struct conn {
 
     h2o_req_t req; /* large; initialised only while has_request */
 };
+
+/* conn_input.c */
+
+/*
+ * Reads once, by recv(2), which is a little less work than read(2). Returns false at the end of the client's
+ * bytes or on an error; errno tells which: 0 at the end.
+ */
+bool conn_fill(struct conn *conn);
+
+/* The first n bytes of the input are understood. */
+void conn_consume(struct conn *conn, size_t n);
+
+/* Before another connection reads: what is left in the shared buffer becomes this connection's own. */
+void conn_keep_input(struct conn *conn);
 
 /* conn_response.c */
 

@@ -252,6 +252,11 @@ void http_drain(struct http *http)
     conn_drain(&http->connections);
 }
 
+void http_turn_end(struct http *http)
+{
+    conn_turn_end(&http->connections);
+}
+
 uint64_t http_steps(const struct http *http)
 {
     return http->n_requests + http->n_answers;

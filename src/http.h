@@ -27,6 +27,9 @@ void http_accept(struct http *http, h2o_socket_t *socket, const struct conf_list
 /* From now on every answer closes its connection. */
 void http_drain(struct http *http);
 
+/* To be called between two turns of the loop: see conn_turn_end. */
+void http_turn_end(struct http *http);
+
 /* How many steps requests have taken: one when they arrive, and one when they are answered. */
 uint64_t http_steps(const struct http *http);
 

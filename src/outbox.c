@@ -41,7 +41,7 @@ struct outbox {
     h2o_timeout_entry_t timer;
     struct io_uring ring;
     bool has_ring, is_open;
-    unsigned head, tail; /* messages are those between; from 0 again when there is none */
+    unsigned head, tail; /* messages are those between; from 0 again when none is left in a turn */
     struct outbox_message *messages; /* MOST of them */
 };
 
@@ -164,7 +164,7 @@ static void send_all(struct outbox *outbox, unsigned end)
 
 /*
  * What the callbacks put in goes out in the next round, which libh2o begins at once. Where they put nothing
- * in, the next message is the first again: no more of the memory is used than was needed at a time.
+ * in, the next message is the first again, so that most turns use the same few.
  */
 static void on_turn_end(h2o_timeout_entry_t *entry)
 {

@@ -410,6 +410,7 @@ static void run_loop(struct worker *worker)
         int wait = worker->drain_since == 0 ? HEARTBEAT_MS : HEARTBEAT_MS / 20;
         if (end_turn(worker))
             wait = 0;
+        http_turn_end(worker->http);
         worker->turn++;
         uint64_t now = clock_ns();
         if (goes_on(worker, now))

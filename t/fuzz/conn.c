@@ -104,6 +104,7 @@ static struct exchange *current(const struct client *client)
 static void turn(void)
 {
     FUZZ_CHECK(h2o_evloop_run(context()->loop, 0) == 0, "the loop fails");
+    conn_turn_end(&run.context);
     for (size_t i = 0; i < CONN_FUZZ_CLIENTS; i++) {
         struct exchange *exchange = current(&run.clients[i]);
         if (exchange != NULL && exchange->on_turn != NULL) {

@@ -555,8 +555,10 @@ int main(int argc, char **argv)
     socket->data = echo;
     h2o_socket_dont_read(socket, 1);
     h2o_socket_read_start(socket, on_acceptable);
-    while (!stopped)
+    while (!stopped) {
         h2o_evloop_run(echo->context.loop, 100);
+        conn_turn_end(&echo->connections);
+    }
     h2o_socket_close(socket);
     listen_close(&listener, 1);
     echo_free(echo);

@@ -121,6 +121,13 @@ sub readable ($self, $seconds)
     return $self->{buffer} ne '' || $self->{select}->can_read($seconds) ? 1 : 0;
 }
 
+# What has come by now and was not received yet.
+sub waiting ($self)
+{
+    while ($self->{select}->can_read(0) && $self->fill) { }
+    return $self->{buffer};
+}
+
 # Sets how many bytes the kernel keeps for this client that it has not read.
 sub receive_buffer ($self, $bytes)
 {
