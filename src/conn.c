@@ -104,15 +104,6 @@ static bool answer_is_cut(const struct conn *conn)
            (conn->delimiter == CONN_LENGTH || conn->delimiter == CONN_UNTIL_CLOSE);
 }
 
-/* Does not wait for the next turn of the loop any more. */
-static void leave_queue(struct conn *conn)
-{
-    if (!h2o_linklist_is_linked(&conn->turn_link))
-        return;
-    h2o_linklist_unlink(&conn->turn_link);
-    conn->context->n_next_turn--;
-}
-
 void conn_close(struct conn *conn, bool reset)
 {
     if (conn->context->reading == conn)
@@ -127,7 +118,8 @@ void conn_close(struct conn *conn, bool reset)
     }
     h2o_socket_close(conn->socket);
     h2o_linklist_unlink(&conn->link);
-    leave_queue(conn);
+    if (h2o_linklist_is_linked(&conn->turn_link))
+        h2o_linklist_unlink(&conn->turn_link);
     free(conn->own_input);
     free(conn->head);
     free(conn);
@@ -509,7 +501,6 @@ static void wait_for_head(struct conn *conn)
     } else if (!has_turn(conn)) {
         conn->phase = CONN_NEXT;
         h2o_linklist_insert(&conn->context->next_turn, &conn->turn_link);
-        conn->context->n_next_turn++;
         return;
     }
     conn->phase = CONN_IDLE;
@@ -723,10 +714,13 @@ void conn_context_init(struct conn_context *context)
 void conn_turn_end(struct conn_context *context)
 {
     context->n_pipelined = 0;
-    context->n_woken = context->n_next_turn < PIPELINED_MAX ? context->n_next_turn : PIPELINED_MAX;
+    context->n_woken = 0;
+    for (h2o_linklist_t *link = context->next_turn.next;
+         link != &context->next_turn && context->n_woken < PIPELINED_MAX; link = link->next)
+        context->n_woken++;
     for (unsigned i = 0; i < context->n_woken; i++) {
         struct conn *conn = H2O_STRUCT_FROM_MEMBER(struct conn, turn_link, context->next_turn.next);
-        leave_queue(conn);
+        h2o_linklist_unlink(&conn->turn_link);
         conn->turn_share = PIPELINED_MAX / context->n_woken;
         set_timer(conn, &context->h2o->zero_timeout, on_next_turn);
     }

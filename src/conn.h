@@ -39,8 +39,7 @@ struct conn_context {
 
     h2o_linklist_t connections;
     h2o_linklist_t next_turn; /* connections that wait for a turn of the loop, longest first */
-    unsigned n_next_turn;     /* how many */
-    unsigned n_woken;         /* of those before: whose turn this is */
+    unsigned n_woken;         /* how many of those before have this turn */
     uint64_t n_pipelined;     /* what others had of this turn: see has_turn in conn.c */
     struct conn *reading;     /* whose input lies in the shared buffer; NULL once that connection is closed */
     bool draining;

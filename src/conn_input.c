@@ -29,10 +29,7 @@ void conn_consume(struct conn *conn, size_t n)
 
 void conn_keep_input(struct conn *conn)
 {
-    if (!conn->input_borrowed)
-        return;
-    conn->input_borrowed = false;
-    if (conn->input_len == 0)
+    if (conn->input_len == 0 || conn->own_input != NULL)
         return;
     conn->own_capacity = conn->input_len;
     conn->own_input = memcpy(mem_alloc(conn->input_len), conn->input, conn->input_len);
@@ -68,10 +65,8 @@ bool conn_fill(struct conn *conn)
     ssize_t n = recv(h2o_socket_get_fd(conn->socket), to, room, 0);
     if (n <= 0)
         return n < 0 && (errno == EAGAIN || errno == EINTR);
-    if (conn->input_len == 0) {
+    if (conn->input_len == 0)
         conn->input = to;
-        conn->input_borrowed = true;
-    }
     conn->input_len += (size_t)n;
     return true;
 }

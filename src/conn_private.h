@@ -40,9 +40,8 @@ struct conn {
 
     char *input; /* bytes that wait to be understood: in own_input, or in context->input while it is used */
     size_t input_len; /* where it is 0, input points nowhere */
-    char *own_input;  /* malloc'ed, or NULL */
+    char *own_input;  /* malloc'ed, or NULL: nothing waits, or what does is in context->input */
     size_t own_capacity;
-    bool input_borrowed;
     bool input_ended;        /* the client has closed its side */
     struct http1_head *head; /* a head that came in pieces; else NULL */
 
