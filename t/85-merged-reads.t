@@ -5,7 +5,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
-use Hayfork::Test::Process qw(slurp wait_for);
+use Hayfork::Test::Process qw(stop_process wait_for);
 
 my $seed = $ENV{HAYFORK_SEED} // int rand 1 << 31;
 srand $seed;
@@ -120,8 +120,7 @@ sub merged_of_these ($server, @targets)
     my ($worker) = $server->workers;
     my @clients = map { $server->client } 1 .. $AT_ONCE;
     my $wrong   = grep { $_->get($targets[0])->status != 200 } @clients;    # all are accepted then
-    kill 'STOP', $worker;
-    wait_for('the worker to stand still', sub { slurp("/proc/$worker/stat") =~ /\) T / });
+    stop_process($worker);
     $clients[$_]->ask('GET', $targets[ $_ % @targets ]) for keys @clients;
     kill 'CONT', $worker;
     my @answers = map { $_->receive } @clients;

@@ -13,7 +13,8 @@ use File::Temp ();
 use POSIX qw(WNOHANG);
 use Time::HiRes qw(sleep time);
 
-our @EXPORT_OK = qw(spawn run reap wait_for temporary_folder slurp spew alive children descriptors cpu_time);
+our @EXPORT_OK = qw(spawn run reap wait_for temporary_folder slurp spew alive children descriptors cpu_time
+  stop_process);
 
 # How long anything may take before the test gives up. Far more than a loaded machine needs: no test
 # measures time, this only keeps a hanging one from hanging for ever.
@@ -139,6 +140,14 @@ sub cpu_time ($pid)
 {
     my @field = split ' ', slurp("/proc/$pid/stat") =~ s/^.*\) //sr;
     return ($field[11] + $field[12]) / POSIX::sysconf(POSIX::_SC_CLK_TCK);
+}
+
+# Stops a process by SIGSTOP, and waits until it stands still. SIGCONT lets it go on.
+sub stop_process ($pid)
+{
+    kill 'STOP', $pid;
+    wait_for("process $pid to stand still", sub { slurp("/proc/$pid/stat") =~ /\) T / });
+    return;
 }
 
 sub slurp ($path)
