@@ -6,12 +6,12 @@
 #include <string.h>
 #include <sysexits.h>
 
-#include "conf.h"
-#include "cpus.h"
-#include "db_try.h"
-#include "log.h"
-#include "master.h"
-#include "mem.h"
+#include "conf/conf.h"
+#include "process/cpus.h"
+#include "db/try.h"
+#include "base/log.h"
+#include "process/master.h"
+#include "base/mem.h"
 
 static const char usage[] =
     "usage: hayfork [-c FILE] [-o KEY=VALUE]...      serve\n"

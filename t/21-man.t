@@ -108,7 +108,7 @@ subtest 'hayfork(8) has the exit codes of hayfork -h' => sub {
 };
 
 subtest 'the log lines that hayfork(8) explains are those of the program' => sub {
-    my $source = join '', map { slurp($_) } glob "$top/src/*.c";
+    my $source = join '', map { slurp($_) } glob "$top/src/{,*/}*.c";
     my $literal = qr/"(?:[^"\\]|\\.)*"/s;
     $source =~ s{($literal)|/\*.*?\*/|'(?:[^'\\]|\\.)+'}{$1 // ' '}ges;
     my @format = map { s/\A"|"\z|"\s*"//gr } $source =~ /($literal(?:\s*$literal)*)/g;

@@ -2,7 +2,7 @@
  * conf.c: fuzz target for conf files: mistakes are reported at a place in the file, and what `hayfork -T`
  * prints of a good one loads to the same.
  */
-#include "conf.h"
+#include "conf/conf.h"
 
 #include <sys/mman.h>
 #include <unistd.h>

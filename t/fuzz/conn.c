@@ -18,7 +18,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "clock.h"
+#include "base/clock.h"
 #include "conn_fuzz.h"
 
 #define EVENTS ".tTab2rhcdi"

@@ -4,7 +4,7 @@
 
 #include <h2o.h>
 
-#include "conn.h"
+#include "server/conn.h"
 #include "fuzz.h"
 
 /* One request as its handler saw it, and what the handler did. Outlives the request. */

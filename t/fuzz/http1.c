@@ -4,7 +4,7 @@
  *
  * The input is what a client sends on one connection: requests, one behind the other.
  */
-#include "http1.h"
+#include "http/http1.h"
 
 #include <strings.h>
 

@@ -4,7 +4,7 @@
  *
  * The input is what a server sends; its first byte says whether that is to HEAD.
  */
-#include "http1_response.h"
+#include "http/http1_response.h"
 
 #include <strings.h>
 

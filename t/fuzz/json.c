@@ -2,7 +2,7 @@
  * json.c: fuzz target for the writer of JSON: what it writes of any UTF-8 is what json-c reads; of other
  * bytes, at least nothing that would end the string early.
  */
-#include "json.h"
+#include "base/json.h"
 
 #include <json-c/json.h>
 

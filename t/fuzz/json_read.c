@@ -2,7 +2,7 @@
  * json_read.c: fuzz target for the reader of JSON: json-c accepts what it accepts and finds the same values;
  * what it refuses, json-c refuses too, but for what json-c is known to be lenient about.
  */
-#include "json_read.h"
+#include "base/json_read.h"
 
 #include <json-c/json.h>
 

@@ -3,12 +3,12 @@
  * readers of its type, which take it as a whole or not at all; rows become JSON with the columns that were
  * described last.
  */
-#include "pgwire.h"
+#include "pg/pgwire.h"
 
 #include "fuzz.h"
-#include "json_read.h"
-#include "pgjson.h"
-#include "pgtypes.h"
+#include "base/json_read.h"
+#include "pg/pgjson.h"
+#include "pg/pgtypes.h"
 
 /* The columns that were described last, or NULL; with as_text, those without a rule are texts. */
 struct described {

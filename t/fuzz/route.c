@@ -6,11 +6,11 @@
  * "GET /contacts/7?limit=20". The query parameters there are limit (int4), name (text) and from (text, with
  * a default).
  */
-#include "route.h"
+#include "route/route.h"
 
 #include "fuzz.h"
-#include "params.h"
-#include "pgtypes.h"
+#include "route/params.h"
+#include "pg/pgtypes.h"
 
 enum {
     MOST_ROUTES = 40,

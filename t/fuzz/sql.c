@@ -1,6 +1,6 @@
 /* sql.c: fuzz target for the scanner of SQL: the text, its parameters and the map back to the source agree.
  */
-#include "sql.h"
+#include "pg/scan.h"
 
 #include "fuzz.h"
 

@@ -28,13 +28,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "conn.h"
-#include "json.h"
-#include "listen.h"
-#include "log.h"
-#include "mem.h"
-#include "problem.h"
+#include "base/clock.h"
+#include "server/conn.h"
+#include "base/json.h"
+#include "process/listen.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "http/problem.h"
 
 enum {
     KEEP = 16 * 1024, /* bytes of a body that are shown; of longer ones, only the length */

@@ -1,0 +1,16 @@
+/* decimal.h: compares decimal numbers of any length without rounding them. */
+#ifndef HAYFORK_BASE_DECIMAL_H
+#define HAYFORK_BASE_DECIMAL_H
+
+#include <stdbool.h>
+
+#include "base/str.h"
+
+/*
+ * Is a less than b, equal to it or greater? Sets *order to less than, equal to or greater than 0. Both are an
+ * optional sign and digits, with a point among, in front of or behind them, and an optional exponent of up to
+ * nine digits, leading zeros not counted. Returns false if either is anything else.
+ */
+bool decimal_compare(struct str a, struct str b, int *order);
+
+#endif

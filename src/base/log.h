@@ -1,0 +1,28 @@
+/*
+ * log.h: one line per event on standard error, each naming the process that wrote it.
+ *
+ * log_warn, log_error and log_fatal append ": " and the text of errno; their -x twins do not.
+ * log_fatal and log_fatalx end the process with exit code 69 (cannot start, cannot go on).
+ */
+#ifndef HAYFORK_BASE_LOG_H
+#define HAYFORK_BASE_LOG_H
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+/*
+ * Names this process in every line from now on ("master", "worker 2"; the text is copied) and says which
+ * lines are written. Lines get the systemd priority prefix (sd-daemon(3)) when standard error is the
+ * journal, else the time in UTC.
+ */
+void log_open(const char *process, enum log_level level);
+
+void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_warnx(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_errorx(const char *format, ...) __attribute__((format(printf, 1, 2)));
+_Noreturn void log_fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
+_Noreturn void log_fatalx(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,251 @@
+/*
+ * conf.h: the conf file, read and checked. Read-only to everything after start.
+ *
+ * conf/files.c reads files and collects mistakes, conf/yaml.c turns a file into nodes that know their
+ * place, conf/conf.c turns nodes into struct conf by the directives in conf/table.c, conf/lanes.c reads the
+ * lanes, conf/relay.c the upstreams, conf/include.c finds the routes, conf/route.c reads one with
+ * conf/params.c, conf/headers.c and conf/folder.c, conf/listen.c knows the listeners and which routes are on
+ * them, conf/check.c and conf/statement.c hold the rules that span several directives.
+ */
+#ifndef HAYFORK_CONF_CONF_H
+#define HAYFORK_CONF_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/log.h"
+#include "route/params.h"
+#include "route/route.h"
+#include "pg/scan.h"
+
+/* A place in a file. line and column count from 1; line 0 means the file as a whole. */
+struct conf_pos {
+    const char *file; /* owned by the conf; "-o" for the command line */
+    int line;
+    int column; /* in characters, as an editor shows it */
+};
+
+enum conf_handler {
+    CONF_HANDLER_NONE,
+    CONF_HANDLER_SQL,
+    CONF_HANDLER_JSON,
+    CONF_HANDLER_TEXT,
+    CONF_HANDLER_FILES,
+    CONF_HANDLER_RELAY,
+};
+enum conf_answer { CONF_ANSWER_ROW, CONF_ANSWER_ROWS, CONF_ANSWER_NONE, CONF_ANSWER_VALUE };
+enum conf_forwarded { CONF_FORWARDED_OFF, CONF_FORWARDED_X, CONF_FORWARDED_STANDARD, CONF_FORWARDED_BOTH };
+
+/* The lanes that are there without being named, as indexes, and how many there can be in all. */
+enum { CONF_LANE_READ, CONF_LANE_WRITE, CONF_MAX_LANES = 16 };
+
+struct conf_lane {
+    struct conf_pos pos; /* of its name in database.lanes; line 0: it is not there */
+    char *name;
+    bool read_only;       /* `from` */
+    const char *connect;  /* libpq conninfo or URI, borrowed from conf->database */
+    unsigned connections; /* that each worker may open */
+    unsigned queue;       /* waiting queries in each worker */
+    unsigned deadline;    /* ms; for those of its routes that do not say */
+    bool used;            /* a route with SQL is on it */
+};
+
+/* A part of a header's value: text as it is, or the value of a column of the first row or of a parameter. */
+struct conf_piece {
+    bool is_name; /* text is a name: a column of the answer if it has one, else a parameter */
+    char *text;
+};
+
+/* A directive that is on or off. */
+enum conf_switch { CONF_ON, CONF_OFF };
+
+struct conf_header {
+    struct conf_pos pos;
+    char *name; /* as it is sent */
+    struct conf_piece *pieces;
+    size_t n_pieces;
+};
+
+/* A listener's name in a route's `on`. */
+struct conf_on {
+    struct conf_pos pos;
+    char *name;
+};
+
+struct conf_route {
+    struct conf_pos pos; /* of the key, "GET /contacts/{id}" */
+    char *method;        /* in capitals, or ANY */
+    char *path;
+    char *label; /* "GET /contacts/{id}", for log lines */
+    enum conf_handler handler;
+    struct conf_on *on; /* the listeners that it is on; without any it is on all */
+    size_t n_on;
+
+    /* CONF_HANDLER_SQL */
+    char *sql;               /* as the user wrote it */
+    struct conf_pos sql_pos; /* of the value: for a block, of the `|` */
+    struct sql_statement statement;
+    enum conf_answer answer;
+    struct params_spec *params;  /* one per statement parameter, in $n order; texts owned by declared */
+    struct conf_param *declared; /* what `query`, `body` and `body_as` declare */
+    size_t n_declared;
+    bool ignore_unknown_query; /* `unknown_query: ignore` */
+    bool takes_body;           /* has `body` or `body_as` */
+    const char **body_fields;  /* the names in `body`; the array is owned */
+    size_t n_body_fields;
+    unsigned lane;  /* index in conf->lanes: by the method, or `lane` */
+    int status;     /* for a good answer: `status`, else 200, or 204 for `answer: none` */
+    bool merge_off; /* `merge: off` */
+    int no_row;     /* status when there is no row: `no_row`, else 404 */
+
+    /* all handlers */
+    unsigned deadline;           /* ms: `deadline`, else that of `defaults`, its lane's, limits.deadline */
+    struct conf_header *headers; /* of this route, then those of `defaults` that it does not name itself */
+    size_t n_headers;
+
+    /* CONF_HANDLER_JSON: the document, serialised without white space. CONF_HANDLER_TEXT: the text. */
+    char *body;
+
+    /* CONF_HANDLER_FILES */
+    char *folder;   /* from the root */
+    char *index;    /* the file that stands for a folder */
+    char *fallback; /* path in the folder of what stands for a file that is not there, or NULL */
+
+    /* CONF_HANDLER_RELAY */
+    char *relay; /* as written */
+    struct conf_pos relay_pos;
+    size_t upstream;           /* index in conf->upstreams */
+    struct conf_piece *target; /* path and query to ask for; none: those of the request */
+    size_t n_target;
+    struct conf_header *send; /* fields to the upstream; an empty one is left out */
+    size_t n_send;
+    unsigned connect_deadline; /* ms: `connect_deadline`, else limits.connect */
+    bool forwarded_is_set;
+    enum conf_forwarded forwarded; /* `forwarded`, else that of the conf */
+    bool passes_server;            /* the upstream's Server field, as the conf's `server` is empty */
+
+    bool whole; /* read without a mistake, as every route is in a conf that conf_load returns */
+};
+
+/* A parameter as the route declares it. */
+struct conf_param {
+    struct conf_pos pos;
+    struct params_spec spec; /* its texts are owned here */
+};
+
+struct conf_listen {
+    struct conf_pos pos;
+    char *name;                /* NULL where `listen` gives none */
+    char *address;             /* as written: 8080, 127.0.0.1:8080, [::1]:8080, unix:/path */
+    struct route_table *table; /* of the routes on it; route_match hands back a struct conf_route */
+};
+
+/* A server that a relay asks. */
+struct conf_server {
+    char *address; /* as written: http://HOST:PORT or unix:/PATH */
+    char *path;    /* of a Unix socket; else NULL */
+    char *host;    /* name or IP address, without brackets */
+    unsigned port;
+    char *authority; /* for the Host field */
+};
+
+struct conf_upstream {
+    struct conf_pos pos;
+    char *name;   /* the key, or, of one that a route names by its address, that address */
+    bool implied; /* the latter */
+    struct conf_server *servers;
+    size_t n_servers;
+    unsigned connections; /* in each worker */
+    unsigned idle;        /* ms that a connection waits to be used again */
+    unsigned age;         /* ms after which it is not used again */
+};
+
+struct conf {
+    struct conf_listen *listen;
+    size_t n_listen;
+    bool listen_unclear; /* there was a mistake in `listen`: only while reading */
+    unsigned workers;    /* 0 is auto */
+    unsigned io_uring;   /* enum conf_switch */
+    unsigned busy_poll;  /* the same */
+    enum log_level log;
+    char *server; /* the Server field; "" for none */
+
+    struct {
+        char *connect;        /* libpq conninfo or URI; "" takes everything from PG* variables */
+        char *read;           /* the same for lanes that read, a replica; "" is connect */
+        unsigned connections; /* per lane and worker, for lanes that do not say */
+        unsigned queue;       /* waiting queries per lane and worker, the same */
+        unsigned spill;       /* ms that a query runs before the next ones take another connection */
+        unsigned max;         /* connections of all workers and lanes */
+    } database;
+
+    struct conf_lane *lanes; /* read and write, then the others in the order of the conf */
+    size_t n_lanes;
+    bool lanes_incomplete; /* a mistake may hide some. Private to conf*.c */
+
+    struct {
+        size_t head;   /* bytes */
+        size_t target; /* bytes */
+        unsigned fields;
+        size_t body;        /* bytes */
+        unsigned head_time; /* ms, from a head's first byte */
+        unsigned body_time; /* ms, and a second more for each body_rate bytes */
+        size_t body_rate;   /* bytes a second */
+        unsigned idle;      /* ms, between requests */
+        unsigned deadline;  /* ms, to the first byte of the answer */
+        size_t buffer;      /* bytes: rows up to here go out whole, larger answers are streamed */
+        unsigned connect;   /* ms, to connect to an upstream */
+        unsigned stall;     /* ms, for a client to take a part of its answer */
+        unsigned requests;  /* per connection; 0 is no limit */
+        unsigned clients;   /* connections per worker */
+        unsigned drain;     /* ms, for the last requests when stopping */
+    } limits;
+
+    unsigned resolve; /* ms after which the name of a server is looked up again */
+    enum conf_forwarded forwarded;
+    struct conf_upstream *upstreams; /* first those of `upstreams` */
+    size_t n_upstreams;
+
+    struct conf_route *routes;
+    size_t n_routes;
+
+    struct conf_files *files; /* what was read: names and texts, for messages. Private to conf*.c */
+};
+
+/* One `-o key=value`. key is a directive's dotted name ("listen", "database.connect"). */
+struct conf_override {
+    const char *key;
+    const char *value; /* YAML, on one line */
+};
+
+/*
+ * Reads and checks path and everything it names. All mistakes are written to errors (in the form
+ * FILE:LINE:COLUMN: error: …, with the source line and a caret), in the order of the file, then NULL is
+ * returned. On success the conf is the caller's, to be freed with conf_free. Opens no socket, needs no
+ * database, no secret.
+ */
+struct conf *conf_load(const char *path, const struct conf_override *overrides, size_t n_overrides,
+                       FILE *errors);
+
+/*
+ * Writes the conf with every default filled in, as a conf file that loads to the same (`hayfork -T`). A
+ * comment says how many connections so many workers can open.
+ */
+void conf_print(const struct conf *conf, unsigned workers, FILE *out);
+
+/* How many PostgreSQL connections the lanes of so many workers may have in all, were it not for database.max.
+ */
+size_t conf_connections(const struct conf *conf, unsigned workers);
+
+/*
+ * Each lane of a worker keeps a connection: can so many workers have theirs within database.max? Returns
+ * NULL, or a message for the user that the caller frees. conf_load has asked for a number of workers that the
+ * conf has; who makes a number of `auto` has to ask for it.
+ */
+char *conf_refuse_workers(const struct conf *conf, unsigned workers);
+
+void conf_free(struct conf *conf);
+
+#endif

@@ -1,0 +1,158 @@
+/* folder.c: `files`, `index` and `fallback`: routes that are answered with files. */
+#include "conf/folder.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "http/folder.h"
+#include "base/mem.h"
+
+/* Fields that say which file this is and which part of it (RFC 9110 sections 8.8 and 14). */
+static const char *const own_fields[] = {"Accept-Ranges", "Content-Range", "ETag", "Last-Modified"};
+
+static bool want_text(struct conf_files *files, const char *key, const struct conf_yaml *value)
+{
+    if (value->kind == CONF_YAML_SCALAR)
+        return true;
+    conf_files_error(files, value->pos, "%s takes text, not %s", key, conf_yaml_what(value));
+    return false;
+}
+
+/* A path without the "./" that it begins with. */
+static const char *skip_here(const char *path)
+{
+    while (path[0] == '.' && path[1] == '/')
+        path += 1 + strspn(path + 1, "/");
+    return path;
+}
+
+/* The path from the root, without "/" and "/." at its end: it has to mean the same in every process. */
+static char *make_absolute(const char *path)
+{
+    path = skip_here(path);
+    char *here = path[0] == '/' ? NULL : getcwd(NULL, 0);
+    char *absolute = here == NULL ? mem_strdup(path) : mem_printf("%s/%s", here, path);
+    free(here);
+    size_t len = strlen(absolute);
+    while (len > 1 && (absolute[len - 1] == '/' || (absolute[len - 1] == '.' && absolute[len - 2] == '/')))
+        absolute[--len] = '\0';
+    return absolute;
+}
+
+/* Can files be served from this folder? Returns NULL, or why not. */
+static const char *check_folder(const char *path)
+{
+    int folder = folder_open(path), inside = folder < 0 ? -1 : folder_open_file(folder, ".");
+    int error = inside < 0 ? errno : 0;
+    if (inside >= 0)
+        close(inside);
+    if (folder >= 0)
+        close(folder);
+    if (error == ENOSYS)
+        return "this kernel cannot keep the server within a folder: that takes openat2, of Linux 5.6";
+    return error == 0 ? NULL : strerror(error);
+}
+
+void conf_folder_read(struct conf_files *files, struct conf_route *route, const struct conf_yaml *value)
+{
+    if (!want_text(files, "files", value))
+        return;
+    if (value->value[0] == '\0') {
+        conf_files_error(files, value->pos, "files takes the name of a folder");
+        return;
+    }
+    char *path = conf_files_resolve(value->pos.file, skip_here(value->value));
+    route->folder = make_absolute(path);
+    const char *problem = check_folder(route->folder);
+    if (problem != NULL)
+        conf_files_error(files, value->pos, "cannot serve files from %s: %s", path, problem);
+    free(path);
+}
+
+void conf_folder_read_index(struct conf_files *files, struct conf_route *route, const struct conf_yaml *value)
+{
+    if (!want_text(files, "index", value))
+        return;
+    if (folder_has_path(value->value) && strchr(value->value, '/') == NULL)
+        route->index = mem_strdup(value->value);
+    else
+        conf_files_error(files, value->pos,
+                         "index takes the name of a file, such as index.html, that each folder may have; not "
+                         "\"%.*s\"",
+                         CONF_FILES_QUOTE(value->value));
+}
+
+void conf_folder_read_fallback(struct conf_files *files, struct conf_route *route,
+                               const struct conf_yaml *value)
+{
+    if (!want_text(files, "fallback", value))
+        return;
+    if (folder_has_path(value->value))
+        route->fallback = mem_strdup(value->value);
+    else
+        conf_files_error(files, value->pos,
+                         "fallback takes the path of a file within the folder, such as index.html; not "
+                         "\"%.*s\"%s",
+                         CONF_FILES_QUOTE(value->value),
+                         value->value[0] == '/' ? ": it begins without `/`" : "");
+}
+
+/* Is the fallback a file that can be read? */
+static void check_fallback(struct conf_files *files, const struct conf_route *route, struct conf_pos pos)
+{
+    struct stat status = {0};
+    int folder = folder_open(route->folder);
+    int file = folder < 0 ? -1 : folder_open_file(folder, route->fallback);
+    const char *problem = file < 0 || fstat(file, &status) != 0 ? strerror(errno)
+                          : S_ISREG(status.st_mode)             ? NULL
+                                                                : "it is not a file";
+    if (folder >= 0 && problem != NULL)
+        conf_files_error(files, pos, "cannot read %s in the folder of files: %s", route->fallback, problem);
+    if (file >= 0)
+        close(file);
+    if (folder >= 0)
+        close(folder);
+}
+
+void conf_folder_check_headers(struct conf_files *files, const struct conf_route *route)
+{
+    for (size_t i = 0; i < route->n_headers; i++) {
+        for (size_t j = 0; j < sizeof(own_fields) / sizeof(own_fields[0]); j++) {
+            if (strcasecmp(route->headers[i].name, own_fields[j]) == 0)
+                conf_files_error(files, route->headers[i].pos,
+                                 "%s comes from the file that is sent; remove it", own_fields[j]);
+        }
+    }
+}
+
+/* The path has to end in {name...}. */
+static void check_path(struct conf_files *files, const struct conf_route *route, struct conf_pos pos)
+{
+    static const char *const end = "...}";
+    const char *path = route->path;
+    size_t len = strlen(path);
+    if (len >= strlen(end) && strcmp(path + len - strlen(end), end) == 0)
+        return;
+    bool has_name = len > 0 && path[len - 1] == '}';
+    conf_files_error(files, pos, "which file it is has to come from the path: write \"%s %.*s%s\"",
+                     route->method, (int)(has_name ? len - 1 : len), path,
+                     has_name                          ? end
+                     : len > 0 && path[len - 1] == '/' ? "{path...}"
+                                                       : "/{path...}");
+}
+
+void conf_folder_finish(struct conf_files *files, const struct conf_route *route, const struct conf_yaml *key,
+                        const struct conf_yaml *fallback_key)
+{
+    if (route->method != NULL && strcmp(route->method, "GET") != 0)
+        conf_files_error(files, key->pos,
+                         "files are there to be read: make this route a GET, which answers HEAD "
+                         "as well");
+    if (route->path != NULL)
+        check_path(files, route, key->pos);
+    if (route->folder != NULL && route->fallback != NULL)
+        check_fallback(files, route, fallback_key->pos);
+}

@@ -1,0 +1,227 @@
+/* listen.c: `listen`, and the `on` of routes, which goes by the listeners' names. */
+#include "conf/listen.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/hint.h"
+#include "base/mem.h"
+
+/* Where overrides come from, as their positions have it. */
+static const char override_file[] = "-o";
+
+static bool is_override(struct conf_pos pos)
+{
+    return pos.line > 0 && strcmp(pos.file, override_file) == 0;
+}
+
+void conf_listen_add(struct conf *conf, struct conf_pos pos, const char *name, const char *address)
+{
+    MEM_GROW(&conf->listen, conf->n_listen);
+    conf->listen[conf->n_listen++] = (struct conf_listen){
+        .pos = pos,
+        .name = name == NULL ? NULL : mem_strdup(name),
+        .address = mem_strdup(address),
+        .table = route_table_new(),
+    };
+}
+
+/* What cannot be the name of a listener, or NULL. */
+static const char *check_name(const char *name)
+{
+    static const char *const others[] = {"addr", "address", "bind", "host", "listen", "port"};
+    if (name[0] < 'a' || name[0] > 'z' ||
+        name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-")] != '\0')
+        return "cannot be a listener's name: that is small letters, digits, `_` and `-`, a letter first";
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        if (strcmp(name, others[i]) == 0)
+            return "would be a listener's name here: write the address alone, `listen: 127.0.0.1:8080`, or "
+                   "below listen a name of your own before each, `public: 127.0.0.1:8080`";
+    }
+    return NULL;
+}
+
+static void read_names(struct conf *conf, const struct conf_yaml *map)
+{
+    for (size_t i = 0; i < map->n_items; i++) {
+        const struct conf_yaml *key = map->items[i].key, *value = map->items[i].value;
+        const char *problem = check_name(key->value);
+        if (problem != NULL)
+            conf_files_error(conf->files, key->pos, "\"%.*s\" %s", CONF_FILES_QUOTE(key->value), problem);
+        else if (conf_yaml_is_null(value))
+            conf_files_error(conf->files, value->pos, "%s has no address", key->value);
+        else if (value->kind != CONF_YAML_SCALAR)
+            conf_files_error(conf->files, value->pos,
+                             "%s takes one address, not %s; a second one has a name of its own, and a route "
+                             "can be `on` both",
+                             key->value, conf_yaml_what(value));
+        else
+            conf_listen_add(conf, value->pos, key->value, value->value);
+    }
+}
+
+static void read_list(struct conf *conf, const struct conf_yaml *list)
+{
+    for (size_t i = 0; i < list->n_items; i++) {
+        const struct conf_yaml *item = list->items[i].value;
+        if (item->kind == CONF_YAML_SCALAR && !conf_yaml_is_null(item))
+            conf_listen_add(conf, item->pos, NULL, item->value);
+        else
+            conf_files_error(
+                conf->files, item->pos,
+                "a list of addresses holds text, not %s; an IPv6 address needs quotes: \"[::1]:8080\"; names "
+                "stand without `-`: `public: 127.0.0.1:8080`",
+                conf_yaml_what(item));
+    }
+}
+
+void conf_listen_read(struct conf *conf, const struct conf_yaml *node)
+{
+    size_t before = conf_files_errors(conf->files);
+    if (node->kind == CONF_YAML_SCALAR)
+        conf_listen_add(conf, node->pos, NULL, node->value);
+    else if (node->n_items == 0 && !node->incomplete)
+        conf_files_error(conf->files, node->pos, "this %s has no address; leave the line out for the default",
+                         node->kind == CONF_YAML_MAP ? "mapping" : "list");
+    else if (node->kind == CONF_YAML_MAP)
+        read_names(conf, node);
+    else
+        read_list(conf, node);
+    conf->listen_unclear = node->incomplete || conf_files_errors(conf->files) > before;
+}
+
+bool conf_listen_check_override(struct conf_files *files, const struct conf_yaml *listen, struct conf_pos pos,
+                                const char *name)
+{
+    if (listen == NULL || listen->kind != CONF_YAML_MAP || is_override(listen->pos) ||
+        conf_yaml_get(listen, name) != NULL)
+        return true;
+    const char **names = mem_alloc((listen->n_items + 1) * sizeof(*names));
+    for (size_t i = 0; i < listen->n_items; i++)
+        names[i] = listen->items[i].key->value;
+    char *choice = conf_hint_choice(names, listen->n_items);
+    char *meant = conf_hint_did_you_mean(conf_hint_nearest(name, names, listen->n_items));
+    conf_files_error(files, pos, "the conf has no listener \"%.*s\" to replace: it can be %s%s",
+                     CONF_FILES_QUOTE(name), choice, meant);
+    free(choice);
+    free(meant);
+    free(names);
+    return false;
+}
+
+static void add_on(struct conf_route *route, struct conf_pos pos, const char *name)
+{
+    MEM_GROW(&route->on, route->n_on);
+    route->on[route->n_on++] = (struct conf_on){pos, mem_strdup(name)};
+}
+
+static const struct conf_on *find_on(const struct conf_route *route, const char *name)
+{
+    for (size_t i = 0; i < route->n_on; i++) {
+        if (strcmp(route->on[i].name, name) == 0)
+            return &route->on[i];
+    }
+    return NULL;
+}
+
+void conf_listen_read_on(struct conf_files *files, struct conf_route *route, const struct conf_yaml *value)
+{
+    size_t n = value->kind == CONF_YAML_LIST ? value->n_items : 1;
+    if (n == 0 && !value->incomplete)
+        conf_files_error(files, value->pos,
+                         "this list names no listener; leave the line out for a route on all of them");
+    for (size_t i = 0; i < n; i++) {
+        const struct conf_yaml *item = value->kind == CONF_YAML_LIST ? value->items[i].value : value;
+        if (item->kind != CONF_YAML_SCALAR || conf_yaml_is_null(item))
+            conf_files_error(files, item->pos, "on takes the name of a listener or a list of names, not %s",
+                             conf_yaml_what(item));
+        else if (find_on(route, item->value) != NULL)
+            conf_files_error(files, item->pos, "\"%.*s\" stands in this list twice",
+                             CONF_FILES_QUOTE(item->value));
+        else
+            add_on(route, item->pos, item->value);
+    }
+}
+
+void conf_listen_inherit_on(struct conf_route *route, const struct conf_route *defaults)
+{
+    for (size_t i = 0; i < defaults->n_on; i++)
+        add_on(route, defaults->on[i].pos, defaults->on[i].name);
+}
+
+/* An `on` that names no listener. */
+static void note_unknown(struct conf *conf, const struct conf_on *on)
+{
+    size_t n = 0;
+    const char **names = mem_alloc((conf->n_listen + 1) * sizeof(*names));
+    for (size_t i = 0; i < conf->n_listen; i++) {
+        if (conf->listen[i].name != NULL)
+            names[n++] = conf->listen[i].name;
+    }
+    int len = conf_files_quote_len(on->name);
+    if (n > 0) {
+        char *choice = conf_hint_choice(names, n);
+        char *meant = conf_hint_did_you_mean(conf_hint_nearest(on->name, names, n));
+        conf_files_error(conf->files, on->pos, "there is no listener \"%.*s\"; on takes %s%s", len, on->name,
+                         choice, meant);
+        free(choice);
+        free(meant);
+    } else if (is_override(conf->listen[0].pos)) {
+        conf_files_error(conf->files, on->pos,
+                         "there is no listener \"%.*s\": `-o listen=` has taken the place of all of them; to "
+                         "replace one, write `-o listen.%.*s=ADDRESS`",
+                         len, on->name, len, on->name);
+    } else {
+        conf_files_error(conf->files, on->pos,
+                         "there is no listener \"%.*s\": listen gives no names; write `%.*s: ADDRESS` below "
+                         "`listen:`",
+                         len, on->name, len, on->name);
+    }
+    free(names);
+}
+
+static bool is_name(const struct conf *conf, const char *name)
+{
+    for (size_t i = 0; i < conf->n_listen; i++) {
+        if (conf->listen[i].name != NULL && strcmp(conf->listen[i].name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Does an earlier route have the same `on`, from the same defaults? */
+static bool was_noted(const struct conf *conf, const struct conf_route *route, const struct conf_on *on)
+{
+    for (const struct conf_route *earlier = conf->routes; earlier < route; earlier++) {
+        const struct conf_on *other = find_on(earlier, on->name);
+        if (other != NULL && other->pos.file == on->pos.file && other->pos.line == on->pos.line &&
+            other->pos.column == on->pos.column)
+            return true;
+    }
+    return false;
+}
+
+void conf_listen_check_on(struct conf *conf)
+{
+    if (conf->listen_unclear)
+        return;
+    for (size_t i = 0; i < conf->n_routes; i++) {
+        const struct conf_route *route = &conf->routes[i];
+        for (size_t j = 0; j < route->n_on; j++) {
+            if (!is_name(conf, route->on[j].name) && !was_noted(conf, route, &route->on[j]))
+                note_unknown(conf, &route->on[j]);
+        }
+    }
+}
+
+bool conf_listen_has(const struct conf_listen *listen, const struct conf_route *route)
+{
+    return route->n_on == 0 || (listen->name != NULL && find_on(route, listen->name) != NULL);
+}
+
+void conf_listen_free_on(struct conf_route *route)
+{
+    for (size_t i = 0; i < route->n_on; i++)
+        free(route->on[i].name);
+    free(route->on);
+}

@@ -1,0 +1,316 @@
+/* answers.c: the server's messages, as answers to what is in flight. */
+#include <string.h>
+
+#include "db/db_private.h"
+#include "db/session.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+static void wrong_order(struct db_connection *connection, const struct pgwire_message *message)
+{
+    db_connection_fail(connection, "PostgreSQL sent something out of order (a message of type %d)",
+                       message->type);
+}
+
+/*
+ * The tables have changed since the statement was prepared: its result would be another, or a column of its
+ * wrapped form is gone. PostgreSQL finds that out before it executes anything, so the query may go back to
+ * the queue while its statement is prepared anew, once.
+ */
+static bool is_outdated(const struct db_flight *flight)
+{
+    return !flight->query->refreshed && flight->error != NULL && !flight->gave_rows &&
+           (pgwire_error_is(flight->error, "0A000", "RevalidateCachedQuery") ||
+            pgwire_error_is(flight->error, "42703", "errorMissingColumn") ||
+            pgwire_error_is(flight->error, "42P10", "analyzeCTETargetList"));
+}
+
+static void refresh(struct db_connection *connection, struct db_flight *flight)
+{
+    struct db_query *query = flight->query;
+    struct db_statement *statement = flight->statement;
+    struct db_preparation *preparation = &connection->preparations[statement->number];
+    query->refreshed = true;
+    query->flight = NULL;
+    flight->query = NULL;
+    db_wait_again(query);
+    if (preparation->state == PREPARED && preparation->generation == statement->generation) {
+        statement->unmergeable = false;
+        statement->generation++; /* other connections prepare it anew when it is their turn */
+        db_prepare(connection, statement);
+    }
+}
+
+static void tell(struct db_flight *flight)
+{
+    struct db_query *query = flight->query;
+    struct db_answer answer = {
+        .columns = flight->description->columns, .tag = flight->tag, .error = flight->error};
+    flight->query = NULL;
+    db_query_end(query, flight->error == NULL ? DB_OK : DB_REJECTED, &answer);
+}
+
+/* A session that is not as it began is given up: what a statement has set would apply to those of others. */
+static bool is_spoilt(struct db_connection *connection, char status)
+{
+    if (status != 'I') {
+        db_connection_fail(connection,
+                           "a statement has left a transaction open in the session, which is given up");
+        return true;
+    }
+    for (size_t i = 0; i < DB_SESSION_PARAMETERS; i++) {
+        if (connection->changed[i]) {
+            db_connection_fail(connection, "a statement has changed %s for the session, which is given up",
+                               db_session_parameter_name(i));
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A query, or several as one, was answered. */
+static void end_queries(struct db_connection *connection, struct db_flight *flight, bool spoilt, uint64_t ran)
+{
+    if (db_is_merged(flight)) {
+        db_merge_learn(flight, ran);
+        db_merge_end(flight);
+        return;
+    }
+    db_spill_learn(flight->statement, ran);
+    if (flight->query == NULL)
+        return;
+    if (spoilt) { /* perhaps this very answer is in another encoding */
+        struct db_query *query = flight->query;
+        flight->query = NULL;
+        db_query_end(query, DB_LOST, NULL);
+    } else if (is_outdated(flight)) {
+        refresh(connection, flight);
+    } else {
+        tell(flight);
+    }
+}
+
+/* The Sync behind the head has come: whatever it was answered with is now certain. */
+static void on_ready_for_query(struct db_connection *connection, struct db_flight *flight, char status)
+{
+    struct db_lane *lane = connection->lane;
+    uint64_t ran = lane->now - connection->head_since;
+    bool spoilt = is_spoilt(connection, status);
+    if (flight->error != NULL && db_session_is_shared(flight->error)) {
+        db_session_fail_shared(connection);
+        return; /* it is taken back with the connection */
+    }
+    bool may_ask_again = db_is_merged(flight) || (flight->query != NULL && !flight->query->again);
+    if (spoilt && connection->read_only && may_ask_again)
+        return; /* likewise: perhaps it was not this one */
+    connection->head_since = lane->now;
+    if (flight->kind != FLIGHT_LOOKS)
+        db_spill_release(connection, flight->statement, ran);
+    switch (flight->kind) {
+    case FLIGHT_QUERIES:
+        end_queries(connection, flight, spoilt, ran);
+        break;
+    case FLIGHT_LOOKS:
+        db_session_looked(connection, flight->error);
+        break;
+    case FLIGHT_PREPARES:
+        db_on_prepared(connection, flight);
+        break;
+    case FLIGHT_PROBES:
+        db_merge_asked(connection, flight);
+        break;
+    case FLIGHT_PREPARES_MERGED:
+        db_merge_prepared(connection, flight);
+        break;
+    }
+    db_flight_free(flight);
+    if (connection->n_in_flight == 0)
+        connection->idle_since = lane->now;
+}
+
+static size_t columns_in_flight(const struct db_flight *flight)
+{
+    if (flight->kind == FLIGHT_LOOKS)
+        return DB_SESSION_LOOK_COLUMNS;
+    if (flight->kind == FLIGHT_PROBES || flight->in_prefix)
+        return 1;
+    return pgjson_columns_count(flight->description->columns) + db_is_merged(flight);
+}
+
+static void on_row(struct db_connection *connection, struct db_flight *flight,
+                   const struct pgwire_message *message)
+{
+    struct pgwire_row row;
+    if (!pgwire_row(message, columns_in_flight(flight), &row)) {
+        db_connection_fail(connection, "PostgreSQL sent a row that is not well formed");
+    } else if (flight->kind == FLIGHT_LOOKS) {
+        db_session_seen(connection, row);
+    } else if (flight->kind == FLIGHT_PROBES) {
+        db_merge_probed(flight, row);
+    } else if (db_is_merged(flight)) {
+        if (!db_merge_row(flight, row))
+            db_connection_fail(connection, "PostgreSQL sent a row that nobody has asked for");
+    } else if (!flight->in_prefix && flight->query != NULL) {
+        flight->gave_rows = true;
+        flight->query->asker->row(flight->query->owner, flight->description->columns, row);
+    }
+}
+
+static bool is_fatal(const char *error)
+{
+    /* the severity that is not translated (PostgreSQL 9.6 and newer) */
+    const char *severity = pgwire_error_field(error, PG_DIAG_SEVERITY_NONLOCALIZED);
+    return strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0;
+}
+
+static void on_error(struct db_connection *connection, const struct pgwire_message *message)
+{
+    struct db_flight *flight = connection->n_in_flight > 0 ? db_head(connection) : NULL;
+    if (!pgwire_is_error(message)) {
+        db_connection_fail(connection, "PostgreSQL sent an error that is not well formed");
+    } else if (is_fatal(message->body) || flight == NULL || flight->phase == AT_FAILED) {
+        db_connection_fail(connection, "%s:  %s", pgwire_error_field(message->body, PG_DIAG_SEVERITY),
+                           pgwire_error_field(message->body, PG_DIAG_MESSAGE_PRIMARY));
+    } else {
+        flight->phase = AT_FAILED;
+        flight->error = mem_alloc(message->len);
+        memcpy(flight->error, message->body, message->len);
+    }
+}
+
+static void on_parameter(struct db_connection *connection, const struct pgwire_message *message)
+{
+    const char *name, *value;
+    if (!pgwire_parameter(message, &name, &value)) {
+        db_connection_fail(connection, "PostgreSQL sent a parameter that is not well formed");
+        return;
+    }
+    for (size_t i = 0; i < DB_SESSION_PARAMETERS; i++) {
+        if (strcmp(db_session_parameter_name(i), name) == 0)
+            connection->changed[i] =
+                connection->parameters[i] == NULL || strcmp(connection->parameters[i], value) != 0;
+    }
+}
+
+/* What a command says when it is complete. Behind it comes the next step of the same flight, or the Sync. */
+static bool on_complete(struct db_flight *flight, const struct pgwire_message *message)
+{
+    if (flight->phase != AT_ROWS || !pgwire_is_text(message))
+        return false;
+    if (flight->in_prefix) {
+        flight->in_prefix = false;
+        flight->phase = AT_BIND;
+        return true;
+    }
+    size_t len = message->len < sizeof(flight->tag) ? message->len : sizeof(flight->tag) - 1;
+    memcpy(flight->tag, message->body, len);
+    flight->phase = AT_END;
+    return true;
+}
+
+/* What a preparation describes is kept until its Sync. */
+static bool on_description(struct db_flight *flight, const struct pgwire_message *message)
+{
+    if (message->type == PGWIRE_PARAMETER_DESCRIPTION && flight->phase == AT_TYPES) {
+        flight->told = mem_calloc(1, sizeof(*flight->told));
+        flight->told->references = 1;
+        flight->phase = AT_FIELDS;
+        return pgwire_types(message, &flight->told->types, &flight->told->n_types);
+    }
+    if (flight->phase != AT_FIELDS)
+        return false;
+    flight->phase = AT_END;
+    if (message->type == PGWIRE_NO_DATA)
+        return message->len == 0;
+    flight->fields_text = mem_alloc(message->len + 1);
+    memcpy(flight->fields_text, message->body, message->len);
+    struct pgwire_message kept = {message->type, flight->fields_text, message->len};
+    return pgwire_fields(&kept, &flight->fields, &flight->n_fields);
+}
+
+static bool describes(const struct db_flight *flight)
+{
+    return flight->kind == FLIGHT_PREPARES || flight->kind == FLIGHT_PREPARES_MERGED;
+}
+
+/* A message that answers the head. False where it may not come now. */
+static bool take_answer(struct db_connection *connection, struct db_flight *flight,
+                        const struct pgwire_message *message)
+{
+    switch ((enum pgwire_type)message->type) {
+    case PGWIRE_PARSE_COMPLETE:
+        if (flight->phase != AT_PARSE)
+            return false;
+        flight->phase = describes(flight) ? AT_TYPES : AT_BIND;
+        return message->len == 0;
+    case PGWIRE_BIND_COMPLETE:
+        if (flight->phase != AT_BIND)
+            return false;
+        flight->phase = AT_ROWS;
+        return message->len == 0;
+    case PGWIRE_DATA_ROW:
+        if (flight->phase != AT_ROWS)
+            return false;
+        on_row(connection, flight, message);
+        return true;
+    case PGWIRE_COMMAND_COMPLETE:
+        return on_complete(flight, message);
+    case PGWIRE_EMPTY_QUERY:
+        if (flight->phase != AT_ROWS || flight->in_prefix)
+            return false;
+        flight->phase = AT_END;
+        return message->len == 0;
+    case PGWIRE_PARAMETER_DESCRIPTION:
+    case PGWIRE_ROW_DESCRIPTION:
+    case PGWIRE_NO_DATA:
+        return on_description(flight, message);
+    case PGWIRE_READY:
+        if (message->len != 1 || (flight->phase != AT_END && flight->phase != AT_FAILED))
+            return false;
+        on_ready_for_query(connection, flight, message->body[0]);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void take_message(struct db_connection *connection, const struct pgwire_message *message)
+{
+    switch ((enum pgwire_type)message->type) {
+    case PGWIRE_ERROR:
+        on_error(connection, message);
+        break;
+    case PGWIRE_NOTICE:
+        if (pgwire_is_error(message)) /* the database owner's business */
+            log_debug("PostgreSQL: %s", pgwire_error_field(message->body, PG_DIAG_MESSAGE_PRIMARY));
+        break;
+    case PGWIRE_PARAMETER_STATUS:
+        on_parameter(connection, message);
+        break;
+    case PGWIRE_NOTIFICATION:
+        break;
+    default:
+        if (connection->n_in_flight == 0 || !take_answer(connection, db_head(connection), message))
+            wrong_order(connection, message);
+        break;
+    }
+}
+
+void db_take_messages(struct db_connection *connection)
+{
+    struct db_io *io = &connection->io;
+    struct pgwire_message message;
+    while (!connection->paused && !connection->ends) {
+        enum pgwire_got got =
+            pgwire_next(io->in + io->in_from, io->in_to - io->in_from, &message, &io->wants);
+        if (got == PGWIRE_MORE)
+            return;
+        if (got == PGWIRE_GARBAGE) {
+            db_connection_fail(connection, "PostgreSQL sent a message of an impossible length");
+            return;
+        }
+        io->in_from += io->wants; /* the message stays where it is until the next read */
+        io->wants = PGWIRE_HEAD;
+        take_message(connection, &message);
+    }
+}

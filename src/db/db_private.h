@@ -1,0 +1,389 @@
+/*
+ * db_private.h: what the files of a lane share.
+ *
+ * db/lane.c has the queue and decides what goes where, db/place.c sees to those that are in the way of
+ * others, db/merge.c asks for several reads as one, db/connection.c is one connection, db/flight.c what is in
+ * flight on it, db/answers.c the answers to that, db/statement.c its statements, db/session.c what it begins
+ * with, db/io.c its bytes.
+ */
+#ifndef HAYFORK_DB_DB_PRIVATE_H
+#define HAYFORK_DB_DB_PRIVATE_H
+
+#include <libpq-fe.h>
+
+#include "db/lane.h"
+#include "db/infer.h"
+#include "db/io.h"
+
+/* What PostgreSQL said of a statement. Kept by those who have to read rows by it. */
+struct db_description {
+    unsigned references;
+    uint32_t *types;
+    size_t n_types;
+    struct pgjson_columns *columns;
+};
+
+struct db_statement {
+    struct db_lane *lane;
+    struct db_statement_conf conf;
+    h2o_timeout_t *deadline;            /* of its queries */
+    size_t number;                      /* in the lane */
+    uint64_t hash;                      /* of the SQL text: a part of the names on the server */
+    struct db_description *description; /* the newest; NULL before there was one */
+    uint32_t *declared;                 /* types that were found out, 0 for those that PostgreSQL tells */
+    unsigned generation;                /* counts up when older preparations are not to be used any more */
+    bool unusable;                      /* the last attempt to prepare it failed */
+    bool unmergeable;                   /* its merged form would be something else, or does not work */
+    size_t merge_most;                  /* at most so many queries in one; fewer if they take long together */
+    unsigned merge_rest;       /* ms: the present or last pause without merging, 0 if it went well since */
+    uint64_t merge_not_before; /* clock_ms: the end of that pause */
+    size_t merge_usual;        /* how many have gone out at a time lately, in sixteenths */
+    size_t merge_seen;         /* how many waited when they were held back last */
+    unsigned merge_held;       /* turns for which they have been held back */
+    bool complained;           /* it was logged that it cannot be prepared, and has not been since */
+    uint64_t tried_at;         /* clock_ms of the last attempt */
+    unsigned slow;             /* see db/place.c */
+    unsigned big;
+    unsigned n_holding;     /* those of it that are in the way of others now */
+    h2o_linklist_t waiting; /* its queries that are not sent */
+    size_t n_waiting;
+    h2o_linklist_t turn; /* linked in lane->turns while any may be waiting */
+};
+
+/* A statement on one connection. */
+enum preparation { UNPREPARED, PREPARING, PREPARED };
+
+struct db_preparation {
+    enum preparation state;
+    char name[64];
+    unsigned generation; /* of the statement when it began */
+    bool wrapped;        /* it leaves some columns to to_json */
+    char merged_name[72];
+    bool is_merged;       /* its merged form is prepared, too, and has the columns of description */
+    uint64_t not_before;  /* clock_ms: when to try again */
+    unsigned attempts;    /* each has a name of its own */
+    unsigned n_in_flight; /* of its queries, those asked as one counted once */
+    unsigned mismatches;  /* how often in a row the wrapped form had other columns */
+    struct db_description *description;
+    struct db_inference *inference; /* while a type is being found out */
+    size_t inferred;                /* the parameter's number, as in $1 */
+};
+
+struct db_query {
+    h2o_linklist_t link; /* in its statement's waiting, or lane->spare_queries */
+    struct db_statement *statement;
+    struct db_flight *flight; /* NULL while it waits */
+    const char *const *values;
+    const struct db_asker *asker;
+    void *owner;
+    h2o_timeout_entry_t timer;
+    bool again;     /* was sent on a connection that broke, and is sent a second time */
+    unsigned moves; /* how often it stood behind a slow one, and was sent elsewhere */
+    bool refreshed; /* its statement was prepared anew for it */
+    bool single;    /* was merged with others, and is asked again by itself */
+    size_t place;   /* in flight->queries */
+    bool streaming; /* its asker takes the rows at its own pace */
+};
+
+enum { DB_MERGE_MOST = 32 }; /* queries in one statement */
+
+enum flight_kind {
+    FLIGHT_QUERIES,
+    FLIGHT_LOOKS, /* at the session: db/session.c */
+    FLIGHT_PREPARES,
+    FLIGHT_PROBES,          /* whether a statement may be merged */
+    FLIGHT_PREPARES_MERGED, /* … and its merged form */
+};
+
+/* What may come next for what was sent. */
+enum flight_phase { AT_PARSE, AT_TYPES, AT_FIELDS, AT_BIND, AT_ROWS, AT_END, AT_FAILED };
+
+/* Something on the wire, with a Sync behind it. */
+struct db_flight {
+    h2o_linklist_t link; /* in connection->in_flight, or lane->spare_flights */
+    struct db_connection *connection;
+    enum flight_kind kind;
+    struct db_statement *statement; /* NULL for FLIGHT_LOOKS */
+    struct db_query **queries; /* of FLIGHT_QUERIES, by their place; NULL: nobody waits for it any more */
+    size_t n_queries;          /* several went out as one statement: then queries is owned */
+    struct db_query *query;    /* where queries points if it is only one */
+    struct db_description *description;
+    enum flight_phase phase;
+    bool unbounded;     /* sent behind a step that lifts statement_timeout for its transaction */
+    bool in_prefix;     /* the answer to that step is still to come */
+    uint64_t begins_at; /* place in the stream of bytes to the server */
+    bool alone;         /* nothing is to be sent behind it */
+    bool holds;         /* it is counted in its statement's n_holding */
+    bool gave_rows;     /* its query's asker was called */
+    char *error;        /* an ErrorResponse's body; owned */
+    char tag[32];
+    struct db_description *told; /* of a preparation: what it described so far */
+    struct pgwire_field *fields; /* likewise; names in fields_text */
+    size_t n_fields;
+    char *fields_text;
+};
+
+enum {
+    DB_SESSION_PARAMETERS = 7,
+    DB_IN_FLIGHT_MAX = 32, /* queries on one connection; what comes on top waits, where it can be moved */
+    DB_PREPARE_AGAIN_MS = 1000, /* what could not be prepared is tried again after so long */
+};
+
+struct db_connection {
+    struct db_lane *lane;
+    unsigned number; /* for the log: the lane's first, second, … since it began */
+    enum db_state state;
+    PGconn *pg;
+    struct db_io io;
+    h2o_linklist_t in_flight; /* in the order of the answers */
+    size_t n_in_flight;
+    struct db_preparation *preparations;     /* by statement number */
+    size_t n_unprepared;                     /* preparations to wait for while PREPARING */
+    char *parameters[DB_SESSION_PARAMETERS]; /* what the session began with; owned */
+    bool changed[DB_SESSION_PARAMETERS];     /* a statement has changed it */
+    uint64_t head_since;                     /* clock_ms: its first one in flight runs since then */
+    uint64_t heard_at;    /* clock_ms: the server last sent something, or had nothing to answer */
+    uint64_t ready_at;    /* clock_ms */
+    unsigned short_lives; /* sessions in a row that were soon lost */
+    uint64_t idle_since;  /* clock_ms: nothing is in flight since then */
+    uint64_t began_at;    /* clock_ms: the attempt to connect */
+    uint64_t wake_at;     /* clock_ms: when an attempt has failed, or the next one begins */
+    unsigned back_off;    /* ms */
+    unsigned n_alone;     /* flights that nothing is to be sent behind */
+    unsigned waited;      /* those who had to wait for the present head, for the log */
+    bool paused;
+    bool has_rest;  /* bytes came before the pause that no event will tell of */
+    bool reserved;  /* for a heavy statement that waits: others stay away */
+    bool ends;      /* to be closed soon */
+    bool quietly;   /* and that is nothing to complain of */
+    char why[512];  /* else the reason */
+    bool read_only; /* the session is known to be */
+};
+
+struct db_lane {
+    h2o_loop_t *loop;
+    struct db_lane_conf conf;
+    /* [0] is always there and tried again when it is lost; the others are opened on demand. */
+    struct db_connection **connections;
+    size_t n_connections;
+    unsigned n_opened; /* so far */
+    struct db_statement **statements;
+    size_t n_statements;
+    h2o_linklist_t turns; /* statements with queries that wait, in the order of their turns */
+    size_t n_turns;
+    bool gathers; /* something is held back until the next turn */
+    size_t n_waiting;
+    h2o_timeout_t *tick_timeout; /* while some connection is neither ready nor gone */
+    h2o_timeout_entry_t tick;
+    h2o_timeout_t *watch_timeout; /* while anything is in flight */
+    h2o_timeout_entry_t watch;
+    h2o_timeout_t *soon_timeout; /* for what must not be done from where it is noticed */
+    h2o_timeout_entry_t soon;
+    h2o_timeout_t *idle_timeout; /* while there is more than one connection */
+    h2o_timeout_entry_t idle;
+    uint64_t now;              /* clock_ms when the present work began */
+    uint64_t spill_not_before; /* clock_ms: when another connection may be tried */
+    unsigned spill_back_off;   /* ms */
+    bool capped;               /* database.max allows it no more connections, when it last wanted one */
+    bool heavy_waits;          /* some statement that is to run alone has found no place in this turn */
+    bool may_write;            /* a session that was to be read-only is not */
+    bool hopeful;              /* the last ready connection is being made again: requests wait for it */
+    bool ended;
+    unsigned seed; /* for the jitter */
+    void (*settled)(void *arg);
+    void *settled_arg;
+    h2o_linklist_t spare_queries, spare_flights; /* to be used again */
+};
+
+/* Did several queries go out as one? */
+static inline bool db_is_merged(const struct db_flight *flight)
+{
+    return flight->n_queries > 1;
+}
+
+static inline struct db_flight *db_head(const struct db_connection *connection)
+{
+    return H2O_STRUCT_FROM_MEMBER(struct db_flight, link, connection->in_flight.next);
+}
+
+/* db/lane.c */
+
+/* Tells whoever waits for the query and frees it. It is on no list but that of those in flight, perhaps. */
+void db_query_end(struct db_query *query, enum db_outcome outcome, const struct db_answer *answer);
+
+/* Puts a query that was sent back at the head of those that wait. */
+void db_wait_again(struct db_query *query);
+
+/* Takes the statement's next query, of which there is one, out of those that wait. */
+struct db_query *db_take_waiting(struct db_statement *statement);
+
+/* Ends all queries that wait: they were not sent. */
+void db_end_waiting(struct db_lane *lane);
+
+/* Something has to be done from a timer: a connection ends, or a statement is found to be unusable. */
+void db_soon(struct db_lane *lane);
+
+/* A connection's state has changed. */
+void db_connection_changed(struct db_connection *connection);
+
+/*
+ * Logs a complaint, unless one of the workers has logged one of this kind about the same subject within a
+ * minute. Without a subject it is the text that counts.
+ */
+void db_complain(struct db_lane *lane, enum db_complaint kind, const char *subject, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* db/connection.c */
+
+/* A connection that begins to connect. */
+struct db_connection *db_connection_new(struct db_lane *lane);
+
+/* To be closed soon, with a complaint. */
+void db_connection_fail(struct db_connection *connection, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* To be closed soon: nobody needs it any more. */
+void db_connection_close(struct db_connection *connection);
+
+/* Closes it now, and does what follows from that. */
+void db_connection_end(struct db_connection *connection);
+
+/* Sends what is to be sent. */
+void db_connection_flush(struct db_connection *connection);
+
+/* Reads on after a pause. To be called where callbacks may be. */
+void db_connection_receive_rest(struct db_connection *connection);
+
+/* Nobody waits for a query in flight any more. */
+void db_abandon_sent(struct db_query *query);
+
+/* What was to be done at a time: an attempt to connect has taken too long, or the next one is due. */
+void db_connection_tick(struct db_connection *connection);
+
+/* One of the things to wait for was tried. After the last one the connection takes queries. */
+void db_connection_prepared(struct db_connection *connection);
+
+/* Closes and frees it. What is in flight is told DB_LOST. */
+void db_connection_free(struct db_connection *connection);
+
+/* db/flight.c */
+
+/* Puts something on the list in flight. The bytes go to connection->io.out; they leave at the turn's end. */
+struct db_flight *db_flight_new(struct db_connection *connection, struct db_statement *statement,
+                                enum flight_kind kind);
+
+/* Sends a query. alone: nothing is sent behind it before it has ended. */
+void db_send(struct db_connection *connection, struct db_query *query, bool alone);
+
+void db_flight_free(struct db_flight *flight);
+
+/* The query is no longer waited for where it is in flight. */
+void db_leave(struct db_query *query);
+
+/* Does anybody wait for a query in it? */
+bool db_flight_is_awaited(const struct db_flight *flight);
+
+/*
+ * Ends all that was in flight on a connection that is gone. Reads are asked once more (a second time they are
+ * given up, and may safely be asked again); of the others nobody knows whether they were done.
+ */
+void db_take_back(struct db_connection *connection);
+
+/* db/answers.c */
+
+/* Takes the messages that are there, until one is not complete, a query pauses or the connection ends. */
+void db_take_messages(struct db_connection *connection);
+
+/* db/statement.c */
+
+struct db_description *db_description_keep(struct db_description *description);
+void db_description_drop(struct db_description *description);
+
+/* Prepares and describes a statement on a connection. */
+void db_prepare(struct db_connection *connection, struct db_statement *statement);
+
+/* The answer to a preparation has come. */
+void db_on_prepared(struct db_connection *connection, struct db_flight *flight);
+
+/* Ends what is known of the connection's preparations. */
+void db_forget_preparations(struct db_connection *connection);
+
+void db_statement_free(struct db_statement *statement);
+
+/* Was it the database that could not look into a statement now (PostgreSQL 15, appendix A)? */
+bool db_is_passing(const char *state);
+
+/* db/merge.c */
+
+/* A statement was prepared on a connection: so is its merged form, if it may have one. */
+void db_merge_prepare(struct db_connection *connection, struct db_statement *statement);
+
+/* The answers to that: a row of the probe, its end, and the end of the preparation. */
+void db_merge_probed(struct db_flight *flight, struct pgwire_row row);
+void db_merge_asked(struct db_connection *connection, struct db_flight *flight);
+void db_merge_prepared(struct db_connection *connection, struct db_flight *flight);
+
+/* Can queries of the statement be merged on the connection now? */
+bool db_merge_can(const struct db_connection *connection, const struct db_statement *statement);
+
+/* How many of those that wait can go out as one. */
+size_t db_merge_count(const struct db_statement *statement);
+
+/* Are those n held back until the next turn, because more will come? */
+bool db_merge_gathers(struct db_statement *statement, size_t n);
+
+/* Notes that n of them go out. */
+void db_merge_sends(struct db_statement *statement, size_t n);
+
+/* Sends that many of them. */
+void db_merge_send(struct db_connection *connection, struct db_statement *statement, size_t n);
+
+/* A row has come, the number of its query before its columns. False if there is no such query. */
+bool db_merge_row(struct db_flight *flight, struct pgwire_row row);
+
+/* Is it merged, and takes so long that its queries had better be asked one by one? */
+bool db_merge_is_stuck(const struct db_flight *flight);
+
+/* All queries of it wait again, each to be asked by itself; their statement is not merged for a while. */
+void db_merge_split(struct db_flight *flight);
+
+/* It was answered: tells whoever waits. */
+void db_merge_end(struct db_flight *flight);
+
+/* It took that many ms at the head. */
+void db_merge_learn(struct db_flight *flight, uint64_t ms);
+
+/* db/place.c */
+
+/* Does it take queries of others now, and soon? */
+bool db_is_open_to_others(const struct db_connection *connection);
+
+/* Is it to run on a connection of its own? */
+bool db_is_heavy(const struct db_statement *statement);
+
+/* May its result be of any size, at the pace of whoever takes it? Then it runs without statement_timeout. */
+bool db_is_unbounded(const struct db_statement *statement);
+
+/* The connection's head has run for so long that others should not wait for it. */
+bool db_is_held(const struct db_connection *connection);
+
+/* Looks which statements are in the way now, before places are given out. */
+void db_spill_notice(struct db_lane *lane);
+
+/* A connection for the statement's next query, or NULL if it has to wait; another one is opened if needed. */
+struct db_connection *db_place_for(struct db_lane *lane, struct db_statement *statement);
+
+/* What was sent has ended, after that many ms at the head. */
+void db_spill_learn(struct db_statement *statement, uint64_t ms);
+
+/* The head that was in the way has gone: says who it was, if others had to wait. */
+void db_spill_release(struct db_connection *connection, const struct db_statement *statement, uint64_t ms);
+
+/* For the lane's timers. */
+void db_spill_watch(struct db_lane *lane);
+void db_spill_close_idle(struct db_lane *lane);
+
+/* Another connection could not be had: there is a pause before it is tried again. */
+void db_spill_failed(struct db_lane *lane);
+
+#endif

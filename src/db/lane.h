@@ -1,0 +1,152 @@
+/*
+ * lane.h: a lane: PostgreSQL connections with one queue. Many requests share a connection through pipelining
+ * (PostgreSQL 15, section 55.2.4); what is in the way of others gets a connection of its own.
+ */
+#ifndef HAYFORK_DB_LANE_H
+#define HAYFORK_DB_LANE_H
+
+#include <h2o.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pg/pgjson.h"
+#include "pg/scan.h"
+#include "loop/timeouts.h"
+
+/* A connection's life; the diagram is at the top of db/connection.c. */
+enum db_state { DB_CONNECTING, DB_PREPARING, DB_READY, DB_BROKEN, DB_BACKING_OFF, DB_DRAINING };
+
+const char *db_state_name(enum db_state state);
+
+/* What a lane complains about in the log; all workers meet the same trouble at once, and one line is enough.
+ */
+enum db_complaint {
+    DB_COMPLAINT_LOST,
+    DB_COMPLAINT_CONNECT,
+    DB_COMPLAINT_SPILL,   /* another connection cannot be had */
+    DB_COMPLAINT_SESSION, /* the session is not as it was asked for */
+    DB_COMPLAINT_HELD,    /* a route was in the way of others; several routes may take turns in that */
+    DB_COMPLAINTS = DB_COMPLAINT_HELD + 8
+};
+
+struct db_lane_conf {
+    const char *name;          /* "read", for the log */
+    const char *connect;       /* libpq conninfo or URI */
+    bool read_only;            /* a read-only session: its queries may be asked again elsewhere */
+    unsigned connections;      /* at most */
+    unsigned queue;            /* how many queries may wait */
+    unsigned deadline;         /* ms: the session's statement_timeout */
+    unsigned spill;            /* ms: what runs for so long is in the way of others */
+    struct timeouts *timeouts; /* must outlive the lane */
+    /* Asks for room in the budget that all workers share for connections beyond each lane's first; gives it
+     * back. Both with budget_arg. */
+    bool (*budget_take)(void *arg);
+    void (*budget_give)(void *arg);
+    void *budget_arg;
+    _Atomic int *state;           /* where the lane shows the enum db_state of its first connection */
+    _Atomic unsigned *open;       /* where it shows how many connections it has */
+    _Atomic uint64_t *complaints; /* [DB_COMPLAINTS], shared by all workers: so that one of them logs */
+};
+
+struct db_lane;
+struct db_statement;
+struct db_query;
+
+enum db_outcome {
+    DB_OK,       /* all rows were there; the answer has the command's tag */
+    DB_REJECTED, /* the server answered with an error, which the answer has */
+    DB_NOT_SENT, /* certainly not done: the deadline or the end of the connection came before it was sent */
+    DB_LOST,     /* sent, and no answer by the deadline or by the end of the connection */
+    DB_UNUSABLE, /* certainly not done: the statement can no longer be prepared */
+};
+
+/* Why a query was not taken. */
+enum db_refusal { DB_ACCEPTED, DB_AWAY, DB_FULL, DB_UNPREPARED };
+
+/* How a query ended. What it points to is the lane's, and gone after the call. */
+struct db_answer {
+    const struct pgjson_columns *columns; /* how rows are written; NULL if it was never sent */
+    const char *tag;                      /* of DB_OK: "UPDATE 0", or an empty text */
+    const char *error;                    /* of DB_REJECTED: for pgwire_error_field */
+};
+
+/* Who asks. None of these is called from within db_submit. */
+struct db_asker {
+    /* A row is there. It and the columns are the lane's, and gone after the call. */
+    void (*row)(void *owner, const struct pgjson_columns *columns, struct pgwire_row row);
+    /* The rows so far do not count: the query is asked again. */
+    void (*again)(void *owner);
+    /* Called exactly once, unless the query is abandoned. */
+    void (*done)(void *owner, enum db_outcome outcome, const struct db_answer *answer);
+};
+
+/* A lane that is not connected yet. conf is copied, its strings must outlive the lane. */
+struct db_lane *db_lane_new(h2o_loop_t *loop, const struct db_lane_conf *conf);
+
+/* What a lane is to prepare. The texts must outlive the lane. */
+struct db_statement_conf {
+    const char *label; /* its route, for the log */
+    const struct sql_statement *statement;
+    unsigned deadline; /* ms: from db_submit to the end of the answer or to db_outgrown */
+    bool as_text;      /* columns are wanted as PostgreSQL's own text, and not as JSON */
+    bool streams;      /* its asker calls db_outgrown */
+    bool merges;       /* of a result only the first row counts: several queries may be asked as one */
+};
+
+/* Adds a statement, to be prepared when the lane connects. To be called before db_lane_start. */
+struct db_statement *db_statement_new(struct db_lane *lane, const struct db_statement_conf *conf);
+
+/* The types of its parameters. Valid once db_check has accepted it, for the rest of the loop's turn. */
+const uint32_t *db_statement_types(const struct db_statement *statement);
+
+/*
+ * Begins to connect; returns at once. settled(arg) is called once, when the lane is ready or the first
+ * attempt has failed. The lane goes on connecting by itself until db_lane_end.
+ */
+void db_lane_start(struct db_lane *lane, void (*settled)(void *arg), void *arg);
+
+/*
+ * Would a query with this statement be taken now? Parameter types are known if so. A statement that could not
+ * be prepared is tried again, about once a second while it is asked for. The queue is shared: a statement may
+ * have as many queries in it as there are places still free, so that others find some.
+ */
+enum db_refusal db_check(struct db_lane *lane, struct db_statement *statement);
+
+/*
+ * Hands a query to the lane. It is sent at the end of the loop's turn, or when there is room. values are
+ * the parameters as text (NULL is SQL NULL); they must stay until done was called or the query abandoned. To
+ * be called only where db_check accepts the statement.
+ */
+struct db_query *db_submit(struct db_lane *lane, struct db_statement *statement, const char *const *values,
+                           const struct db_asker *asker, void *owner);
+
+/*
+ * To be called from row: the result is larger than the asker wants to hold. True: what is left may be taken
+ * at any pace; the deadline counts no more. False: the rows so far do not count and no more of them will
+ * come; the query is asked again on a connection of its own, where this will be true.
+ */
+bool db_outgrown(struct db_query *query);
+
+/* No more rows after this one, until db_resume. Only once db_outgrown said true. */
+void db_pause(struct db_query *query);
+void db_resume(struct db_query *query);
+
+/* Nobody waits for the query any more: nothing of its asker's will be called. The answer of a sent one is
+ * thrown away; if it takes long and nobody else waits on its connection, that is closed. */
+void db_abandon(struct db_query *query);
+
+/*
+ * Sends what waits, as far as there is room. The worker calls it at the end of each turn of its loop. Returns
+ * true if something is held back for the next turn alone: the worker must not sleep before that.
+ */
+bool db_lane_turn_end(struct db_lane *lane);
+
+/* Closes the connections for good; whoever waits gets DB_NOT_SENT or DB_LOST. db_check says DB_AWAY from now
+ * on. */
+void db_lane_end(struct db_lane *lane);
+
+/* Frees a lane that was ended. */
+void db_lane_free(struct db_lane *lane);
+
+#endif

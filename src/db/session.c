@@ -1,0 +1,225 @@
+/* session.c: begins a PostgreSQL session with the settings that a lane relies on. */
+#include "db/session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "db/db_private.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+/* The `options` that the user's conninfo or PGOPTIONS have; allocated. */
+static char *user_options(const char *conninfo)
+{
+    const char *found = getenv("PGOPTIONS");
+    PQconninfoOption *parsed = PQconninfoParse(conninfo, NULL);
+    for (PQconninfoOption *option = parsed; option != NULL && option->keyword != NULL; option++) {
+        if (strcmp(option->keyword, "options") == 0 && option->val != NULL)
+            found = option->val;
+    }
+    char *copy = mem_strdup(found == NULL ? "" : found);
+    PQconninfoFree(parsed);
+    return copy;
+}
+
+/* The server's notices are the database owner's business: they are seen at debug level. */
+static void on_notice(void *arg, const char *message)
+{
+    (void)arg;
+    log_debug("PostgreSQL: %s", message);
+}
+
+/* What libpq is told: PQconnectStartParams takes arrays that end with NULL. */
+struct settings {
+    const char *keywords[10];
+    const char *values[10]; /* NULL counts as not said */
+    char *options;          /* owned */
+    char timeout[16];
+};
+
+/* timeout in seconds; 0 leaves it to libpq. */
+static void settings_make(struct settings *settings, const struct db_lane_conf *conf, unsigned timeout)
+{
+    char *users = user_options(conf->connect);
+    bool timeout_is_ours = timeout > 0 && getenv("PGCONNECT_TIMEOUT") == NULL;
+    /*
+     * DateStyle and client_encoding: pg/pgjson.c relies on them; standard_conforming_strings: pg/scan.c does;
+     * bytea_output: handlers/sql_answer.c.
+     * IntervalStyle: an answer must not depend on a setting that was made for the eyes of psql users.
+     * statement_timeout and client_connection_check_interval: the server soon gives up what nobody waits
+     * for.
+     */
+    char *options =
+        mem_printf("%s -c DateStyle=ISO -c IntervalStyle=postgres -c bytea_output=hex -c statement_timeout=%u"
+                   " -c client_connection_check_interval=500 -c standard_conforming_strings=on%s",
+                   users, conf->deadline, conf->read_only ? " -c default_transaction_read_only=on" : "");
+    free(users);
+    setenv("PGDATESTYLE", "ISO", 1); /* libpq sends it by itself, also where a pooler drops the options */
+    *settings = (struct settings){
+        /* dbname is expanded as a conninfo string; what comes behind it goes before what it says. */
+        .keywords = {"fallback_application_name", "connect_timeout", "gssencmode", "dbname",
+                     "client_encoding", "options"},
+        .values = {"hayfork", timeout_is_ours ? settings->timeout : NULL, "disable",
+                   conf->connect[0] == '\0' ? NULL : conf->connect, "UTF8", options},
+        .options = options,
+    };
+    snprintf(settings->timeout, sizeof(settings->timeout), "%u", timeout);
+}
+
+/* Takes over what libpq has made of the settings. */
+static PGconn *settings_used(struct settings *settings, PGconn *pg)
+{
+    if (pg == NULL)
+        log_fatalx("out of memory");
+    PQsetNoticeProcessor(pg, on_notice, NULL);
+    free(settings->options);
+    return pg;
+}
+
+PGconn *db_session_start(const struct db_lane_conf *conf, const PGconn *like)
+{
+    struct settings settings;
+    settings_make(&settings, conf, 0);
+    if (like != NULL) {
+        const char *address = PQhostaddr(like);
+        size_t n = 0;
+        while (settings.keywords[n] != NULL)
+            n++;
+        settings.keywords[n] = "host";
+        settings.values[n++] = PQhost(like);
+        settings.keywords[n] = "hostaddr";
+        settings.values[n++] = address == NULL || address[0] == '/' ? "" : address;
+        settings.keywords[n] = "port";
+        settings.values[n++] = PQport(like);
+    }
+    return settings_used(&settings, PQconnectStartParams(settings.keywords, settings.values, 1));
+}
+
+PGconn *db_session_connect(const struct db_lane_conf *conf, unsigned timeout)
+{
+    struct settings settings;
+    settings_make(&settings, conf, timeout);
+    return settings_used(&settings, PQconnectdbParams(settings.keywords, settings.values, 1));
+}
+
+const char *db_session_advice(const PGconn *pg)
+{
+    bool refused = strstr(PQerrorMessage(pg), "unsupported startup parameter") != NULL;
+    return refused ? "PgBouncer takes it with ignore_startup_parameters = options in its ini file" : "";
+}
+
+const char *db_session_parameter_name(size_t i)
+{
+    static const char *const names[DB_SESSION_PARAMETERS] = {"client_encoding",
+                                                             "DateStyle",
+                                                             "IntervalStyle",
+                                                             "TimeZone",
+                                                             "standard_conforming_strings",
+                                                             "default_transaction_read_only",
+                                                             "session_authorization"};
+    return names[i];
+}
+
+/* The columns of the look at a session. */
+enum { LOOK_PID, LOOK_TIMEOUT, LOOK_READ_ONLY, LOOK_FIRST_NEEDED };
+
+static const struct {
+    const char *name, *wanted; /* how it has to begin */
+} needed[DB_SESSION_LOOK_COLUMNS - LOOK_FIRST_NEEDED] = {{"client_encoding", "UTF8"},
+                                                         {"DateStyle", "ISO"},
+                                                         {"IntervalStyle", "postgres"},
+                                                         {"standard_conforming_strings", "on"},
+                                                         {"bytea_output", "hex"}};
+
+void db_session_look(struct db_connection *connection)
+{
+    /* The name is the same in all sessions: it is taken already where a pooler hands out one that is used. */
+    static const char
+        name[] = "hayfork_session",
+        sql[] =
+            "SELECT pg_catalog.pg_backend_pid(),"
+            " (extract(epoch FROM pg_catalog.current_setting('statement_timeout')::interval) * 1000)::bigint,"
+            " pg_catalog.current_setting('default_transaction_read_only'), "
+            "pg_catalog.current_setting('client_encoding'),"
+            " pg_catalog.current_setting('DateStyle'), pg_catalog.current_setting('IntervalStyle'),"
+            " pg_catalog.current_setting('standard_conforming_strings'), "
+            "pg_catalog.current_setting('bytea_output')";
+    db_flight_new(connection, NULL, FLIGHT_LOOKS);
+    pgwire_parse(&connection->io.out, name, sql, NULL, 0);
+    pgwire_execute(&connection->io.out, name, NULL, 0);
+    pgwire_sync(&connection->io.out);
+    for (size_t i = 0; i < DB_SESSION_PARAMETERS; i++) {
+        const char *value = PQparameterStatus(connection->pg, db_session_parameter_name(i));
+        connection->parameters[i] = value == NULL ? NULL : mem_strdup(value);
+    }
+    connection->read_only = false; /* until it is seen to be */
+}
+
+static bool is_text(struct pgwire_value value, const char *text)
+{
+    return value.len == (int32_t)strlen(text) && strncmp(value.text, text, strlen(text)) == 0;
+}
+
+static bool begins_with(struct pgwire_value value, const char *text)
+{
+    return value.len >= (int32_t)strlen(text) && strncmp(value.text, text, strlen(text)) == 0;
+}
+
+void db_session_seen(struct db_connection *connection, struct pgwire_row row)
+{
+    const struct db_lane_conf *conf = &connection->lane->conf;
+    char pid[16], timeout[16];
+    snprintf(pid, sizeof(pid), "%d", PQbackendPID(connection->pg));
+    snprintf(timeout, sizeof(timeout), "%u", conf->deadline);
+    bool pooled = !is_text(pgwire_row_value(row, LOOK_PID), pid);
+    bool timed = is_text(pgwire_row_value(row, LOOK_TIMEOUT), timeout);
+    bool read_only = is_text(pgwire_row_value(row, LOOK_READ_ONLY), "on");
+    connection->read_only = conf->read_only && read_only;
+    connection->lane->may_write = !connection->read_only;
+    for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
+        struct pgwire_value value = pgwire_row_value(row, LOOK_FIRST_NEEDED + i);
+        if (!begins_with(value, needed[i].wanted)) {
+            db_connection_fail(connection, "the session has %s = %.*s, which has to be %s%s", needed[i].name,
+                               value.len, value.text, needed[i].wanted,
+                               pooled ? "; a pooler in between has dropped what Hayfork asked for" : "");
+            return;
+        }
+    }
+    if (!timed || (conf->read_only && !read_only))
+        db_complain(connection->lane, DB_COMPLAINT_SESSION, NULL,
+                    "lane %s: %s has dropped what Hayfork asked for:%s%s; set it with ALTER ROLE, or connect "
+                    "directly",
+                    conf->name, pooled ? "a pooler (PgBouncer?) between here and PostgreSQL" : "PostgreSQL",
+                    timed ? "" : " queries are not bounded by statement_timeout;",
+                    conf->read_only && !read_only ? " the session is not read-only, so its queries are not "
+                                                    "asked again when a connection is lost"
+                                                  : "");
+}
+
+bool db_session_is_shared(const char *error)
+{
+    return pgwire_error_is(error, "42P05", "StorePreparedStatement") ||
+           pgwire_error_is(error, "26000", "FetchPreparedStatement");
+}
+
+void db_session_fail_shared(struct db_connection *connection)
+{
+    db_connection_fail(
+        connection,
+        "a pooler between here and PostgreSQL gives each transaction another session (in PgBouncer"
+        " that is pool_mode = transaction): prepared statements, the read-only session and deadlines"
+        " do not work there; use pool_mode = session");
+}
+
+void db_session_looked(struct db_connection *connection, const char *error)
+{
+    if (error == NULL)
+        db_connection_prepared(connection);
+    else if (db_session_is_shared(error))
+        db_session_fail_shared(connection);
+    else
+        db_connection_fail(connection, "the session cannot be looked at: SQLSTATE %s: %s",
+                           pgwire_error_field(error, PG_DIAG_SQLSTATE),
+                           pgwire_error_field(error, PG_DIAG_MESSAGE_PRIMARY));
+}

@@ -1,0 +1,325 @@
+/* try.c: `hayfork -t --db`: would PostgreSQL take the statements of the conf? */
+#include "db/try.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+
+#include "base/clock.h"
+#include "conf/files.h"
+#include "db/budget.h"
+#include "db/explain.h"
+#include "db/infer.h"
+#include "db/session.h"
+#include "base/mem.h"
+#include "pg/pgjson.h"
+
+enum {
+    CONNECT_LIMIT_S = 10,
+    GRACE_MS = 2000, /* for an answer, on top of the time after which the server itself gives up */
+};
+
+struct trial {
+    const struct conf *conf;
+    FILE *errors;
+    PGconn *pg;
+    const char *lost; /* why nothing more can be asked on pg, or NULL */
+    bool useless[2];  /* database.connect, database.read: need not be tried for another lane */
+    bool away;        /* a statement could not be asked about */
+    bool unreadable;  /* a conninfo is wrong */
+    struct db_budget budget;
+};
+
+/* Says what could not be done, and why. reason may have several lines and end in a line feed. */
+static void note_away(struct trial *trial, const char *what, const char *where, const char *reason)
+{
+    trial->away = true;
+    fprintf(trial->errors, "hayfork: cannot %s %s: ", what, where);
+    for (; *reason != '\0'; reason++) {
+        if (*reason != '\n')
+            putc(*reason == '\t' ? ' ' : *reason, trial->errors);
+        else if (reason[1] != '\0')
+            fputs("\n    ", trial->errors);
+    }
+    putc('\n', trial->errors);
+}
+
+static void note_mistake(void *arg, struct conf_pos pos, const char *message, const char *help)
+{
+    const struct trial *trial = arg;
+    conf_files_error(trial->conf->files, pos, "%s", message);
+    if (help != NULL)
+        conf_files_help(trial->conf->files, help);
+}
+
+/*
+ * Waits for all results of what was sent and returns the first error among them, or else the last one. NULL
+ * if none comes in time or the connection is lost.
+ */
+static PGresult *receive(struct trial *trial)
+{
+    uint64_t until = clock_ms() + trial->conf->limits.deadline + GRACE_MS;
+    PGresult *kept = NULL, *result = NULL;
+    do {
+        while (PQisBusy(trial->pg)) {
+            struct pollfd wait = {.fd = PQsocket(trial->pg), .events = POLLIN};
+            uint64_t now = clock_ms();
+            int ready = now < until ? poll(&wait, 1, (int)(until - now)) : 0;
+            bool late = ready == 0, broken = ready < 0 && errno != EINTR;
+            if (late || broken || PQconsumeInput(trial->pg) != 1) {
+                trial->lost = late ? "no answer from the database" : PQerrorMessage(trial->pg);
+                PQclear(kept);
+                return NULL;
+            }
+        }
+        result = PQgetResult(trial->pg);
+        if (result != NULL && kept != NULL && PQresultStatus(kept) == PGRES_FATAL_ERROR) {
+            PQclear(result);
+        } else if (result != NULL) {
+            PQclear(kept);
+            kept = result;
+        }
+    } while (result != NULL);
+    if (PQstatus(trial->pg) == CONNECTION_BAD) {
+        trial->lost = PQerrorMessage(trial->pg);
+        PQclear(kept);
+        return NULL;
+    }
+    return kept;
+}
+
+static bool is_good(const PGresult *result)
+{
+    return result != NULL && PQresultStatus(result) == PGRES_COMMAND_OK;
+}
+
+/* sent is what libpq says about the sending: 1 if it could be done. */
+static PGresult *receive_if(struct trial *trial, int sent)
+{
+    if (sent == 1)
+        return receive(trial);
+    trial->lost = PQerrorMessage(trial->pg);
+    return NULL;
+}
+
+/* Prepares sql as the unnamed statement. The types of the first n parameters are given; 0 is left open. */
+static PGresult *prepare(struct trial *trial, const char *sql, const Oid *types, size_t n)
+{
+    return receive_if(trial, PQsendPrepare(trial->pg, "", sql, (int)n, types));
+}
+
+static PGresult *describe(struct trial *trial)
+{
+    return receive_if(trial, PQsendDescribePrepared(trial->pg, ""));
+}
+
+/* What PostgreSQL said, for those who do not know libpq. types has room for all of them. */
+static struct db_report report_of(const PGresult *result, Oid *types)
+{
+    struct db_report report = {.types = types, .n_types = (size_t)PQnparams(result)};
+    for (size_t i = 0; i < report.n_types; i++)
+        types[i] = PQparamtype(result, (int)i);
+    if (!is_good(result)) {
+        report.state = db_explain_field(result, PG_DIAG_SQLSTATE);
+        report.message = db_explain_field(result, PG_DIAG_MESSAGE_PRIMARY);
+        report.has_detail = db_explain_field(result, PG_DIAG_MESSAGE_DETAIL)[0] != '\0';
+    }
+    return report;
+}
+
+static enum db_inferred take_inference(struct db_inference *inference, const PGresult *result, Oid *type)
+{
+    Oid *types = mem_calloc((size_t)PQnparams(result) + 1, sizeof(*types));
+    struct db_report report = report_of(result, types);
+    enum db_inferred inferred = db_infer_take(inference, &report, type);
+    free(types);
+    return inferred;
+}
+
+/* Looks for the type of a parameter that PostgreSQL could not tell. Returns false if nothing tells it. */
+static bool infer(struct trial *trial, const struct sql_statement *statement, size_t number, Oid *declared)
+{
+    struct db_inference *inference = db_infer_new(statement, number, declared);
+    enum db_inferred inferred = DB_INFER_AGAIN;
+    Oid type = 0;
+    while (inferred == DB_INFER_AGAIN) {
+        const Oid *types;
+        size_t n = db_infer_types(inference, &types);
+        PGresult *result = prepare(trial, db_infer_sql(inference), types, n);
+        if (is_good(result)) {
+            PQclear(result);
+            result = describe(trial);
+        }
+        inferred = result == NULL ? DB_INFER_UNKNOWN : take_inference(inference, result, &type);
+        PQclear(result);
+    }
+    db_infer_free(inference);
+    if (inferred == DB_INFER_FOUND)
+        declared[number - 1] = type;
+    return inferred == DB_INFER_FOUND;
+}
+
+/*
+ * Prepares and describes a statement just as a lane does. The answer is the description or the error; NULL if
+ * there is none. declared, with room for all parameters, gets the types that had to be found out.
+ */
+static PGresult *prepare_statement(struct trial *trial, const struct sql_statement *statement, Oid *declared)
+{
+    memset(declared, 0, statement->n_params * sizeof(*declared));
+    for (;;) {
+        PGresult *result = prepare(trial, statement->text, declared, statement->n_params);
+        if (is_good(result)) {
+            PQclear(result);
+            return describe(trial);
+        }
+        struct db_report report = report_of(result, NULL);
+        size_t number = result == NULL ? 0 : db_infer_complaint(&report);
+        bool known = number < 1 || number > statement->n_params || declared[number - 1] != 0;
+        if (known || !infer(trial, statement, number, declared))
+            return result;
+        PQclear(result);
+    }
+}
+
+/*
+ * Columns without a plain rule are left to PostgreSQL's to_json by another form of the statement, which it
+ * has to take as well. Returns the error if it does not, else NULL.
+ */
+static PGresult *try_wrapped(struct trial *trial, const struct conf_route *route, const PGresult *description,
+                             const Oid *declared)
+{
+    bool wanted;
+    size_t n = (size_t)PQnfields(description);
+    struct pgwire_field *fields = mem_calloc(n + 1, sizeof(*fields));
+    for (size_t i = 0; i < n; i++)
+        fields[i] = (struct pgwire_field){PQfname(description, (int)i), PQftype(description, (int)i)};
+    struct pgjson_columns *columns =
+        pgjson_columns_new(fields, n, route->answer == CONF_ANSWER_VALUE, &wanted);
+    free(fields);
+    PGresult *result = NULL;
+    if (wanted) {
+        char *wrapped = pgjson_wrap(columns, route->statement.text);
+        result = prepare(trial, wrapped, declared, route->statement.n_params);
+        free(wrapped);
+    }
+    pgjson_columns_free(columns);
+    if (is_good(result)) {
+        PQclear(result);
+        return NULL;
+    }
+    return result;
+}
+
+static void try_description(struct trial *trial, const struct conf_route *route, const PGresult *description,
+                            const Oid *declared)
+{
+    if (!db_explain_description(trial->conf, route, description, note_mistake, trial))
+        return;
+    PGresult *error = try_wrapped(trial, route, description, declared);
+    if (error != NULL)
+        db_explain_wrapped(trial->conf, route, error, note_mistake, trial);
+    PQclear(error);
+}
+
+/* Asks about one statement. Returns false where there is no use in asking about another one. */
+static bool try_route(struct trial *trial, const struct conf_route *route)
+{
+    Oid declared[SQL_MAX_PARAMS];
+    PGresult *result = prepare_statement(trial, &route->statement, declared);
+    if (is_good(result))
+        try_description(trial, route, result, declared);
+    else if (trial->lost == NULL && db_explain_is_mistake(result))
+        db_explain_error(trial->conf, route, result, note_mistake, trial);
+    else if (trial->lost == NULL)
+        note_away(trial, "check", route->label, db_explain_field(result, PG_DIAG_MESSAGE_PRIMARY));
+    PQclear(result);
+    if (trial->lost != NULL)
+        note_away(trial, "check", route->label, trial->lost);
+    return trial->lost == NULL;
+}
+
+/*
+ * A conninfo that libpq cannot read is a mistake in the conf. Its reasons quote what they stumble over, which
+ * may be half a password.
+ */
+static bool is_readable(struct trial *trial, const char *key, const char *conninfo)
+{
+    char *reason = NULL;
+    PQconninfoOption *parsed = PQconninfoParse(conninfo, &reason);
+    bool readable = parsed != NULL;
+    bool secret = strcasestr(conninfo, "pass") != NULL || strstr(conninfo, "://") != NULL;
+    if (!readable) {
+        char *clean = mem_strndup(reason == NULL ? "" : reason, strcspn(reason == NULL ? "" : reason, "\n"));
+        fprintf(trial->errors, "hayfork: %s is no connection string that libpq can read%s%s\n", key,
+                secret ? "" : ": ", secret ? "; what it says is not shown, it may hold a password" : clean);
+        trial->unreadable = true;
+        free(clean);
+    }
+    PQfreemem(reason);
+    PQconninfoFree(parsed);
+    return readable;
+}
+
+/* Opens a session of the lane. Returns false, with nothing to close, where that cannot be done. */
+static bool connect_lane(struct trial *trial, const struct conf_lane *lane)
+{
+    const struct conf *conf = trial->conf;
+    bool replica = lane->connect == conf->database.read;
+    const char *key = replica ? "database.read" : "database.connect";
+    struct db_lane_conf lane_conf = {
+        .connect = lane->connect,
+        .read_only = lane->read_only,
+        .deadline = conf->limits.deadline,
+    };
+    if (trial->useless[replica])
+        return false;
+    trial->useless[replica] = true;
+    if (!is_readable(trial, key, lane->connect))
+        return false;
+    trial->pg = db_session_connect(&lane_conf, CONNECT_LIMIT_S);
+    if (PQstatus(trial->pg) != CONNECTION_OK) {
+        note_away(trial, "connect to the database of", key, PQerrorMessage(trial->pg));
+        PQfinish(trial->pg);
+        return false;
+    }
+    trial->useless[replica] = false;
+    trial->lost = NULL;
+    return true;
+}
+
+/* Asks how many connections the server allows, and about the statements of the lane, those of its routes. */
+static void try_lane(struct trial *trial, unsigned index)
+{
+    const struct conf *conf = trial->conf;
+    const struct conf_lane *lane = &conf->lanes[index];
+    if (!connect_lane(trial, lane))
+        return;
+    if (!db_budget_knows(&trial->budget, lane->connect)) {
+        PGresult *answer = receive_if(trial, PQsendQuery(trial->pg, db_budget_sql));
+        db_budget_take(&trial->budget, lane->connect, answer);
+    }
+    bool go_on = true;
+    for (size_t i = 0; go_on && i < conf->n_routes; i++) {
+        const struct conf_route *route = &conf->routes[i];
+        if (route->handler == CONF_HANDLER_SQL && route->lane == index)
+            go_on = try_route(trial, route);
+    }
+    PQfinish(trial->pg);
+}
+
+int db_try(const struct conf *conf, unsigned workers, FILE *errors)
+{
+    struct trial trial = {.conf = conf, .errors = errors};
+    for (unsigned i = 0; i < conf->n_lanes; i++) {
+        if (conf->lanes[i].used)
+            try_lane(&trial, i);
+    }
+    conf_files_print(conf->files, errors);
+    db_budget_warn(&trial.budget, conf, workers, errors);
+    db_budget_clear(&trial.budget);
+    if (conf_files_errors(conf->files) > 0 || trial.unreadable)
+        return EX_CONFIG;
+    return trial.away ? EX_UNAVAILABLE : EX_OK;
+}

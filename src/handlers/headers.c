@@ -1,0 +1,116 @@
+/* headers.c: a route's own header fields, filled in for one answer. */
+#include "handlers/headers.h"
+
+#include <strings.h>
+
+static bool is_unreserved(unsigned char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '.' || c == '_' || c == '~';
+}
+
+static size_t percent_encode(char *out, struct str text)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    char *p = out;
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.base[i];
+        if (is_unreserved(c)) {
+            *p++ = (char)c;
+        } else {
+            *p++ = '%';
+            *p++ = hex[c >> 4];
+            *p++ = hex[c & 15];
+        }
+    }
+    return (size_t)(p - out);
+}
+
+static bool has_control_character(struct str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.base[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7f)
+            return true;
+    }
+    return false;
+}
+
+static bool is_constant(const struct conf_header *header)
+{
+    return header->n_pieces == 1 && !header->pieces[0].is_name;
+}
+
+/* Puts the pieces together. Returns false if one of them has no value. */
+static bool fill_one(const struct conf_header *header, struct sink *sink, headers_lookup *lookup, void *arg,
+                     struct str *value)
+{
+    bool encode = strcasecmp(header->name, "Location") == 0;
+    struct str *parts = sink->ops->alloc(sink, (header->n_pieces + 1) * sizeof(*parts));
+    size_t size = 0, len = 0;
+    for (size_t i = 0; i < header->n_pieces; i++) {
+        const struct conf_piece *piece = &header->pieces[i];
+        if (!piece->is_name)
+            parts[i] = str_of(piece->text);
+        else if (!lookup(arg, piece->text, &parts[i]))
+            return false;
+        size += parts[i].len * (encode ? 3 : 1);
+    }
+    char *out = sink->ops->alloc(sink, size + 1);
+    for (size_t i = 0; i < header->n_pieces; i++) {
+        if (encode && header->pieces[i].is_name) {
+            len += percent_encode(out + len, parts[i]);
+        } else if (parts[i].len > 0) {
+            memcpy(out + len, parts[i].base, parts[i].len);
+            len += parts[i].len;
+        }
+    }
+    *value = (struct str){out, len};
+    return true;
+}
+
+struct headers headers_fill_in(const struct conf_header *from, size_t n, struct sink *sink,
+                               headers_lookup *lookup, void *arg)
+{
+    struct headers headers = {0};
+    if (n == 0)
+        return headers;
+    headers.fields = sink->ops->alloc(sink, n * sizeof(*headers.fields));
+    for (size_t i = 0; i < n; i++) {
+        const struct conf_header *header = &from[i];
+        struct str value;
+        if (is_constant(header)) {
+            value = str_of(header->pieces[0].text); /* looked at when the conf was read */
+        } else if (!fill_one(header, sink, lookup, arg, &value)) {
+            continue;
+        } else if (has_control_character(value)) {
+            headers.refused = header->name;
+            continue;
+        }
+        if (strcasecmp(header->name, "Content-Type") == 0)
+            headers.content_type = value;
+        else
+            headers.fields[headers.n++] = (struct sink_field){str_of(header->name), value};
+    }
+    return headers;
+}
+
+struct headers headers_fill(const struct conf_route *route, struct sink *sink, headers_lookup *lookup,
+                            void *arg)
+{
+    return headers_fill_in(route->headers, route->n_headers, sink, lookup, arg);
+}
+
+const char *headers_head(struct sink_head *head, int status, struct str content_type,
+                         const struct conf_route *route, struct sink *sink, headers_lookup *lookup, void *arg)
+{
+    struct headers headers = headers_fill(route, sink, lookup, arg);
+    *head = (struct sink_head){
+        .status = status,
+        .content_type = headers.content_type.len != 0 ? headers.content_type : content_type,
+        .content_length = SINK_LENGTH_UNKNOWN,
+        .fields = headers.fields,
+        .n_fields = headers.n,
+    };
+    return headers.refused;
+}

@@ -1,0 +1,389 @@
+/* relay.c: routes with `relay`: another service answers, and what it says is passed on. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "handlers/relay_private.h"
+#include "handlers/headers.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "http/problem.h"
+
+enum {
+    HELD_MOST = 64 * 1024, /* bytes of a body that are gathered before the upstream is asked */
+    MOST_CONNECTIONS = 8,
+    LONGEST_REASON = 128,
+};
+
+static struct relay_call *call_of(struct upstream_request *request)
+{
+    return (struct relay_call *)((char *)request - offsetof(struct relay_call, upstream));
+}
+
+/* Answers of our own */
+
+static void answer_problem(struct relay_call *call, int status, const char *detail)
+{
+    struct headers headers = headers_fill(call->handler->route, call->sink, handler_relay_lookup, call);
+    problem_send(call->sink,
+                 &(struct problem){
+                     .status = status, .detail = detail, .fields = headers.fields, .n_fields = headers.n});
+}
+
+/* The upstream's answer */
+
+static bool is_among(const struct sink_field *fields, size_t n, struct str name)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (http1_same(fields[i].name, name))
+            return true;
+    }
+    return false;
+}
+
+/* Fields that are for us alone, that the route has a value for, or that say how the body is framed. */
+static bool is_passed_on(const struct relay_call *call, const struct sink_head *head, struct str name,
+                         const struct str *connection, size_t n_connection)
+{
+    if (handler_relay_is_hop_by_hop(name, connection, n_connection) ||
+        http1_same(name, STR("content-length")) ||
+        (http1_same(name, STR("server")) && !call->handler->passes_server) ||
+        (head->content_type.len > 0 && http1_same(name, STR("content-type"))))
+        return false;
+    return !is_among(head->fields, head->n_fields, name);
+}
+
+/* The route's fields, then those of the upstream. */
+static void add_fields(struct relay_call *call, struct sink_head *head, const struct http1_head *from,
+                       const char *bytes)
+{
+    struct sink *sink = call->sink;
+    struct str connection[MOST_CONNECTIONS];
+    size_t n_connection =
+        handler_relay_connections(from->fields, from->n_fields, bytes, connection, MOST_CONNECTIONS);
+    struct sink_field *fields =
+        sink->ops->alloc(sink, (head->n_fields + from->n_fields + 1) * sizeof(*fields));
+    const struct http1_field *last = from->n_fields == 0 ? NULL : &from->fields[from->n_fields - 1];
+    size_t len = last == NULL ? 0 : last->value.at + last->value.len, n = head->n_fields;
+    char *copy = sink->ops->alloc(sink, len + 1);
+    if (len > 0)
+        memcpy(copy, bytes, len);
+    for (size_t i = 0; i < n; i++)
+        fields[i] = head->fields[i];
+    for (size_t i = 0; i < from->n_fields; i++) {
+        struct str name = http1_str(copy, from->fields[i].name);
+        if (is_passed_on(call, head, name, connection, n_connection))
+            fields[n++] = (struct sink_field){name, http1_str(copy, from->fields[i].value)};
+    }
+    head->fields = fields;
+    head->n_fields = n;
+}
+
+static const char *reason_of(struct sink *sink, struct str reason)
+{
+    if (reason.len == 0 || reason.len > LONGEST_REASON)
+        return NULL;
+    char *copy = sink->ops->alloc(sink, reason.len + 1);
+    memcpy(copy, reason.base, reason.len);
+    copy[reason.len] = '\0';
+    return copy;
+}
+
+static void on_head(struct upstream_request *request, const struct http1_response *response,
+                    const char *bytes, uint64_t length)
+{
+    struct relay_call *call = call_of(request);
+    struct sink_head head;
+    headers_head(&head, response->status, (struct str){NULL, 0}, call->handler->route, call->sink,
+                 handler_relay_lookup, call);
+    head.reason = reason_of(call->sink, http1_str(bytes, response->reason));
+    head.content_length = length == UPSTREAM_LENGTH_UNKNOWN ? SINK_LENGTH_UNKNOWN : (size_t)length;
+    add_fields(call, &head, &response->head, bytes);
+    call->head_passed = true;
+    call->sink->ops->start(call->sink, &head);
+}
+
+static void on_data(struct upstream_request *request, const struct str *parts, size_t n, bool is_last)
+{
+    struct sink *sink = call_of(request)->sink;
+    if (is_last)
+        sink->ops->finish(sink, parts, n);
+    else
+        sink->ops->push(sink, parts, n);
+}
+
+static void on_error(struct upstream_request *request, int status, const char *detail)
+{
+    struct relay_call *call = call_of(request);
+    if (call->head_passed)
+        call->sink->ops->abort(call->sink);
+    else
+        answer_problem(call, status, detail);
+}
+
+static void on_sink_room(struct sink *sink)
+{
+    struct relay_call *call = sink->data;
+    upstream_resume(&call->upstream);
+}
+
+static void on_sink_gone(struct sink *sink)
+{
+    struct relay_call *call = sink->data;
+    upstream_request_end(&call->upstream);
+    free(call->held);
+}
+
+/* The request's body */
+
+static void on_upstream_room(struct upstream_request *request)
+{
+    body_read(call_of(request)->body);
+}
+
+static const struct upstream_ops ops = {on_head, on_data, on_error, on_upstream_room};
+
+/* Asks the upstream, with as much of the body as is here. */
+static void start(struct relay_call *call)
+{
+    struct upstream_request *upstream = &call->upstream;
+    uint64_t length = call->body_ended ? call->held_len : call->body->length;
+    call->started = true;
+    upstream->is_chunked = length == BODY_LENGTH_UNKNOWN;
+    upstream->body = (struct str){call->held, call->held_len};
+    upstream->body_is_whole = call->body_ended;
+    handler_relay_write_head(call, length);
+    upstream_request_start(upstream);
+}
+
+/*
+ * Before the upstream is asked, a small body is gathered whole, so that a client that sends slowly keeps no
+ * connection there busy; of a large one, or one of unknown length, it is the first part.
+ */
+static void hold(struct relay_call *call, struct str bytes)
+{
+    uint64_t length = call->body->length;
+    bool is_small = length != BODY_LENGTH_UNKNOWN && length <= HELD_MOST;
+    call->held =
+        mem_realloc(call->held, is_small && call->held_len == 0 ? length : call->held_len + bytes.len);
+    memcpy(call->held + call->held_len, bytes.base, bytes.len);
+    call->held_len += bytes.len;
+    if (call->held_len < HELD_MOST && (is_small || call->is_gathering))
+        return;
+    body_pause(call->body);
+    if (!call->is_gathering)
+        start(call);
+}
+
+static void on_body(struct body *body, enum body_event event, struct str bytes)
+{
+    struct relay_call *call = body->data;
+    switch (event) {
+    case BODY_DATA:
+        if (!call->started)
+            hold(call, bytes);
+        else if (!upstream_send(&call->upstream, bytes, false))
+            body_pause(body);
+        break;
+    case BODY_END:
+        call->body_ended = true;
+        if (call->started)
+            upstream_send(&call->upstream, (struct str){NULL, 0}, true);
+        else if (!call->is_gathering)
+            start(call);
+        break;
+    case BODY_BROKEN:
+        call->started = true;
+        upstream_request_fail(&call->upstream, body->status, body->detail);
+        break;
+    }
+}
+
+static void take_body(struct relay_call *call)
+{
+    struct body *body = call->body;
+    body->on_event = on_body;
+    body->data = call;
+    call->is_gathering = true;
+    body_read(body);
+    call->is_gathering = false;
+    bool is_small = body->length != BODY_LENGTH_UNKNOWN && body->length <= HELD_MOST;
+    if (call->started || (!call->body_ended && (call->held_len == 0 || is_small)))
+        return;
+    if (!call->body_ended)
+        body_pause(body);
+    start(call);
+}
+
+/* Requests */
+
+/*
+ * Is a segment of the path "." or "..", whoever decodes it? Our routes compare the path as it stands, but
+ * the upstream may resolve such segments, and so serve what no route lets out.
+ */
+static bool has_dot_segment(struct str path)
+{
+    size_t dots = 0;
+    bool only_dots = true;
+    for (size_t i = 0; i <= path.len; i++) {
+        char c = i == path.len ? '/' : path.base[i];
+        if (c == '%' && path.len - i > 2) {
+            const char *code = &path.base[i + 1];
+            bool is_dot = code[0] == '2' && (code[1] | 0x20) == 'e';
+            bool is_slash =
+                (code[0] == '2' && (code[1] | 0x20) == 'f') || (code[0] == '5' && (code[1] | 0x20) == 'c');
+            c = is_dot ? '.' : is_slash ? '/' : c;
+            i += is_dot || is_slash ? 2 : 0;
+        }
+        if (c == '/' || c == '\\') {
+            if (only_dots && (dots == 1 || dots == 2))
+                return true;
+            dots = 0;
+            only_dots = true;
+        } else if (c == '.') {
+            dots++;
+        } else if (c == ';' && only_dots && (dots == 1 || dots == 2)) {
+            return true; /* some servers cut off what is behind it */
+        } else {
+            only_dots = false;
+        }
+    }
+    return false;
+}
+
+static int hex_value(char c)
+{
+    return c >= '0' && c <= '9'                     ? c - '0'
+           : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
+                                                    : -1;
+}
+
+/* For header fields. A '%' that begins no code stands for itself. Returns false for a control character. */
+static bool decode(struct sink *sink, struct str text, struct str *decoded)
+{
+    char *to = sink->ops->alloc(sink, text.len + 1);
+    *decoded = (struct str){to, 0};
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.base[i];
+        if (c == '%' && text.len - i > 2 && hex_value(text.base[i + 1]) >= 0 &&
+            hex_value(text.base[i + 2]) >= 0) {
+            c = (unsigned char)(hex_value(text.base[i + 1]) << 4 | hex_value(text.base[i + 2]));
+            i += 2;
+        }
+        if (c < ' ' || c == 0x7f)
+            return false;
+        to[decoded->len++] = (char)c;
+    }
+    return true;
+}
+
+/* Keeps what the path's names stand for. Returns false where that cannot go into a header field that has one.
+ */
+static bool take_captures(struct relay_call *call, const struct str *captures)
+{
+    const struct handler_relay *self = call->handler;
+    if (self->n_names == 0)
+        return true;
+    call->captures = call->sink->ops->alloc(call->sink, self->n_names * sizeof(*call->captures));
+    memcpy(call->captures, captures, self->n_names * sizeof(*call->captures));
+    if (!self->has_names)
+        return true;
+    call->decoded = call->sink->ops->alloc(call->sink, self->n_names * sizeof(*call->decoded));
+    bool good = true;
+    for (size_t i = 0; i < self->n_names; i++)
+        good = decode(call->sink, captures[i], &call->decoded[i]) && good;
+    return good;
+}
+
+/* Does the client want to speak something else on this connection (RFC 9110 section 7.8)? */
+static bool wants_upgrade(const struct handler_message *message)
+{
+    struct str connection[MOST_CONNECTIONS], value;
+    size_t n = handler_relay_connections(message->fields, message->n_fields, message->bytes, connection,
+                                         MOST_CONNECTIONS);
+    for (size_t i = 0; i < n; i++) {
+        if (http1_has_token(connection[i], STR("upgrade")))
+            return http1_find(message->fields, message->n_fields, message->bytes, STR("upgrade"), &value);
+    }
+    return false;
+}
+
+static bool is_safe(struct str method)
+{
+    return str_equal(method, STR("GET")) || str_equal(method, STR("HEAD")) ||
+           str_equal(method, STR("OPTIONS"));
+}
+
+static struct relay_call *call_new(const struct handler_relay *self, const struct handler_request *request)
+{
+    struct sink *sink = request->sink;
+    struct relay_call *call = sink->ops->alloc(sink, sizeof(*call));
+    *call = (struct relay_call){
+        .handler = self,
+        .sink = sink,
+        .body = request->body,
+        .message = *request->message,
+        .method = request->method,
+        .path = request->path,
+        .query = request->query,
+        .body_ended = request->body->length == 0,
+        .upstream = {.ops = &ops,
+                     .upstream = self->upstream,
+                     .label = self->route->label,
+                     .id = sink->request_id,
+                     .is_head = str_equal(request->method, STR("HEAD")),
+                     .is_safe = is_safe(request->method),
+                     .connect = self->connect,
+                     .deadline = self->deadline},
+    };
+    sink->data = call;
+    sink->room = on_sink_room;
+    sink->gone = on_sink_gone;
+    return call;
+}
+
+static void handle(struct handler *handler, const struct handler_request *request)
+{
+    struct relay_call *call = call_new((struct handler_relay *)handler, request);
+    if (!take_captures(call, request->captures))
+        upstream_request_fail(&call->upstream, 400, "The path has a control character.");
+    else if (wants_upgrade(&call->message))
+        upstream_request_fail(&call->upstream, 501, "This server does not change to another protocol.");
+    else if (has_dot_segment(call->path))
+        upstream_request_fail(&call->upstream, 400, "The path has a segment of dots.");
+    else if (call->body_ended)
+        start(call);
+    else
+        take_body(call);
+}
+
+static void dispose(struct handler *handler)
+{
+    free(handler);
+}
+
+static bool any_has_name(const struct conf_header *headers, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < headers[i].n_pieces; j++) {
+            if (headers[i].pieces[j].is_name)
+                return true;
+        }
+    }
+    return false;
+}
+
+struct handler *handler_relay_new(const struct conf_route *route, struct upstream_context *context)
+{
+    struct handler_relay *self = mem_calloc(1, sizeof(*self));
+    size_t error_at;
+    self->super = (struct handler){handle, dispose};
+    self->route = route;
+    self->upstream = upstream_get(context, route->upstream);
+    self->connect = upstream_timeout(context, route->connect_deadline);
+    self->deadline = upstream_timeout(context, route->deadline);
+    self->passes_server = route->passes_server;
+    self->has_names =
+        any_has_name(route->headers, route->n_headers) || any_has_name(route->send, route->n_send);
+    route_check_pattern(str_of(route->path), self->names, &self->n_names, &error_at);
+    return &self->super;
+}

@@ -1,0 +1,292 @@
+/* relay_head.c: the head of the request that a relay sends on (RFC 9110 section 7.6). */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "handlers/relay_private.h"
+#include "handlers/headers.h"
+
+enum { MOST_CONNECTIONS = 8, SPARE = 256 /* bytes for what is not counted below: names, blanks, numbers */ };
+
+/* What becomes of a field that the client has sent. */
+enum fate { PASSES, NEXT_HOP, REPLACED, FORWARDED, FORWARDED_FOR, FORWARDED_OTHER };
+
+/* By length. */
+static const struct {
+    struct str name;
+    enum fate fate;
+} known[] = {
+    {{"te", 2}, NEXT_HOP},
+    {{"host", 4}, REPLACED},
+    {{"expect", 6}, REPLACED},
+    {{"trailer", 7}, NEXT_HOP},
+    {{"upgrade", 7}, NEXT_HOP},
+    {{"forwarded", 9}, FORWARDED},
+    {{"connection", 10}, NEXT_HOP},
+    {{"keep-alive", 10}, NEXT_HOP},
+    {{"content-length", 14}, REPLACED},
+    {{"x-forwarded-for", 15}, FORWARDED_FOR},
+    {{"x-forwarded-host", 16}, FORWARDED_OTHER},
+    {{"proxy-connection", 16}, NEXT_HOP},
+    {{"transfer-encoding", 17}, NEXT_HOP},
+    {{"x-forwarded-proto", 17}, FORWARDED_OTHER},
+    {{"proxy-authenticate", 18}, NEXT_HOP},
+    {{"proxy-authorization", 19}, NEXT_HOP},
+};
+
+static enum fate fate_of(struct str name)
+{
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]) && known[i].name.len <= name.len; i++) {
+        if (known[i].name.len == name.len && http1_same(known[i].name, name))
+            return known[i].fate;
+    }
+    return PASSES;
+}
+
+size_t handler_relay_connections(const struct http1_field *fields, size_t n, const char *bytes,
+                                 struct str *values, size_t max)
+{
+    size_t n_values = 0;
+    for (size_t i = 0; i < n && n_values < max; i++) {
+        struct str value = http1_str(bytes, fields[i].value);
+        if (fields[i].name.len != 10 || !http1_same(http1_str(bytes, fields[i].name), STR("connection")) ||
+            http1_same(value, STR("keep-alive")) || http1_same(value, STR("close")))
+            continue; /* those two name no field that would be passed on */
+        values[n_values++] = value;
+    }
+    return n_values;
+}
+
+bool handler_relay_is_hop_by_hop(struct str name, const struct str *connection, size_t n_connection)
+{
+    if (fate_of(name) == NEXT_HOP)
+        return true;
+    for (size_t i = 0; i < n_connection; i++) {
+        if (http1_has_token(connection[i], name))
+            return true;
+    }
+    return false;
+}
+
+/* Which of the path's names this is, or n_names. */
+static size_t find_name(const struct relay_call *call, const char *name)
+{
+    size_t i = 0;
+    while (i < call->handler->n_names && !str_equal(call->handler->names[i], str_of(name)))
+        i++;
+    return i;
+}
+
+bool handler_relay_lookup(void *arg, const char *name, struct str *value)
+{
+    const struct relay_call *call = arg;
+    size_t i = find_name(call, name);
+    if (i == call->handler->n_names)
+        return false;
+    *value = call->decoded[i];
+    return true;
+}
+
+/* Writing */
+
+static char *put(char *out, struct str text)
+{
+    return text.len == 0 ? out : mempcpy(out, text.base, text.len);
+}
+
+static char *put_field(char *out, struct str name, struct str value)
+{
+    out = put(put(out, name), STR(": "));
+    return put(put(out, value), STR("\r\n"));
+}
+
+/* A part of the path as it came; in a query, what has a meaning only there is encoded. */
+static char *put_capture(char *out, struct str text, bool in_query)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.base[i];
+        if (in_query && strchr("&=+;", c) != NULL) {
+            *out++ = '%';
+            *out++ = hex[c >> 4];
+            *out++ = hex[c & 15];
+        } else {
+            *out++ = (char)c;
+        }
+    }
+    return out;
+}
+
+static char *put_target(char *out, const struct relay_call *call)
+{
+    const struct conf_route *route = call->handler->route;
+    bool in_query = false;
+    if (route->n_target == 0)
+        out = put(out, call->path);
+    for (size_t i = 0; i < route->n_target; i++) {
+        const struct conf_piece *piece = &route->target[i];
+        if (!piece->is_name) {
+            out = put(out, str_of(piece->text));
+            in_query = in_query || strchr(piece->text, '?') != NULL;
+        } else {
+            out = put_capture(out, call->captures[find_name(call, piece->text)], in_query);
+        }
+    }
+    if (call->query.base != NULL) {
+        *out++ = in_query ? '&' : '?';
+        out = put(out, call->query);
+    }
+    return out;
+}
+
+static struct str name_at(const struct handler_message *message, size_t i)
+{
+    return http1_str(message->bytes, message->fields[i].name);
+}
+
+static struct str value_at(const struct handler_message *message, size_t i)
+{
+    return http1_str(message->bytes, message->fields[i].value);
+}
+
+/* A list that the client may have begun, with one more item at its end, which may be empty. */
+static char *put_list(char *out, const struct handler_message *message, struct str name, enum fate fate,
+                      struct str item)
+{
+    bool any = false;
+    for (size_t i = 0; i <= message->n_fields; i++) {
+        if (i < message->n_fields && fate_of(name_at(message, i)) != fate)
+            continue;
+        struct str value = i < message->n_fields ? value_at(message, i) : item;
+        if (value.len == 0)
+            continue;
+        out = any ? put(out, STR(", ")) : put(put(out, name), STR(": "));
+        out = put(out, value);
+        any = true;
+    }
+    return any ? put(out, STR("\r\n")) : out;
+}
+
+/* RFC 7239 section 4: an IPv6 address stands in brackets and quotes. */
+static struct str forwarded_item(struct sink *sink, const struct handler_message *message)
+{
+    bool is_v6 = message->peer.len > 0 && memchr(message->peer.base, ':', message->peer.len) != NULL;
+    char *item = sink->ops->alloc(sink, message->peer.len + message->host.len + 64), *out = item;
+    out = put(out, STR("for="));
+    out = put(out, is_v6 ? STR("\"[") : STR(""));
+    out = put(out, message->peer.len == 0 ? STR("unknown") : message->peer);
+    out = put(out, is_v6 ? STR("]\"") : STR(""));
+    if (message->host.len > 0)
+        out = put(put(put(out, STR(";host=\"")), message->host), STR("\""));
+    out = put(out, STR(";proto=http"));
+    return (struct str){item, (size_t)(out - item)};
+}
+
+static char *put_forwarded(char *out, const struct relay_call *call)
+{
+    const struct handler_message *message = &call->message;
+    enum conf_forwarded how = call->handler->route->forwarded;
+    if (how == CONF_FORWARDED_X || how == CONF_FORWARDED_BOTH) {
+        out = put_list(out, message, STR("X-Forwarded-For"), FORWARDED_FOR, message->peer);
+        out = put_field(out, STR("X-Forwarded-Proto"), STR("http"));
+        if (message->host.len > 0)
+            out = put_field(out, STR("X-Forwarded-Host"), message->host);
+    }
+    if (how == CONF_FORWARDED_STANDARD || how == CONF_FORWARDED_BOTH)
+        out = put_list(out, message, STR("Forwarded"), FORWARDED, forwarded_item(call->sink, message));
+    return out;
+}
+
+/* Does `send` say something about this field? */
+static bool is_set(const struct conf_route *route, struct str name)
+{
+    for (size_t i = 0; i < route->n_send; i++) {
+        if (http1_same(str_of(route->send[i].name), name))
+            return true;
+    }
+    return false;
+}
+
+static char *put_clients_fields(char *out, const struct relay_call *call)
+{
+    const struct conf_route *route = call->handler->route;
+    const struct handler_message *message = &call->message;
+    struct str connection[MOST_CONNECTIONS];
+    size_t n_connection = handler_relay_connections(message->fields, message->n_fields, message->bytes,
+                                                    connection, MOST_CONNECTIONS);
+    for (size_t i = 0; i < message->n_fields; i++) {
+        struct str name = name_at(message, i);
+        if (name.len > 0 && memchr(name.base, '_', name.len) != NULL)
+            continue; /* to CGI and its heirs it is the same as one with a hyphen, which may be ours */
+        enum fate fate = fate_of(name);
+        bool passes = fate == PASSES || (fate >= FORWARDED && route->forwarded == CONF_FORWARDED_OFF);
+        if (passes && !handler_relay_is_hop_by_hop(name, connection, n_connection) && !is_set(route, name))
+            out = put_field(out, name, value_at(message, i));
+    }
+    return out;
+}
+
+/* Content-Length or Transfer-Encoding (RFC 9112 section 6); what usually has a body says that it has none. */
+static char *put_framing(char *out, const struct relay_call *call, uint64_t length)
+{
+    static const struct str with_body[] = {{"POST", 4}, {"PUT", 3}, {"PATCH", 5}};
+    bool says = length > 0;
+    for (size_t i = 0; i < sizeof(with_body) / sizeof(with_body[0]); i++)
+        says = says || str_equal(call->method, with_body[i]);
+    if (length == BODY_LENGTH_UNKNOWN)
+        return put(out, STR("Transfer-Encoding: chunked\r\n"));
+    return says ? out + sprintf(out, "Content-Length: %llu\r\n", (unsigned long long)length) : out;
+}
+
+static size_t size_of_head(const struct relay_call *call, const struct headers *sent)
+{
+    const struct handler_message *message = &call->message;
+    const struct conf_route *route = call->handler->route;
+    size_t size = SPARE + sent->content_type.len + call->method.len + call->path.len + call->query.len +
+                  3 * message->host.len + 2 * message->peer.len;
+    for (size_t i = 0; i < route->n_target; i++)
+        size += strlen(route->target[i].text);
+    for (size_t i = 0; i < call->handler->n_names; i++)
+        size += 3 * call->captures[i].len * route->n_target;
+    for (size_t i = 0; i < message->n_fields; i++)
+        size += message->fields[i].name.len + message->fields[i].value.len + 4;
+    for (size_t i = 0; i < sent->n; i++)
+        size += sent->fields[i].name.len + sent->fields[i].value.len + 4;
+    return size;
+}
+
+void handler_relay_write_head(struct relay_call *call, uint64_t length)
+{
+    const struct conf_route *route = call->handler->route;
+    struct headers sent = headers_fill_in(route->send, route->n_send, call->sink, handler_relay_lookup, call);
+    struct upstream_request *upstream = &call->upstream;
+    struct str host = {NULL, 0};
+    for (size_t i = 0; i < sent.n; i++) {
+        if (http1_same(sent.fields[i].name, STR("host")))
+            host = sent.fields[i].value;
+    }
+    char *head = call->sink->ops->alloc(call->sink, size_of_head(call, &sent)), *out = head;
+    out = put(put(out, call->method), STR(" "));
+    out = put(put_target(out, call), STR(" HTTP/1.1\r\nHost: "));
+    upstream->host_is_servers = host.len == 0;
+    char *behind = out;
+    out = put(put(out, host), STR("\r\n"));
+    out = put_framing(out, call, length);
+    out = put_clients_fields(out, call);
+    if (!is_set(route, STR("via")))
+        out = put(out, call->message.minor_version == 0 ? STR("Via: 1.0 hayfork\r\n")
+                                                        : STR("Via: 1.1 hayfork\r\n"));
+    out = put_forwarded(out, call);
+    if (sent.content_type.len > 0)
+        out = put_field(out, STR("Content-Type"), sent.content_type);
+    for (size_t i = 0; i < sent.n; i++) {
+        if (sent.fields[i].value.len > 0 && !http1_same(sent.fields[i].name, STR("host")))
+            out = put_field(out, sent.fields[i].name, sent.fields[i].value);
+    }
+    out = put(out, STR("\r\n"));
+    if (upstream->host_is_servers) {
+        upstream->head = (struct str){head, (size_t)(behind - head)};
+        upstream->after_host = (struct str){behind, (size_t)(out - behind)};
+    } else {
+        upstream->head = (struct str){head, (size_t)(out - head)};
+    }
+}

@@ -1,0 +1,55 @@
+/* relay_private.h: what the parts of the relay's handler share. Private to handler_relay*.c. */
+#ifndef HAYFORK_HANDLERS_RELAY_PRIVATE_H
+#define HAYFORK_HANDLERS_RELAY_PRIVATE_H
+
+#include "handlers/handler.h"
+#include "upstream/request.h"
+
+struct handler_relay {
+    struct handler super;
+    const struct conf_route *route;
+    struct upstream *upstream;
+    h2o_timeout_t *connect, *deadline;
+    bool passes_server; /* the upstream's Server field, where the conf's `server` is empty */
+    bool has_names;     /* `headers` or `send` hold a {name} */
+    struct str names[ROUTE_MAX_CAPTURES];
+    size_t n_names;
+};
+
+/* One exchange. It lives in the request's memory. */
+struct relay_call {
+    struct upstream_request upstream;
+    const struct handler_relay *handler;
+    struct sink *sink;
+    struct body *body;
+    struct handler_message message;
+    struct str method, path, query; /* raw */
+    struct str *captures;           /* as they came */
+    struct str *decoded;            /* the same, percent-decoded; only where the handler has_names */
+    char *held; /* of the request's body: what has come before there was anybody to send it to */
+    size_t held_len;
+    bool body_ended;
+    bool started;      /* the upstream is asked */
+    bool is_gathering; /* body_read has not returned yet */
+    bool head_passed;
+};
+
+/* handlers/relay_head.c */
+
+/* For headers_fill: what a {name} of the path stands for, percent-decoded. arg is the call. */
+bool handler_relay_lookup(void *arg, const char *name, struct str *value);
+
+/* Is this field for the next hop alone (RFC 9110 section 7.6.1)? connection: what Connection holds. */
+bool handler_relay_is_hop_by_hop(struct str name, const struct str *connection, size_t n_connection);
+
+/* The values of all Connection fields, up to max. */
+size_t handler_relay_connections(const struct http1_field *fields, size_t n, const char *bytes,
+                                 struct str *values, size_t max);
+
+/*
+ * Writes the head of the request to the upstream, in memory of the sink's request, into call->upstream.
+ * length is the body's, or BODY_LENGTH_UNKNOWN for a chunked one.
+ */
+void handler_relay_write_head(struct relay_call *call, uint64_t length);
+
+#endif

@@ -1,0 +1,236 @@
+/* sql.c: routes with `sql`: parameters in, a query on the route's lane, its answer out. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "handlers/sql_private.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "route/params.h"
+
+void *handler_sql_alloc(void *arg, size_t size)
+{
+    struct sink *sink = arg;
+    return sink->ops->alloc(sink, size);
+}
+
+bool handler_sql_parameter(void *arg, const char *name, struct str *value)
+{
+    const struct call *call = arg;
+    const struct sql_statement *statement = &call->handler->route->statement;
+    for (size_t i = 0; call->values != NULL && i < statement->n_params; i++) {
+        if (strcmp(statement->names[i], name) == 0 && call->values[i] != NULL) {
+            *value = str_of(call->values[i]);
+            return true;
+        }
+    }
+    return false;
+}
+
+void handler_sql_refuse(struct call *call, struct problem problem)
+{
+    struct headers headers = headers_fill(call->handler->route, call->sink, handler_sql_parameter, call);
+    problem.fields = headers.fields;
+    problem.n_fields = headers.n;
+    problem_send(call->sink, &problem);
+}
+
+static void on_done(void *owner, enum db_outcome outcome, const struct db_answer *answer)
+{
+    struct call *call = owner;
+    call->pending = NULL;
+    if (call->streaming) {
+        handler_sql_stream_end(call, outcome == DB_OK);
+        if (outcome == DB_REJECTED)
+            handler_sql_log_error(call, answer->error);
+        else if (outcome != DB_OK)
+            log_errorx("%s: broke off after %" PRIu64
+                       " rows: the connection to the database was lost (request %016" PRIx64 ")",
+                       call->sink->route, call->n_rows, call->sink->request_id);
+        return;
+    }
+    switch (outcome) {
+    case DB_OK:
+        handler_sql_answer(call, answer);
+        break;
+    case DB_REJECTED:
+        handler_sql_error(call, answer->error);
+        break;
+    case DB_NOT_SENT:
+        handler_sql_refuse(
+            call,
+            (struct problem){.status = 503, .detail = "The database could not be asked; nothing was done."});
+        break;
+    case DB_UNUSABLE:
+        handler_sql_refuse(
+            call,
+            (struct problem){.status = 500, .detail = "The query of this route could not be prepared."});
+        break;
+    case DB_LOST:
+        handler_sql_refuse(call,
+                           (struct problem){.status = 504,
+                                            .detail = "The database did not answer in time, or the "
+                                                      "connection to it broke; this may have been done."});
+        break;
+    }
+}
+
+static const struct db_asker asker = {handler_sql_row, handler_sql_again, on_done};
+
+/* The client has left, or the answer is out: the query, if it is under way, goes on without us. */
+static void on_gone(struct sink *sink)
+{
+    struct call *call = sink->data;
+    if (call->pending != NULL)
+        db_abandon(call->pending);
+    if (call->answer.owned)
+        free(call->answer.base);
+    if (call->sending.owned)
+        free(call->sending.base);
+}
+
+/* Says why there can be no query now; false if there can. */
+static bool refused(struct call *call)
+{
+    const struct handler_sql *self = call->handler;
+    struct problem problem = {.status = 503};
+    switch (db_check(self->lane, self->statement)) {
+    case DB_ACCEPTED:
+        return false;
+    case DB_AWAY:
+        problem.detail = "The database is not available.";
+        break;
+    case DB_FULL:
+        problem.detail = "Too many queries are waiting already.";
+        break;
+    case DB_UNPREPARED:
+        problem.status = 500;
+        problem.detail = "The query of this route could not be prepared.";
+        break;
+    }
+    handler_sql_refuse(call, problem);
+    return true;
+}
+
+static void ask(struct call *call, struct str body)
+{
+    const struct handler_sql *self = call->handler;
+    const struct conf_route *route = self->route;
+    size_t n = route->statement.n_params;
+    if (refused(call))
+        return;
+    struct params_request request = {
+        .captures = call->captures,
+        .query = call->query,
+        .body = body,
+        .ignore_unknown_query = route->ignore_unknown_query,
+        .body_fields = route->body_fields,
+        .n_body_fields = route->n_body_fields,
+    };
+    struct params_arena arena = {handler_sql_alloc, call->sink};
+    struct params_problem wrong = {0};
+    const char **values = handler_sql_alloc(call->sink, (n + 1) * sizeof(*values));
+    if (!params_gather(route->params, db_statement_types(self->statement), n, &request, &arena, values,
+                       &wrong)) {
+        handler_sql_refuse(
+            call, (struct problem){.status = 400, .detail = wrong.detail, .parameter = wrong.parameter});
+        return;
+    }
+    call->values = values;
+    call->pending = db_submit(self->lane, self->statement, values, &asker, call);
+}
+
+static void on_body(struct body_whole *whole, bool complete)
+{
+    struct call *call = H2O_STRUCT_FROM_MEMBER(struct call, body, whole);
+    if (complete)
+        ask(call, (struct str){whole->bytes, whole->len});
+    else
+        handler_sql_refuse(call,
+                           (struct problem){.status = whole->body->status, .detail = whole->body->detail});
+}
+
+/* application/json, or a type that is JSON by its suffix (RFC 6839 section 3.1); parameters do not matter. */
+static bool is_json(struct str type)
+{
+    size_t len = 0;
+    while (len < type.len && type.base[len] != ';' && type.base[len] != ' ' && type.base[len] != '\t')
+        len++;
+    if (len == strlen("application/json") && strncasecmp(type.base, "application/json", len) == 0)
+        return true;
+    return len > strlen("application/+json") && strncasecmp(type.base, "application/", 12) == 0 &&
+           strncasecmp(type.base + len - 5, "+json", 5) == 0;
+}
+
+static void handle(struct handler *handler, const struct handler_request *request)
+{
+    struct handler_sql *self = (struct handler_sql *)handler;
+    struct sink *sink = request->sink;
+    struct call *call = sink->ops->alloc(sink, sizeof(*call));
+    memset(call, 0, sizeof(*call));
+    call->handler = self;
+    call->sink = sink;
+    call->query = request->query;
+    call->is_head = str_equal(request->method, STR("HEAD"));
+    memcpy(call->captures, request->captures, self->n_captures * sizeof(call->captures[0]));
+    sink->data = call;
+    sink->gone = on_gone;
+    if (!self->route->takes_body) {
+        ask(call, (struct str){NULL, 0});
+    } else if (request->body->length > 0 && !is_json(request->content_type)) {
+        handler_sql_refuse(call,
+                           (struct problem){.status = 415, .detail = "The body must be application/json."});
+    } else {
+        call->body.alloc = handler_sql_alloc;
+        call->body.arg = sink;
+        call->body.done = on_body;
+        body_collect(&call->body, request->body);
+    }
+}
+
+static void dispose(struct handler *handler)
+{
+    struct handler_sql *self = (struct handler_sql *)handler;
+    free(self->names);
+    free(self);
+}
+
+/* Collects the names that the route's headers use. */
+static void find_names(struct handler_sql *self)
+{
+    for (size_t i = 0; i < self->route->n_headers; i++) {
+        const struct conf_header *header = &self->route->headers[i];
+        for (size_t j = 0; j < header->n_pieces; j++) {
+            if (!header->pieces[j].is_name)
+                continue;
+            MEM_GROW(&self->names, self->n_names);
+            self->names[self->n_names++] = header->pieces[j].text;
+        }
+    }
+}
+
+struct handler *handler_sql_new(const struct conf_route *route, struct db_lane *lane, size_t buffer)
+{
+    struct handler_sql *self = mem_calloc(1, sizeof(*self));
+    size_t error_at;
+    struct str names[ROUTE_MAX_CAPTURES];
+    *self = (struct handler_sql){
+        .super = {handle, dispose},
+        .route = route,
+        .buffer = buffer,
+        .lane = lane,
+        .statement = db_statement_new(lane,
+                                      &(struct db_statement_conf){
+                                          .label = route->label,
+                                          .statement = &route->statement,
+                                          .deadline = route->deadline,
+                                          .as_text = route->answer == CONF_ANSWER_VALUE,
+                                          .streams = route->answer == CONF_ANSWER_ROWS,
+                                          .merges = route->answer == CONF_ANSWER_ROW && !route->merge_off &&
+                                                    route->statement.n_params > 0,
+                                      }),
+    };
+    find_names(self);
+    route_check_pattern(str_of(route->path), names, &self->n_captures, &error_at);
+    return &self->super;
+}

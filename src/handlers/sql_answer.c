@@ -1,0 +1,222 @@
+/* sql_answer.c: what a query gave, as the route's `answer` wants it. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "handlers/sql_private.h"
+#include "base/log.h"
+#include "pg/pgtypes.h"
+
+/* Bytes taken from the request's memory before the heap is asked; libh2o asks it for 1,020 and more, too. */
+enum { FIRST_BODY_SIZE = 960 };
+
+static struct str kept(struct call *call, struct str text)
+{
+    if (text.base == NULL)
+        return text;
+    char *copy = handler_sql_alloc(call->sink, text.len + 1);
+    memcpy(copy, text.base, text.len);
+    return (struct str){copy, text.len};
+}
+
+/* Rows */
+
+static void take_value(struct call *call, const struct pgjson_columns *columns, struct pgwire_row row)
+{
+    if (pgjson_columns_count(columns) == 0)
+        return; /* SELECT without a list has rows of nothing */
+    struct pgwire_value value = pgwire_row_value(row, 0);
+    call->value_type = pgjson_type(columns, 0);
+    if (value.len >= 0)
+        call->value = kept(call, (struct str){value.text, (size_t)value.len});
+}
+
+/* Keeps what the headers want of the first row, which is gone when they are written. */
+static void take_named(struct call *call, const struct pgjson_columns *columns, struct pgwire_row row)
+{
+    const struct handler_sql *self = call->handler;
+    if (self->n_names == 0)
+        return;
+    call->named = handler_sql_alloc(call->sink, self->n_names * sizeof(*call->named));
+    for (size_t i = 0; i < self->n_names; i++) {
+        int column = pgjson_find(columns, self->names[i]);
+        call->named[i] = (struct str){NULL, 0};
+        if (column >= 0)
+            call->named[i] = kept(call, pgjson_text(columns, row, column, handler_sql_alloc, call->sink));
+    }
+}
+
+static void begin_answer(struct call *call)
+{
+    if (call->answer.base == NULL)
+        call->answer = json_writer_on(handler_sql_alloc(call->sink, FIRST_BODY_SIZE), FIRST_BODY_SIZE);
+}
+
+static void take_one_of_rows(struct call *call, const struct pgjson_columns *columns, struct pgwire_row row)
+{
+    begin_answer(call);
+    json_char(&call->answer, call->n_rows == 0 ? '[' : ',');
+    pgjson_row(&call->answer, columns, row);
+}
+
+void handler_sql_row(void *owner, const struct pgjson_columns *columns, struct pgwire_row row)
+{
+    struct call *call = owner;
+    enum conf_answer answer = call->handler->route->answer;
+    bool is_first = call->n_rows == 0;
+    if (is_first)
+        take_named(call, columns, row);
+    if (answer == CONF_ANSWER_ROWS) {
+        take_one_of_rows(call, columns, row);
+    } else if (is_first && answer == CONF_ANSWER_ROW) {
+        begin_answer(call);
+        pgjson_row(&call->answer, columns, row);
+    } else if (is_first && answer == CONF_ANSWER_VALUE) {
+        take_value(call, columns, row);
+    }
+    call->n_rows++;
+    if (call->streaming)
+        handler_sql_stream_row(call);
+    else if (answer == CONF_ANSWER_ROWS && call->answer.len > call->handler->buffer)
+        handler_sql_stream(call, columns);
+}
+
+void handler_sql_again(void *owner)
+{
+    struct call *call = owner;
+    call->n_rows = 0;
+    call->answer.len = 0;
+    call->value = (struct str){NULL, 0};
+    call->named = NULL;
+}
+
+/* Headers */
+
+/* For headers_fill: what a {name} stands for. */
+struct names {
+    struct call *call;
+    const struct pgjson_columns *columns;
+};
+
+static bool look_up(void *arg, const char *name, struct str *value)
+{
+    const struct names *names = arg;
+    const struct call *call = names->call;
+    if (pgjson_find(names->columns, name) < 0)
+        return handler_sql_parameter(names->call, name, value);
+    *value = (struct str){NULL, 0}; /* there may be no row */
+    for (size_t i = 0; call->named != NULL && i < call->handler->n_names; i++) {
+        if (strcmp(call->handler->names[i], name) == 0)
+            *value = call->named[i];
+    }
+    return value->base != NULL;
+}
+
+bool handler_sql_head(struct call *call, const struct pgjson_columns *columns, int status,
+                      struct str content_type, struct sink_head *head)
+{
+    struct names names = {call, columns};
+    struct sink *sink = call->sink;
+    const char *refused =
+        headers_head(head, status, content_type, call->handler->route, sink, look_up, &names);
+    if (refused == NULL)
+        return true;
+    log_errorx("%s: the value for %s has a control character (request %016" PRIx64 ")", sink->route, refused,
+               sink->request_id);
+    const char *begin = "The header ", *end = " of this answer has a character that cannot be sent.";
+    char *detail = handler_sql_alloc(sink, strlen(begin) + strlen(refused) + strlen(end) + 1);
+    stpcpy(stpcpy(stpcpy(detail, begin), refused), end);
+    problem_send(sink, &(struct problem){.status = 500, .detail = detail});
+    return false;
+}
+
+/* Answers */
+
+static void answer_with(struct call *call, const struct db_answer *answer, int status,
+                        struct str content_type, struct str body)
+{
+    struct sink_head head;
+    if (!handler_sql_head(call, answer->columns, status, content_type, &head))
+        return;
+    if (status == 204)
+        head.content_type = (struct str){NULL, 0};
+    sink_answer(call->sink, &head, &body, status == 204 ? 0 : 1);
+}
+
+static void answer_no_row(struct call *call, const struct db_answer *answer)
+{
+    int status = call->handler->route->no_row;
+    if (status < 400)
+        answer_with(call, answer, status, STR("application/json"), STR("null"));
+    else
+        handler_sql_refuse(call, (struct problem){.status = status, .detail = "There is no such row."});
+}
+
+static void answer_json(struct call *call, const struct db_answer *answer)
+{
+    answer_with(call, answer, call->handler->route->status, STR("application/json"),
+                (struct str){call->answer.base, call->answer.len});
+}
+
+/* bytea in its hex format (PostgreSQL 15, section 8.4.1). */
+static struct str decode_bytea(struct str text, char *out)
+{
+    size_t n = 0;
+    for (size_t i = 2; i + 1 < text.len; i += 2) {
+        char pair[3] = {text.base[i], text.base[i + 1], '\0'};
+        out[n++] = (char)strtoul(pair, NULL, 16);
+    }
+    return (struct str){out, n};
+}
+
+/* The first column of the first row as it is. */
+static void answer_value(struct call *call, const struct db_answer *answer)
+{
+    struct str body = call->value, type = STR("text/plain; charset=utf-8");
+    if (call->value_type == PGTYPES_JSON || call->value_type == PGTYPES_JSONB) {
+        type = STR("application/json");
+    } else if (call->value_type == PGTYPES_BYTEA) {
+        type = STR("application/octet-stream");
+        body = decode_bytea(body, handler_sql_alloc(call->sink, body.len / 2 + 1));
+    }
+    answer_with(call, answer, call->handler->route->status, type, body);
+}
+
+/* Did a command touch nothing? The tag ends in a count of rows; one that has none did what it should. */
+static bool touched_nothing(const char *tag)
+{
+    size_t len = strlen(tag);
+    return len > 2 && strcmp(tag + len - 2, " 0") == 0;
+}
+
+void handler_sql_answer(struct call *call, const struct db_answer *answer)
+{
+    const struct conf_route *route = call->handler->route;
+    switch (route->answer) {
+    case CONF_ANSWER_ROWS:
+        if (call->n_rows == 0) {
+            begin_answer(call);
+            json_char(&call->answer, '[');
+        }
+        json_char(&call->answer, ']');
+        answer_json(call, answer);
+        break;
+    case CONF_ANSWER_ROW:
+        if (call->n_rows == 0)
+            answer_no_row(call, answer);
+        else
+            answer_json(call, answer);
+        break;
+    case CONF_ANSWER_VALUE:
+        if (call->value.base == NULL)
+            answer_no_row(call, answer);
+        else
+            answer_value(call, answer);
+        break;
+    case CONF_ANSWER_NONE:
+        if (touched_nothing(answer->tag))
+            answer_no_row(call, answer);
+        else
+            answer_with(call, answer, route->status, (struct str){NULL, 0}, (struct str){NULL, 0});
+        break;
+    }
+}

@@ -1,0 +1,86 @@
+/* sql_private.h: what handlers/sql.c (questions) and handler_sql_*.c (answers) share. */
+#ifndef HAYFORK_HANDLERS_SQL_PRIVATE_H
+#define HAYFORK_HANDLERS_SQL_PRIVATE_H
+
+#include "http/body.h"
+#include "handlers/handler.h"
+#include "handlers/headers.h"
+#include "pg/pgjson.h"
+#include "http/problem.h"
+
+struct handler_sql {
+    struct handler super;
+    const struct conf_route *route;
+    size_t buffer; /* bytes: an answer of rows up to here is held in memory */
+    struct db_lane *lane;
+    struct db_statement *statement;
+    size_t n_captures;  /* of the route's path */
+    const char **names; /* that its headers use; the texts are the conf's */
+    size_t n_names;
+};
+
+/* A request on its way. It lives in the request's memory, so it is gone with the client. */
+struct call {
+    const struct handler_sql *handler;
+    struct sink *sink;
+    struct str captures[ROUTE_MAX_CAPTURES];
+    struct str query;
+    bool is_head;
+    struct body_whole body;
+    const char **values;      /* of the parameters, once they are gathered */
+    struct db_query *pending; /* NULL while there is none */
+
+    /* What the rows so far gave. */
+    uint64_t n_rows;
+    struct str *named;         /* of the first row: the values of handler->names; NULL base for SQL NULL */
+    struct str value;          /* `answer: value`: the first one; NULL base for SQL NULL */
+    uint32_t value_type;       /* its OID */
+    struct json_writer answer; /* the body, or what of it is not handed to the sink yet */
+
+    /* Once it is streamed. */
+    struct json_writer sending; /* handed to the sink, which says when there is room again */
+    bool streaming, sending_now, paused;
+    bool complete; /* no more rows will come */
+    bool failed;   /* and those that came are not all */
+};
+
+/* Memory of the request's, for those who want a function; arg is the sink. */
+void *handler_sql_alloc(void *arg, size_t size);
+
+/* Answers with a problem, with the route's headers as far as they have values. */
+void handler_sql_refuse(struct call *call, struct problem problem);
+
+/* handlers/sql_answer.c: a row has come; the rows so far do not count; that was all, with the command's tag.
+ */
+void handler_sql_row(void *owner, const struct pgjson_columns *columns, struct pgwire_row row);
+void handler_sql_again(void *owner);
+void handler_sql_answer(struct call *call, const struct db_answer *answer);
+
+/*
+ * The head of a good answer, with the route's headers, which may have columns of the first row in them.
+ * Returns false, and has answered, where one of them cannot be sent.
+ */
+bool handler_sql_head(struct call *call, const struct pgjson_columns *columns, int status,
+                      struct str content_type, struct sink_head *head);
+
+/* handlers/sql_stream.c: an answer that is larger than handler->buffer goes out as it comes. */
+
+/* The rows have outgrown the buffer: the answer begins, or the query is asked again. */
+void handler_sql_stream(struct call *call, const struct pgjson_columns *columns);
+
+/* More of it was written to call->answer. */
+void handler_sql_stream_row(struct call *call);
+
+/* There are no more rows; complete says whether those were all. */
+void handler_sql_stream_end(struct call *call, bool complete);
+
+/* Answers with what PostgreSQL's error means (handlers/sql_error.c), and logs what the client is not told. */
+void handler_sql_error(struct call *call, const char *error);
+
+/* Only logs it: the answer has begun, and is cut off. */
+void handler_sql_log_error(struct call *call, const char *error);
+
+/* For headers_fill: a parameter's value, when there is no row. arg is the call. */
+bool handler_sql_parameter(void *arg, const char *name, struct str *value);
+
+#endif

@@ -1,0 +1,75 @@
+/*
+ * sink.h: where a handler puts its answer. server/exchange.c makes one for every request; handlers know
+ * nothing else of HTTP.
+ *
+ * A handler answers exactly once: start, any number of pushes, then finish or abort. Until then the client
+ * may go away: `gone` is called, once, and the sink must not be used any more. `gone` is also called after
+ * the answer, when the request's memory is about to be freed, so it is the place to let go of `data`.
+ */
+#ifndef HAYFORK_HTTP_SINK_H
+#define HAYFORK_HTTP_SINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/str.h"
+
+struct sink;
+
+#define SINK_LENGTH_UNKNOWN SIZE_MAX
+
+/* Up to so many parts in one call cost no memory of the request's. */
+enum { SINK_FEW_PARTS = 16 };
+
+struct sink_field {
+    struct str name, value;
+};
+
+/*
+ * The head of an answer. The texts it points to must live as long as the request (sink->ops->alloc gives
+ * such memory); the struct itself and its array of fields are copied by start.
+ */
+struct sink_head {
+    int status;
+    const char *reason;              /* phrase of the status line; NULL for the usual one */
+    struct str content_type;         /* empty: none */
+    size_t content_length;           /* bytes, or SINK_LENGTH_UNKNOWN. To HEAD, of the body that GET has */
+    const struct sink_field *fields; /* more header fields */
+    size_t n_fields;
+};
+
+struct sink_ops {
+    /* Says how the answer begins. Nothing is sent yet. */
+    void (*start)(struct sink *sink, const struct sink_head *head);
+    /* Sends a part of the body. The bytes must stay until `room` is called; no push before that. */
+    void (*push)(struct sink *sink, const struct str *parts, size_t n);
+    /* Sends the last part (n may be 0), with the head if it is still here, in one write. The bytes must
+     * live as long as the request. */
+    void (*finish)(struct sink *sink, const struct str *parts, size_t n);
+    /* The answer cannot be completed: the client must not take what it has for whole. */
+    void (*abort)(struct sink *sink);
+    /* Memory that lives as long as the request. Never fails. */
+    void *(*alloc)(struct sink *sink, size_t size);
+};
+
+struct sink {
+    const struct sink_ops *ops;
+    uint64_t request_id; /* in problem documents and log lines */
+    const char *route;   /* its name in log lines, "GET /contacts/{id}"; NULL when none was found */
+    void (*room)(struct sink *sink);
+    void (*gone)(struct sink *sink); /* may be NULL */
+    void *data;                      /* the handler's */
+};
+
+/* The whole of a short answer in one call. head's content_length is filled in. */
+static inline void sink_answer(struct sink *sink, struct sink_head *head, const struct str *parts, size_t n)
+{
+    head->content_length = 0;
+    for (size_t i = 0; i < n; i++)
+        head->content_length += parts[i].len;
+    sink->ops->start(sink, head);
+    sink->ops->finish(sink, parts, n);
+}
+
+#endif

@@ -1,0 +1,379 @@
+/* scan.c: the scanner that finds :name parameters in SQL. */
+#include "pg/scan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+struct scan {
+    struct str source;
+    size_t at;     /* the byte to look at next */
+    size_t copied; /* so much of the source is in the text or replaced there */
+    size_t text_len;
+    unsigned brackets; /* open '[' */
+    bool began;        /* something other than blanks and comments was seen */
+    bool ended;        /* a ';' was seen */
+    size_t end;        /* where the statement ends: at the first ';' or with the source */
+    struct sql_statement *out;
+    const char *error;
+    size_t error_at;
+};
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
+}
+
+static bool is_newline(char c)
+{
+    return c == '\n' || c == '\r';
+}
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_name_start(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (unsigned char)c >= 0x80;
+}
+
+static bool is_name(char c)
+{
+    return is_name_start(c) || is_digit(c);
+}
+
+/* What an identifier of SQL may go on with: unlike the name of a parameter, a '$' too. */
+static bool is_word(char c)
+{
+    return is_name(c) || c == '$';
+}
+
+/* The byte so far ahead, NUL behind the end: there is none in the source. */
+static char peek(const struct scan *scan, size_t ahead)
+{
+    return ahead < scan->source.len - scan->at ? scan->source.base[scan->at + ahead] : '\0';
+}
+
+static void fail(struct scan *scan, size_t at, const char *message)
+{
+    scan->error = message;
+    scan->error_at = at;
+}
+
+static void skip_line_comment(struct scan *scan)
+{
+    while (peek(scan, 0) != '\0' && !is_newline(peek(scan, 0)))
+        scan->at++;
+}
+
+static void skip_block_comment(struct scan *scan)
+{
+    size_t start = scan->at;
+    unsigned depth = 0;
+    do {
+        if (peek(scan, 0) == '\0') {
+            fail(scan, start, "this comment has no closing */ (comments nest: every /* needs its own)");
+            return;
+        }
+        if (peek(scan, 0) == '/' && peek(scan, 1) == '*') {
+            depth++;
+            scan->at += 2;
+        } else if (peek(scan, 0) == '*' && peek(scan, 1) == '/') {
+            depth--;
+            scan->at += 2;
+        } else {
+            scan->at++;
+        }
+    } while (depth > 0);
+}
+
+/*
+ * Does the string that has just ended go on? It does if only blanks and -- comments with a line break
+ * among them stand before the next quote. Matters for E'…': the next part has backslashes too.
+ */
+static bool string_goes_on(struct scan *scan)
+{
+    struct scan ahead = *scan;
+    bool newline = false;
+    for (;;) {
+        if (is_blank(peek(&ahead, 0))) {
+            newline = newline || is_newline(peek(&ahead, 0));
+            ahead.at++;
+        } else if (peek(&ahead, 0) == '-' && peek(&ahead, 1) == '-') {
+            skip_line_comment(&ahead);
+        } else {
+            break;
+        }
+    }
+    if (!newline || peek(&ahead, 0) != '\'')
+        return false;
+    scan->at = ahead.at;
+    return true;
+}
+
+/* At an opening quote. */
+static void skip_quoted(struct scan *scan, char quote, bool backslashes)
+{
+    size_t start = scan->at;
+    do {
+        scan->at++;
+        while (peek(scan, 0) != quote) {
+            if (backslashes && peek(scan, 0) == '\\' && peek(scan, 1) != '\0')
+                scan->at++;
+            if (peek(scan, 0) == '\0') {
+                fail(scan, start,
+                     quote == '"' ? "this quoted name has no closing \"" : "this string has no closing '");
+                return;
+            }
+            scan->at++;
+        }
+        scan->at++;
+    } while (peek(scan, 0) == quote || (backslashes && string_goes_on(scan)));
+}
+
+/* At a '$' that is not part of a word. Leaves a '$' that opens no quote to PostgreSQL's judgement. */
+static void skip_dollar_quote(struct scan *scan)
+{
+    size_t tag_len = 1;
+    if (is_name_start(peek(scan, tag_len))) {
+        while (is_name(peek(scan, tag_len)))
+            tag_len++;
+    }
+    if (peek(scan, tag_len++) != '$') {
+        scan->at++;
+        return;
+    }
+    const char *tag = scan->source.base + scan->at;
+    const char *body = tag + tag_len;
+    const char *close = memmem(body, (size_t)(scan->source.base + scan->source.len - body), tag, tag_len);
+    if (close == NULL) {
+        fail(scan, scan->at, "this dollar quote is not closed: the same $tag$ must follow");
+        return;
+    }
+    scan->at += (size_t)(close - tag) + tag_len;
+}
+
+static void skip_word(struct scan *scan)
+{
+    size_t start = scan->at;
+    while (is_word(peek(scan, 0)))
+        scan->at++;
+    bool is_e = scan->at - start == 1 && (scan->source.base[start] == 'e' || scan->source.base[start] == 'E');
+    if (is_e && peek(scan, 0) == '\'')
+        skip_quoted(scan, '\'', true);
+}
+
+/* Returns the number n of $n, or 0 if there are too many. */
+static size_t param_number(struct scan *scan, struct str name)
+{
+    struct sql_statement *out = scan->out;
+    for (size_t i = 0; i < out->n_params; i++) {
+        if (str_equal(str_of(out->names[i]), name))
+            return i + 1;
+    }
+    if (out->n_params == SQL_MAX_PARAMS)
+        return 0;
+    out->names[out->n_params] = mem_strndup(name.base, name.len);
+    out->name_offsets[out->n_params] = scan->at;
+    return ++out->n_params;
+}
+
+static void copy_up_to(struct scan *scan, size_t to)
+{
+    memcpy(scan->out->text + scan->text_len, scan->source.base + scan->copied, to - scan->copied);
+    scan->text_len += to - scan->copied;
+    scan->copied = to;
+}
+
+/* At the colon of a parameter. */
+static void replace_param(struct scan *scan)
+{
+    struct sql_statement *out = scan->out;
+    size_t len = 1;
+    while (is_name(peek(scan, len)))
+        len++;
+    size_t number = param_number(scan, (struct str){scan->source.base + scan->at + 1, len - 1});
+    if (number == 0) {
+        _Static_assert(SQL_MAX_PARAMS == 64, "the message says so");
+        fail(scan, scan->at, "too many parameters: a statement may have 64 different ones");
+        return;
+    }
+    copy_up_to(scan, scan->at);
+    size_t text_from = scan->text_len;
+    /* `limit:n` must not become the identifier `limit$1`. */
+    bool apart = text_from > 0 && is_word(out->text[text_from - 1]);
+    scan->text_len += (size_t)sprintf(out->text + text_from, "%s$%zu", apart ? " " : "", number);
+    MEM_GROW(&out->edits, out->n_edits);
+    out->edits[out->n_edits++] = (struct sql_edit){
+        .source_from = scan->at,
+        .source_to = scan->at + len,
+        .text_from = text_from,
+        .text_to = scan->text_len,
+    };
+    scan->at += len;
+    scan->copied = scan->at;
+}
+
+/* Does the byte before this one end a value, so that a colon here, inside brackets, makes a slice? */
+static bool is_behind_value(const struct scan *scan)
+{
+    char before = scan->at == 0 ? ' ' : scan->source.base[scan->at - 1];
+    return is_word(before) || before == ')' || before == ']' || before == '\'' || before == '"';
+}
+
+static void scan_colon(struct scan *scan)
+{
+    if (peek(scan, 1) == ':')
+        scan->at += 2;
+    else if (!is_name_start(peek(scan, 1)) || (scan->brackets > 0 && is_behind_value(scan)))
+        scan->at++;
+    else
+        replace_param(scan);
+}
+
+/* A piece of the statement: anything but blanks, comments and ';'. */
+static void scan_token(struct scan *scan)
+{
+    char c = peek(scan, 0);
+    if (is_name_start(c)) {
+        skip_word(scan);
+    } else if (c == '\'' || c == '"') {
+        skip_quoted(scan, c, false);
+    } else if (c == ':') {
+        scan_colon(scan);
+    } else if (c == '$' && is_digit(peek(scan, 1))) {
+        fail(scan, scan->at, "write parameters as :name, not as $1");
+    } else if (c == '$') {
+        skip_dollar_quote(scan);
+    } else {
+        if (c == '[')
+            scan->brackets++;
+        else if (c == ']' && scan->brackets > 0)
+            scan->brackets--;
+        scan->at++;
+    }
+}
+
+static void scan_next(struct scan *scan)
+{
+    char c = peek(scan, 0);
+    if (is_blank(c)) {
+        scan->at++;
+    } else if (c == '-' && peek(scan, 1) == '-') {
+        skip_line_comment(scan);
+    } else if (c == '/' && peek(scan, 1) == '*') {
+        skip_block_comment(scan);
+    } else if (c == ';') {
+        if (!scan->ended)
+            scan->end = scan->at;
+        scan->ended = true;
+        scan->at++;
+    } else if (scan->ended) {
+        if (scan->began)
+            fail(scan, scan->at, "a second statement begins here; a route has exactly one");
+        else
+            fail(scan, scan->end, "there is no SQL statement before this ';'");
+    } else {
+        scan->began = true;
+        scan_token(scan);
+    }
+}
+
+const char *sql_scan(struct str source, struct sql_statement *out, size_t *error_at)
+{
+    *out = (struct sql_statement){0};
+    struct scan scan = {.source = source, .end = source.len, .out = out};
+    const char *nul = source.len == 0 ? NULL : memchr(source.base, '\0', source.len);
+    if (nul != NULL) {
+        *error_at = (size_t)(nul - source.base);
+        return "there is a NUL byte in the SQL";
+    }
+    /* The most that a replacement grows is from `:a` to ` $64`. */
+    out->text = mem_alloc(source.len * 2 + 1);
+    while (scan.error == NULL && scan.at < source.len)
+        scan_next(&scan);
+    if (scan.error == NULL && !scan.began)
+        fail(&scan, 0, "there is no SQL statement here");
+    if (scan.error != NULL) {
+        sql_free(out);
+        *error_at = scan.error_at;
+        return scan.error;
+    }
+    copy_up_to(&scan, scan.end);
+    out->text[scan.text_len] = '\0';
+    out->text = mem_realloc(out->text, scan.text_len + 1);
+    return NULL;
+}
+
+size_t sql_source_offset(const struct sql_statement *statement, size_t text_offset)
+{
+    size_t source_to = 0, text_to = 0;
+    for (size_t i = 0; i < statement->n_edits && statement->edits[i].text_from <= text_offset; i++) {
+        if (text_offset < statement->edits[i].text_to)
+            return statement->edits[i].source_from;
+        source_to = statement->edits[i].source_to;
+        text_to = statement->edits[i].text_to;
+    }
+    return source_to + (text_offset - text_to);
+}
+
+size_t sql_edit_number(const struct sql_statement *statement, const struct sql_edit *edit)
+{
+    const char *dollar = memchr(statement->text + edit->text_from, '$', edit->text_to - edit->text_from);
+    return dollar == NULL ? 0 : strtoul(dollar + 1, NULL, 10);
+}
+
+char *sql_rename(const struct sql_statement *statement, const char *before, const char *behind)
+{
+    char *sql = mem_strdup("");
+    size_t from = 0;
+    for (size_t i = 0; i < statement->n_edits; i++) {
+        const struct sql_edit *edit = &statement->edits[i];
+        char *longer = mem_printf("%s%.*s %s%zu%s", sql, (int)(edit->text_from - from),
+                                  statement->text + from, before, sql_edit_number(statement, edit), behind);
+        free(sql);
+        sql = longer;
+        from = edit->text_to;
+    }
+    char *whole = mem_printf("%s%s", sql, statement->text + from);
+    free(sql);
+    return whole;
+}
+
+size_t sql_first_word(struct str source)
+{
+    size_t at = 0, depth = 0;
+    while (at < source.len) {
+        struct str rest = {source.base + at, source.len - at};
+        bool is_pair = rest.len >= 2;
+        if (is_pair && memcmp(rest.base, "/*", 2) == 0) {
+            depth++;
+            at += 2;
+        } else if (depth > 0) {
+            bool closes = is_pair && memcmp(rest.base, "*/", 2) == 0;
+            depth -= closes;
+            at += closes ? 2 : 1;
+        } else if (is_pair && memcmp(rest.base, "--", 2) == 0) {
+            while (at < source.len && source.base[at] != '\n' && source.base[at] != '\r')
+                at++;
+        } else if (memchr(" \t\r\n\f\v(", rest.base[0], 7) != NULL) {
+            at++;
+        } else {
+            break;
+        }
+    }
+    return at;
+}
+
+void sql_free(struct sql_statement *statement)
+{
+    for (size_t i = 0; i < statement->n_params; i++)
+        free(statement->names[i]);
+    free(statement->edits);
+    free(statement->text);
+    *statement = (struct sql_statement){0};
+}

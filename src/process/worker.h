@@ -1,0 +1,28 @@
+/* worker.h: a worker process: one loop that accepts, routes and answers. */
+#ifndef HAYFORK_PROCESS_WORKER_H
+#define HAYFORK_PROCESS_WORKER_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "conf/conf.h"
+#include "process/handoff.h"
+#include "process/listen.h"
+#include "metrics/shm.h"
+
+/* All that a worker gets from its master. Loop and database connection are made after the fork. */
+struct worker_inheritance {
+    const struct conf *conf;
+    const struct listener *listeners;
+    size_t n_listeners;
+    struct shm *shm;
+    const struct handoff *handoff;
+    unsigned index; /* which slot and which sockets are this worker's; counts from 0 */
+    int ready_fd;   /* the worker writes its index here (an unsigned) once it accepts connections */
+    pid_t master;
+};
+
+/* Runs until SIGTERM has drained it or SIGINT stops it, and returns the exit code. */
+int worker_run(const struct worker_inheritance *inherited);
+
+#endif

@@ -1,0 +1,116 @@
+/* params.c: from the bytes of a request to a statement's parameters. */
+#include "route/params.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "route/params_private.h"
+#include "pg/pgtypes.h"
+#include "base/utf8.h"
+
+enum { LONGEST_NAME = 100 }; /* bytes of a name that the client chose, in a problem */
+
+const char params_not_given[] = "not given", params_given_empty[] = "given, but empty";
+
+bool params_fail(const struct params_gathering *all, const char *parameter, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    char *detail = params_alloc(all, (size_t)len + 1);
+    va_start(args, format);
+    vsnprintf(detail, (size_t)len + 1, format, args);
+    va_end(args);
+    *all->problem = (struct params_problem){.parameter = parameter, .detail = detail};
+    return false;
+}
+
+bool params_fail_unknown(const struct params_gathering *all, struct str name, const char *end)
+{
+    static const char mark[] = "…";
+    size_t len = name.len <= LONGEST_NAME ? name.len : 0;
+    while (len < name.len) {
+        size_t step = utf8_character((struct str){name.base + len, name.len - len});
+        if (len + step > LONGEST_NAME)
+            break;
+        len += step;
+    }
+    char *shown = params_alloc(all, len + sizeof(mark));
+    memcpy(shown, name.base, len);
+    memcpy(shown + len, len < name.len ? mark : "", len < name.len ? sizeof(mark) : 1);
+    return params_fail(all, shown, "%s %s", shown, end);
+}
+
+/*
+ * The commonest parameter by far, a few digits for an int4 or int8, needs neither decoding nor a look at
+ * its bounds. Returns a copy, or NULL if raw is anything else.
+ */
+static inline char *copy_digits(struct str raw, uint32_t type, const struct params_arena *arena)
+{
+    enum { MOST_DIGITS = 9 };
+    if ((type != PGTYPES_INT4 && type != PGTYPES_INT8) || raw.len == 0 || raw.len > MOST_DIGITS)
+        return NULL;
+    for (size_t i = 0; i < raw.len; i++) {
+        if (raw.base[i] < '0' || raw.base[i] > '9')
+            return NULL;
+    }
+    char *out = arena->alloc(arena->arg, MOST_DIGITS + 1);
+    for (size_t i = 0; i < raw.len; i++)
+        out[i] = raw.base[i];
+    out[raw.len] = '\0';
+    return out;
+}
+
+/* The parameter i, from the path. */
+static bool gather_capture(const struct params_gathering *all, size_t i, struct str raw)
+{
+    const char *name = all->specs[i].name;
+    enum params_part part = all->specs[i].is_rest ? PARAMS_PART_REST : PARAMS_PART_PATH;
+    struct str text;
+    const char *error = params_url_decode(all, raw, part, &text);
+    if (error == NULL)
+        error = params_check(all->types[i], text);
+    all->values[i] = text.base;
+    return error == NULL || params_fail(all, name, "%s %s", name, error);
+}
+
+/* What the request has not given. */
+static bool fill_in(const struct params_gathering *all)
+{
+    for (size_t i = 0; i < all->n; i++) {
+        const struct params_spec *spec = &all->specs[i];
+        if (all->values[i] != params_not_given && all->values[i] != params_given_empty)
+            continue;
+        if (spec->required)
+            return params_fail(all, spec->name, "%s is missing from the %s", spec->name,
+                               spec->source == PARAMS_QUERY ? "URL" : "body");
+        all->values[i] = spec->default_text;
+    }
+    return true;
+}
+
+bool params_gather(const struct params_spec *specs, const uint32_t *types, size_t n,
+                   const struct params_request *request, const struct params_arena *arena,
+                   const char **values, struct params_problem *problem)
+{
+    const struct params_gathering all = {specs, types, n, request, arena, values, problem};
+    bool not_all_path = false, body = false;
+    for (size_t i = 0; i < n; i++) {
+        if (specs[i].source != PARAMS_PATH) {
+            values[i] = params_not_given;
+            not_all_path = true;
+            body = body || specs[i].source != PARAMS_QUERY;
+            continue;
+        }
+        struct str raw = request->captures[specs[i].capture];
+        values[i] = copy_digits(raw, types[i], arena);
+        if (values[i] == NULL && !gather_capture(&all, i, raw))
+            return false;
+    }
+    if (request->query.len > 0 && !params_url_query(&all))
+        return false;
+    if (body && !params_body_read(&all))
+        return false;
+    return !not_all_path || fill_in(&all);
+}

@@ -1,0 +1,184 @@
+/* context.c: what all upstreams of a worker share: buffers, and what was logged. */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "metrics/shm.h"
+#include "upstream/upstream_private.h"
+
+enum {
+    COMPLAINT_INTERVAL_S = 60,
+    COMPLAINT_PROBES = 8,
+    STEADY_S = 10, /* a trouble that comes and goes is over when it was away for so long */
+};
+
+/* Complaints: a table of stamps, of which the upper half tells the trouble and the lower half the second. */
+
+static uint32_t hash_of(const struct upstream_server *server, const char *kind)
+{
+    const char *texts[] = {server->upstream->conf->name, server->conf->address, kind};
+    uint32_t hash = HASH_32;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        hash = hash_32_byte(hash_32_text(hash, texts[i]), 0xff);
+    return hash;
+}
+
+/* Is this to be logged? Where the table is full of fresh stamps, it is not. */
+static bool is_news(struct upstream_context *context, uint32_t hash)
+{
+    uint32_t now = (uint32_t)(clock_ms() / 1000 + 1);
+    _Atomic uint64_t *free_place = NULL;
+    for (unsigned i = 0; i < COMPLAINT_PROBES; i++) {
+        _Atomic uint64_t *place = &context->complaints[(hash + i) % SHM_RELAY_COMPLAINTS];
+        uint64_t stamp = atomic_load(place);
+        bool old = stamp == 0 || now - (uint32_t)stamp >= COMPLAINT_INTERVAL_S;
+        if (stamp >> 32 == hash && !old)
+            return false;
+        if (old && (free_place == NULL || stamp >> 32 == hash))
+            free_place = place;
+    }
+    if (free_place == NULL)
+        return false;
+    uint64_t last = atomic_load(free_place);
+    bool still_old = last == 0 || now - (uint32_t)last >= COMPLAINT_INTERVAL_S;
+    return still_old && atomic_compare_exchange_strong(free_place, &last, (uint64_t)hash << 32 | now);
+}
+
+void upstream_complain(const struct upstream_server *server, const struct upstream_request *request,
+                       const char *kind, const char *format, ...)
+{
+    const struct conf_upstream *conf = server->upstream->conf;
+    char id[40] = "";
+    va_list args;
+    va_start(args, format);
+    char *text = mem_vprintf(format, args);
+    va_end(args);
+    if (request != NULL)
+        snprintf(id, sizeof(id), " (request %016" PRIx64 ")", request->id);
+    bool is_named = !conf->implied && strcmp(kind, UPSTREAM_FULL) != 0;
+    char *line = mem_printf("%s%s%s%s%s", text, is_named ? " (upstream " : "", is_named ? conf->name : "",
+                            is_named ? ")" : "", id);
+    if (is_news(server->upstream->context, hash_of(server, kind)))
+        log_errorx("%s", line);
+    else
+        log_debug("%s", line);
+    free(line);
+    free(text);
+}
+
+enum upstream_trouble upstream_forget_complaint(const struct upstream_server *server, const char *kind)
+{
+    struct upstream_context *context = server->upstream->context;
+    uint32_t hash = hash_of(server, kind), now = (uint32_t)(clock_ms() / 1000 + 1);
+    enum upstream_trouble trouble = UPSTREAM_TROUBLE_NONE;
+    for (unsigned i = 0; i < COMPLAINT_PROBES; i++) {
+        _Atomic uint64_t *place = &context->complaints[(hash + i) % SHM_RELAY_COMPLAINTS];
+        uint64_t stamp = atomic_load(place);
+        if (stamp == 0 || stamp >> 32 != hash)
+            continue;
+        if (now - (uint32_t)stamp < STEADY_S)
+            return UPSTREAM_TROUBLE_FRESH;
+        if (atomic_compare_exchange_strong(place, &stamp, 0))
+            trouble = UPSTREAM_TROUBLE_OVER;
+    }
+    return trouble;
+}
+
+/* Timeouts */
+
+h2o_timeout_t *upstream_timeout(struct upstream_context *context, unsigned ms)
+{
+    return timeouts_get(context->timeouts, ms);
+}
+
+/* Making and ending */
+
+static void upstream_init(struct upstream_context *context, struct upstream *upstream,
+                          const struct conf_upstream *conf)
+{
+    upstream->context = context;
+    upstream->conf = conf;
+    upstream->n_servers = conf->n_servers;
+    upstream->servers = mem_calloc(conf->n_servers, sizeof(*upstream->servers));
+    upstream->idle = upstream_timeout(context, conf->idle);
+    h2o_linklist_init_anchor(&upstream->waiting);
+    for (size_t i = 0; i < conf->n_servers; i++) {
+        struct upstream_server *server = &upstream->servers[i];
+        server->upstream = upstream;
+        server->conf = &conf->servers[i];
+        server->authority = str_of(conf->servers[i].authority);
+        h2o_linklist_init_anchor(&server->idle);
+        h2o_linklist_init_anchor(&server->resolving);
+        upstream_resolve_init(server);
+    }
+}
+
+struct upstream_context *upstream_context_new(h2o_loop_t *loop, const struct conf *conf,
+                                              struct timeouts *timeouts, struct outbox *outbox,
+                                              _Atomic uint64_t *complaints)
+{
+    struct upstream_context *context = mem_calloc(1, sizeof(*context));
+    context->loop = loop;
+    context->conf = conf;
+    context->timeouts = timeouts;
+    context->outbox = outbox;
+    context->complaints = complaints;
+    context->limits = (struct http1_limits){.head = conf->limits.head, .fields = conf->limits.fields};
+    context->input = mem_alloc(UPSTREAM_BUFFER);
+    context->at_once = upstream_timeout(context, 0);
+    context->stall = upstream_timeout(context, conf->limits.stall);
+    while (getrandom(&context->chance, sizeof(context->chance), 0) != sizeof(context->chance))
+        continue;
+    context->upstreams = mem_calloc(conf->n_upstreams, sizeof(*context->upstreams));
+    for (size_t i = 0; i < conf->n_upstreams; i++)
+        upstream_init(context, &context->upstreams[i], &conf->upstreams[i]);
+    return context;
+}
+
+struct upstream *upstream_get(struct upstream_context *context, size_t i)
+{
+    return &context->upstreams[i];
+}
+
+static void on_end(h2o_timeout_entry_t *entry)
+{
+    struct upstream_context *context = H2O_STRUCT_FROM_MEMBER(struct upstream_context, end_timer, entry);
+    for (size_t i = 0; i < context->conf->n_upstreams; i++)
+        upstream_give_up_waiting(&context->upstreams[i]);
+}
+
+void upstream_context_end(struct upstream_context *context)
+{
+    context->is_over = true;
+    context->end_timer.cb = on_end;
+    h2o_timeout_link(context->loop, context->at_once, &context->end_timer);
+}
+
+void upstream_context_free(struct upstream_context *context)
+{
+    h2o_timeout_unlink(&context->end_timer);
+    for (size_t i = 0; i < context->conf->n_upstreams; i++) {
+        struct upstream *upstream = &context->upstreams[i];
+        for (size_t j = 0; j < upstream->n_servers; j++) {
+            struct upstream_server *server = &upstream->servers[j];
+            while (!h2o_linklist_is_empty(&server->idle))
+                upstream_release(H2O_STRUCT_FROM_MEMBER(struct upstream_connection, link, server->idle.next),
+                                 false);
+            upstream_resolve_dispose(server);
+        }
+        free(upstream->servers);
+    }
+    if (context->queue != NULL && context->n_lookups == 0) { /* else a thread still has it, for a moment */
+        h2o_multithread_unregister_receiver(context->queue, &context->receiver);
+        h2o_multithread_destroy_queue(context->queue);
+    }
+    free(context->upstreams);
+    free(context->input);
+    if (context->queue == NULL || context->n_lookups == 0)
+        free(context);
+}

@@ -1,0 +1,86 @@
+/* params_gather.h: calls params_gather and shows what it says, for the unit tests of params. */
+#ifndef HAYFORK_PARAMS_GATHER_H
+#define HAYFORK_PARAMS_GATHER_H
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "route/params.h"
+#include "unit/tap.h"
+
+/* An arena for the tests: all of it is freed after each request. */
+struct blocks {
+    void **at;
+    size_t n;
+};
+
+static void *blocks_alloc(void *arg, size_t size)
+{
+    struct blocks *blocks = arg;
+    MEM_GROW(&blocks->at, blocks->n);
+    return blocks->at[blocks->n++] = mem_alloc(size);
+}
+
+static void blocks_free(struct blocks *blocks)
+{
+    for (size_t i = 0; i < blocks->n; i++)
+        free(blocks->at[i]);
+    free(blocks->at);
+    *blocks = (struct blocks){0};
+}
+
+/* A copy of just its size, without a NUL behind it, so that the sanitizers see a byte read too far. */
+static struct str exact(struct blocks *blocks, const char *text, size_t len)
+{
+    char *copy = blocks_alloc(blocks, len);
+    memcpy(copy, text, len);
+    return (struct str){copy, len};
+}
+
+/* A route's parameters, in the order in which its statement uses them. */
+struct route {
+    const struct params_spec *specs;
+    const uint32_t *types;
+    size_t n;
+    const char **body_fields;
+    size_t n_body_fields;
+    bool ignore_unknown_query;
+};
+
+enum { MOST_PARAMS = 16 };
+
+/* What comes of a request: the values with '|' between them, or "parameter! detail". */
+TAP_UNUSED static char *gather_all(const struct route *route, struct str captures[2], struct str query,
+                                   struct str body)
+{
+    struct blocks blocks = {0};
+    struct params_arena arena = {.alloc = blocks_alloc, .arg = &blocks};
+    struct str copies[] = {exact(&blocks, captures[0].base, captures[0].len),
+                           exact(&blocks, captures[1].base, captures[1].len)};
+    struct params_request request = {
+        .captures = copies,
+        .query = query.len == 0 ? query : exact(&blocks, query.base, query.len),
+        .body = body.len == 0 ? body : exact(&blocks, body.base, body.len),
+        .ignore_unknown_query = route->ignore_unknown_query,
+        .body_fields = route->body_fields,
+        .n_body_fields = route->n_body_fields,
+    };
+    const char *values[MOST_PARAMS];
+    struct params_problem problem;
+    char *text;
+    if (params_gather(route->specs, route->types, route->n, &request, &arena, values, &problem)) {
+        text = mem_strdup("");
+        for (size_t i = 0; i < route->n; i++) {
+            const char *value = values[i] == NULL ? "NULL" : values[i];
+            char *longer = mem_printf("%s%s%s", text, i == 0 ? "" : "|", value);
+            free(text);
+            text = longer;
+        }
+    } else {
+        text = mem_printf("%s! %s", problem.parameter == NULL ? "NULL" : problem.parameter, problem.detail);
+    }
+    blocks_free(&blocks);
+    return text;
+}
+
+#endif
