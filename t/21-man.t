@@ -135,12 +135,54 @@ sub like_format ($text, $format)
 }
 
 subtest 'mandoc has nothing to say' => sub {
-    my $mandoc = (grep { -x } map { "$_/mandoc" } split /:/, $ENV{PATH})[0];
-    plan skip_all => 'mandoc is not installed' if !defined $mandoc;
-    my $run = run([ $mandoc, '-Tlint', '-Wwarning', map { "$top/man/$_" } sort keys %page ]);
+    installed('mandoc');
+    my $run = run([ 'mandoc', '-Tlint', '-Wwarning', map { "$top/man/$_" } sort keys %page ]);
     is $run->{stdout} . $run->{stderr}, '';
     is $run->{exit}, 'exit 0';
 };
+
+# How each program shows a page in a terminal of 80 columns, as man(1) asks it to.
+my %renderer = (
+    groff  => [qw(groff -k -mdoc -Tutf8 -P-c -rLL=78n)],
+    mandoc => [qw(mandoc -Tutf8 -O), 'width=78'],
+);
+
+for my $name (sort keys %renderer) {
+    subtest "in 80 columns, $name breaks no table and no line" => sub {
+        installed($name);
+        for my $file (sort keys %page) {
+            my $run = run([ @{ $renderer{$name} }, "$top/man/$file" ]);
+            is $run->{exit}, 'exit 0', "$file is shown";
+            is $run->{stderr}, '', '… without a complaint';
+            utf8::decode($run->{stdout});
+            my @lines = split /\n/, $run->{stdout} =~ s/.\x08//gr;
+            cmp_ok scalar @lines, '>=', 400, '… all of it';
+            is_deeply [ grep { length > 80 } @lines ], [], '… and no line is longer';
+            is_deeply [ narrow_cells(@lines) ], [], '… nor a table\'s cell so narrow that it has a word a line';
+        }
+    };
+}
+
+# Lines of one word below another such line: what a cell that has no room looks like.
+sub narrow_cells (@lines)
+{
+    my @indent = map { /^( +)\w\S*$/ ? length $1 : 0 } @lines;
+    return map { $lines[$_] } grep { $indent[$_] && $indent[$_] == $indent[ $_ - 1 ] } 1 .. $#lines;
+}
+
+subtest 'a broken table is told from a good one' => sub {
+    my @good = ('     400    malformed JSON', '            or HTTP', '     403    refused');
+    is_deeply [ narrow_cells(@good) ], [], 'cells that have room';
+    my @broken = ('     400    malformed' . ' ' x 60 . 'JSON', ' ' x 80 . 'or', ' ' x 80 . 'HTTP');
+    is_deeply [ narrow_cells(@broken) ], [ $broken[2] ], 'a cell that has none';
+};
+
+# Ends the subtest where a program is not installed.
+sub installed ($program)
+{
+    return if grep { -x "$_/$program" } split /:/, $ENV{PATH};
+    plan skip_all => "$program is not installed";
+}
 
 my @texts = (map({ "man/$_" } sort keys %page), 'README.md');
 
