@@ -26,7 +26,7 @@ static const char usage[] =
     "  -t            say whether the conf is good; needs no database and opens no socket\n"
     "  --db          with -t: have PostgreSQL check the SQL of the conf, too; runs none of it\n"
     "  -T            like -t, and print the conf in effect\n"
-    "  -V            print the version\n"
+    "  -V            print the version and the commit it was built from\n"
     "  -h            print this\n"
     "\n"
     "TERM finishes the requests in hand and stops; INT stops at once.\n"
@@ -43,6 +43,9 @@ int _gnutls_global_init_skip(void)
 {
     return 1;
 }
+
+/* commit.c: " (COMMIT)", or nothing where it is not known. */
+extern const char hayfork_commit[];
 
 enum mode { MODE_SERVE, MODE_CHECK, MODE_PRINT };
 
@@ -96,7 +99,7 @@ static struct options parse(int argc, char **argv)
             options.mode = MODE_PRINT;
             break;
         case 'V':
-            puts("hayfork " PACKAGE_VERSION);
+            printf("hayfork %s%s\n", PACKAGE_VERSION, hayfork_commit);
             exit(EXIT_SUCCESS);
         case 'h':
             fputs(usage, stdout);

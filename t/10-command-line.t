@@ -25,10 +25,14 @@ my $conf   = spew("$folder/hayfork.conf", <<~CONF);
         answer: row
     CONF
 
-subtest 'hayfork -V names the program and its version' => sub {
-    my $run = hayfork('-V');
+subtest 'hayfork -V names the program, its version and the commit' => sub {
+    my $top    = $Hayfork::Test::TOP_SRCDIR;
+    my $packed = -e "$top/COMMIT" ? slurp("$top/COMMIT") =~ s/\n//r : '';    # by `make dist`
+    my $git    = -e "$top/.git" && grep { -x "$_/git" } split /:/, $ENV{PATH};
+    my $commit = $git ? qr/ \([0-9a-f]{12}(?:-dirty)?\)/ : $packed ne '' ? qr/ \(\Q$packed\E\)/ : qr//;
+    my $run    = hayfork('-V');
     is $run->{exit}, 'exit 0';
-    like $run->{stdout}, qr/^hayfork \d+(\.\d+)+\S*$/m;
+    like $run->{stdout}, qr/\Ahayfork \d+\.\d+\.\d+(?:-dev)?$commit\n\z/;
     is $run->{stderr}, '';
 };
 
