@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "conf/check.h"
+#include "conf/env.h"
 #include "conf/files.h"
 #include "conf/hint.h"
 #include "conf/include.h"
@@ -84,7 +85,8 @@ static void read_directive(struct conf *conf, const struct conf_directive *row, 
         conf_lanes_read(conf, node);
         return;
     }
-    if (row->type != CONF_TYPE_LISTEN && row->type != CONF_TYPE_UPSTREAMS && !conf_table_is_scalar(row))
+    if (row->type != CONF_TYPE_LISTEN && row->type != CONF_TYPE_UPSTREAMS &&
+        row->type != CONF_TYPE_ENV_FILE && !conf_table_is_scalar(row))
         return; /* they belong together: see conf_include_read */
     if (conf_yaml_is_null(node)) {
         conf_files_error(conf->files, node->pos, "%s has no value; leave the line out for the default",
@@ -96,6 +98,9 @@ static void read_directive(struct conf *conf, const struct conf_directive *row, 
     } else if (node->kind != CONF_YAML_SCALAR) {
         conf_files_error(conf->files, node->pos, "%s takes a single value, not %s", row->name,
                          conf_yaml_what(node));
+    } else if (row->type == CONF_TYPE_ENV_FILE) {
+        if (node->value[0] == '\0') /* else it was read before all others */
+            conf_files_error(conf->files, node->pos, "%s is the name of a file", row->name);
     } else {
         char *problem = conf_table_set(row, conf, node->value);
         if (problem != NULL)
@@ -257,6 +262,8 @@ struct conf *conf_load(const char *path, const struct conf_override *overrides, 
     struct conf_yaml *root = conf_yaml_read_file(conf->files, path, (struct conf_pos){NULL, 0, 0});
     bool readable = conf_files_errors(conf->files) == 0 || root->n_items > 0;
     apply_overrides(conf, root, overrides, n_overrides);
+    conf->env = conf_env_new(conf->files, root);
+    conf_env_expand(conf->files, conf->env, root);
     read_section(conf, "", root);
     conf_lanes_complete(conf);
     bool directives_are_sound = conf_files_errors(conf->files) == 0;
@@ -268,6 +275,8 @@ struct conf *conf_load(const char *path, const struct conf_override *overrides, 
     if (directives_are_sound)
         check_workers(conf, root);
     conf_yaml_free(root);
+    conf_env_free(conf->env);
+    conf->env = NULL;
 
     if (conf_files_errors(conf->files) == 0)
         return conf;

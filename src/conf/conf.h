@@ -211,6 +211,7 @@ struct conf {
     struct conf_route *routes;
     size_t n_routes;
 
+    struct conf_env *env;     /* what variables stand for: only while reading */
     struct conf_files *files; /* what was read: names and texts, for messages. Private to conf*.c */
 };
 

@@ -23,6 +23,8 @@ struct conf_files {
     size_t n_files;
     struct mistake *mistakes;
     size_t n_mistakes;
+    struct conf_pos *changed; /* where values begin that are not what the file says */
+    size_t n_changed;
 };
 
 /* A source line is shown up to this many characters; of a longer one, the part around the mistake. */
@@ -46,6 +48,7 @@ void conf_files_free(struct conf_files *files)
     }
     free(files->files);
     free(files->mistakes);
+    free(files->changed);
     free(files);
 }
 
@@ -140,10 +143,11 @@ static const char *read_text(FILE *in, struct conf_file *file)
     return NULL;
 }
 
-const struct conf_file *conf_files_read(struct conf_files *files, const char *name, bool yaml,
-                                        struct conf_pos named_at)
+/* Reads the file of that name into file, which is new. */
+static const struct conf_file *read_file(struct conf_files *files, struct conf_file *file,
+                                         struct conf_pos named_at)
 {
-    struct conf_file *file = new_file(files, name, yaml);
+    const char *name = file->name;
     FILE *in = fopen(name, "re");
     const char *problem = in == NULL ? strerror(errno) : read_text(in, file);
     if (problem != NULL) {
@@ -156,6 +160,20 @@ const struct conf_file *conf_files_read(struct conf_files *files, const char *na
     if (in != NULL)
         fclose(in);
     return problem == NULL && check_text(files, file) ? file : NULL;
+}
+
+const struct conf_file *conf_files_read(struct conf_files *files, const char *name, bool yaml,
+                                        struct conf_pos named_at)
+{
+    return read_file(files, new_file(files, name, yaml), named_at);
+}
+
+const struct conf_file *conf_files_read_secret(struct conf_files *files, const char *name,
+                                               struct conf_pos named_at)
+{
+    struct conf_file *file = new_file(files, name, false);
+    file->secret = true;
+    return read_file(files, file, named_at);
 }
 
 const struct conf_file *conf_files_add(struct conf_files *files, const char *name, char *text)
@@ -303,12 +321,28 @@ static struct conf_pos place_in_block(const struct conf_file *file, struct conf_
     return pos;
 }
 
+void conf_files_forget_columns(struct conf_files *files, struct conf_pos pos)
+{
+    MEM_GROW(&files->changed, files->n_changed);
+    files->changed[files->n_changed++] = pos;
+}
+
+static bool is_changed(const struct conf_files *files, struct conf_pos start)
+{
+    for (size_t i = 0; i < files->n_changed; i++) {
+        const struct conf_pos *pos = &files->changed[i];
+        if (pos->file == start.file && pos->line == start.line && pos->column == start.column)
+            return true;
+    }
+    return false;
+}
+
 struct conf_pos conf_files_place(const struct conf_files *files, struct conf_pos start, const char *value,
                                  size_t offset)
 {
     size_t index;
     const struct conf_file *file = find_file(files, start.file, &index);
-    if (file == NULL || start.line < 1)
+    if (file == NULL || start.line < 1 || is_changed(files, start))
         return start;
     if (!file->yaml)
         return conf_files_at(file, offset);
@@ -422,7 +456,9 @@ void conf_files_print(struct conf_files *files, FILE *out)
         fputs(": error: ", out);
         print_clean(str_of(mistake->message), out);
         putc('\n', out);
-        struct str line = conf_files_line(files, mistake->pos.file, mistake->pos.line);
+        size_t index;
+        const struct conf_file *file = find_file(files, mistake->pos.file, &index);
+        struct str line = file == NULL || file->secret ? STR("") : line_of(file, mistake->pos.line);
         if (line.len > 0)
             print_source(line, mistake->pos.column, out);
         if (mistake->help != NULL)

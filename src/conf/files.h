@@ -21,6 +21,7 @@ struct conf_file {
     char *name; /* as it appears in messages */
     char *text; /* NUL-terminated, without a byte order mark */
     size_t len;
+    bool secret; /* its lines are not shown with the mistakes in them */
     bool yaml; /* false for the files that the conf names, whose text is taken as it is */
 };
 
@@ -34,6 +35,10 @@ void conf_files_free(struct conf_files *files);
  */
 const struct conf_file *conf_files_read(struct conf_files *files, const char *name, bool yaml,
                                         struct conf_pos named_at);
+
+/* The same for a file, not of YAML, that may hold passwords: no line of it is shown. */
+const struct conf_file *conf_files_read_secret(struct conf_files *files, const char *name,
+                                               struct conf_pos named_at);
 
 /* Takes a text that is not in a file. name is copied, text becomes files'. Checked like conf_files_read. */
 const struct conf_file *conf_files_add(struct conf_files *files, const char *name, char *text);
@@ -50,6 +55,9 @@ struct conf_pos conf_files_at(const struct conf_file *file, size_t offset);
  */
 struct conf_pos conf_files_place(const struct conf_files *files, struct conf_pos start, const char *value,
                                  size_t offset);
+
+/* The value that begins at pos is no longer what the file says: its mistakes are all at its beginning. */
+void conf_files_forget_columns(struct conf_files *files, struct conf_pos pos);
 
 /* The text of a line, without its line end; empty if there is no such line. */
 struct str conf_files_line(const struct conf_files *files, const char *file_name, int line);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "conf/env.h"
 #include "conf/hint.h"
 #include "conf/route.h"
 #include "conf/table.h"
@@ -84,6 +85,7 @@ static void include_file(struct including *including, const char *path, struct c
         return;
     }
     struct conf_yaml *root = conf_yaml_read_file(files, path, named_at);
+    conf_env_expand(files, including->conf->env, root);
     for (size_t i = 0; i < root->n_items; i++) {
         const struct conf_yaml *key = root->items[i].key;
         if (strcmp(key->value, "defaults") != 0 && strcmp(key->value, "routes") != 0)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "conf/conf.h"
+#include "conf/env.h"
 #include "conf/headers.h"
 #include "conf/relay.h"
 #include "conf/secret.h"
@@ -103,7 +104,7 @@ static void print_block(const char *text, int indent, FILE *out)
 }
 
 /* Writes text as a YAML scalar, verbatim text never without quotes, and ends the line. */
-static void print_scalar(const char *text, bool verbatim, int indent, FILE *out)
+static void print_yaml(const char *text, bool verbatim, int indent, FILE *out)
 {
     bool printable = is_printable(text), one_line = strchr(text, '\n') == NULL;
     if (!verbatim && is_plain(text))
@@ -119,23 +120,38 @@ static void print_scalar(const char *text, bool verbatim, int indent, FILE *out)
     putc('\n', out);
 }
 
-static void print_text(const char *key, const char *text, bool verbatim, int indent, FILE *out)
+/* The same for a value in which variables may stand: a ${ of its own is kept from being one. */
+static void print_scalar(const char *text, int indent, FILE *out)
+{
+    char *escaped = strchr(text, '\n') == NULL ? conf_env_escape(text) : mem_strdup(text);
+    print_yaml(escaped, false, indent, out);
+    free(escaped);
+}
+
+static void print_text(const char *key, const char *text, int indent, FILE *out)
 {
     fprintf(out, "%*s%s: ", indent, "", key);
-    print_scalar(text, verbatim, indent, out);
+    print_scalar(text, indent, out);
+}
+
+/* Of sql, json and text, in which no variables stand. */
+static void print_own_text(const char *key, const char *text, bool verbatim, int indent, FILE *out)
+{
+    fprintf(out, "%*s%s: ", indent, "", key);
+    print_yaml(text, verbatim, indent, out);
 }
 
 static void print_listen(const struct conf *conf, FILE *out)
 {
     if (conf->n_listen == 1 && conf->listen[0].name == NULL) {
-        print_text("listen", conf->listen[0].address, false, 0, out);
+        print_text("listen", conf->listen[0].address, 0, out);
         return;
     }
     fputs("listen:\n", out);
     for (size_t i = 0; i < conf->n_listen; i++) {
         const char *name = conf->listen[i].name;
         fprintf(out, "%*s%s%s ", STEP, "", name == NULL ? "-" : name, name == NULL ? "" : ":");
-        print_scalar(conf->listen[i].address, false, STEP, out);
+        print_scalar(conf->listen[i].address, STEP, out);
     }
 }
 
@@ -155,18 +171,18 @@ static void print_options(const struct params_spec *spec, int indent, FILE *out)
 {
     putc('\n', out);
     if (spec->required)
-        print_text("required", "true", false, indent, out);
+        print_text("required", "true", indent, out);
     if (spec->default_text != NULL)
-        print_text("default", spec->default_text, false, indent, out);
+        print_text("default", spec->default_text, indent, out);
     if (spec->min != NULL)
-        print_text("min", spec->min, false, indent, out);
+        print_text("min", spec->min, indent, out);
     if (spec->max != NULL)
-        print_text("max", spec->max, false, indent, out);
+        print_text("max", spec->max, indent, out);
     if (spec->n_one_of > 0)
         fprintf(out, "%*sone_of:\n", indent, "");
     for (size_t i = 0; i < spec->n_one_of; i++) {
         fprintf(out, "%*s- ", indent + STEP, "");
-        print_scalar(spec->one_of[i], false, indent + STEP, out);
+        print_scalar(spec->one_of[i], indent + STEP, out);
     }
 }
 
@@ -189,7 +205,7 @@ static void print_params(const char *key, const struct conf_route *route, enum p
             fputs(" null\n", out);
         } else {
             putc(' ', out);
-            print_scalar(spec->default_text, false, indent + STEP, out);
+            print_scalar(spec->default_text, indent + STEP, out);
         }
     }
 }
@@ -200,27 +216,27 @@ static void print_sql_route(const struct conf_route *route, const char *lane, in
                                           [CONF_ANSWER_ROWS] = "rows",
                                           [CONF_ANSWER_NONE] = "none",
                                           [CONF_ANSWER_VALUE] = "value"};
-    print_text("sql", route->sql, true, indent, out);
+    print_own_text("sql", route->sql, true, indent, out);
     print_params("query", route, PARAMS_QUERY, indent, out);
-    print_text("unknown_query", route->ignore_unknown_query ? "ignore" : "refuse", false, indent, out);
+    print_text("unknown_query", route->ignore_unknown_query ? "ignore" : "refuse", indent, out);
     print_params("body", route, PARAMS_BODY, indent, out);
     for (size_t i = 0; i < route->n_declared; i++) {
         if (route->declared[i].spec.source == PARAMS_BODY_AS)
-            print_text("body_as", route->declared[i].spec.name, false, indent, out);
+            print_text("body_as", route->declared[i].spec.name, indent, out);
     }
-    print_text("answer", answers[route->answer], false, indent, out);
+    print_text("answer", answers[route->answer], indent, out);
     fprintf(out, "%*sstatus: %d\n", indent, "", route->status);
     if (route->answer != CONF_ANSWER_ROWS)
         fprintf(out, "%*sno_row: %d\n", indent, "", route->no_row);
-    print_text("lane", lane, false, indent, out);
+    print_text("lane", lane, indent, out);
     if (route->answer == CONF_ANSWER_ROW)
-        print_text("merge", route->merge_off ? "off" : "on", false, indent, out);
+        print_text("merge", route->merge_off ? "off" : "on", indent, out);
 }
 
 static void print_on(const struct conf_route *route, int indent, FILE *out)
 {
     if (route->n_on == 1)
-        print_text("on", route->on[0].name, false, indent, out);
+        print_text("on", route->on[0].name, indent, out);
     else if (route->n_on > 1)
         fprintf(out, "%*son:\n", indent, "");
     for (size_t i = 0; route->n_on > 1 && i < route->n_on; i++)
@@ -229,10 +245,10 @@ static void print_on(const struct conf_route *route, int indent, FILE *out)
 
 static void print_files(const struct conf_route *route, int indent, FILE *out)
 {
-    print_text("files", route->folder, false, indent, out);
-    print_text("index", route->index, false, indent, out);
+    print_text("files", route->folder, indent, out);
+    print_text("index", route->index, indent, out);
     if (route->fallback != NULL)
-        print_text("fallback", route->fallback, false, indent, out);
+        print_text("fallback", route->fallback, indent, out);
 }
 
 static void print_headers(const char *word, const struct conf_header *headers, size_t n, int indent,
@@ -244,7 +260,7 @@ static void print_headers(const char *word, const struct conf_header *headers, s
         char *value = conf_headers_write(&headers[i]);
         print_key(headers[i].name, indent + STEP, out);
         putc(' ', out);
-        print_scalar(value, false, indent + STEP, out);
+        print_scalar(value, indent + STEP, out);
         free(value);
     }
 }
@@ -253,13 +269,13 @@ static void print_like(const char *key, const char *section, const char *name, c
                        FILE *out)
 {
     char *text = conf_table_write(conf_table_find(section, name), place);
-    print_text(key, text, false, indent, out);
+    print_text(key, text, indent, out);
     free(text);
 }
 
 static void print_relay_route(const struct conf_route *route, int indent, FILE *out)
 {
-    print_text("relay", route->relay, false, indent, out);
+    print_text("relay", route->relay, indent, out);
     print_headers("send", route->send, route->n_send, indent, out);
     print_like("forwarded", "", "forwarded", &route->forwarded, indent, out);
     print_like("connect_deadline", "limits", "connect", &route->connect_deadline, indent, out);
@@ -283,7 +299,7 @@ static void print_route(const struct conf *conf, const struct conf_route *route,
         print_relay_route(route, indent, out);
     } else {
         bool is_json = route->handler == CONF_HANDLER_JSON;
-        print_text(is_json ? "json" : "text", route->body, is_json, indent, out);
+        print_own_text(is_json ? "json" : "text", route->body, is_json, indent, out);
     }
     print_on(route, indent, out);
     print_like("deadline", "limits", "deadline", &route->deadline, indent, out);
@@ -305,12 +321,12 @@ static void print_upstreams(const struct conf *conf, FILE *out)
         fprintf(out, "\n%*sservers:\n", 2 * STEP, "");
         for (size_t j = 0; j < upstream->n_servers; j++) {
             fprintf(out, "%*s- ", 3 * STEP, "");
-            print_scalar(upstream->servers[j].address, false, 3 * STEP, out);
+            print_scalar(upstream->servers[j].address, 3 * STEP, out);
         }
         for (size_t j = 0; j < conf_relay_n_options; j++) {
             const struct conf_directive *row = &conf_relay_options[j];
             char *text = conf_table_write(row, (const char *)upstream + row->offset);
-            print_text(row->name, text, false, 2 * STEP, out);
+            print_text(row->name, text, 2 * STEP, out);
             free(text);
         }
     }
@@ -327,10 +343,10 @@ static void print_lanes(const struct conf *conf, int indent, FILE *out)
         print_key(lane->name, indent, out);
         putc('\n', out);
         if (i > CONF_LANE_WRITE)
-            print_text("from", lane->read_only ? "read" : "write", false, indent + STEP, out);
+            print_text("from", lane->read_only ? "read" : "write", indent + STEP, out);
         fprintf(out, "%*sconnections: %u\n", indent + STEP, "", lane->connections);
         fprintf(out, "%*squeue: %u\n", indent + STEP, "", lane->queue);
-        print_text("deadline", deadline, false, indent + STEP, out);
+        print_text("deadline", deadline, indent + STEP, out);
         free(deadline);
     }
 }
@@ -380,7 +396,7 @@ static void print_directive(const struct conf *conf, const struct conf_directive
     } else {
         char *text = conf_table_get(row, conf);
         char *shown = row->type == CONF_TYPE_CONNECT ? conf_secret_hide(text) : mem_strdup(text);
-        print_text(row->name, shown, false, indent, out);
+        print_text(row->name, shown, indent, out);
         free(shown);
         free(text);
     }
@@ -391,8 +407,9 @@ void conf_print(const struct conf *conf, unsigned workers, FILE *out)
     const char *section = "";
     for (size_t i = 0; i < conf_table_rows; i++) {
         const struct conf_directive *row = &conf_table[i];
-        if (row->type == CONF_TYPE_INCLUDE || row->type == CONF_TYPE_DEFAULTS)
-            continue; /* they have become part of the routes */
+        if (row->type == CONF_TYPE_ENV_FILE || row->type == CONF_TYPE_INCLUDE ||
+            row->type == CONF_TYPE_DEFAULTS)
+            continue; /* they have become part of the others */
         if (row->type == CONF_TYPE_UPSTREAMS && !has_upstreams(conf))
             continue;
         if (i > 0 && (strcmp(row->section, section) != 0 || row->section[0] == '\0'))

@@ -84,6 +84,8 @@ const struct conf_directive conf_table[] = {
     {"", "upstreams", CONF_TYPE_UPSTREAMS, AT(upstreams), 0, 0, {NULL}, NULL,
      "servers that relays ask: NAME: a list of http://HOST:PORT and unix:/PATH"},
 
+    {"", "env_file", CONF_TYPE_ENV_FILE, AT(routes), 0, 0, {NULL}, NULL,
+     "a file of lines NAME=VALUE that ${NAME} stands for where the process's environment does not have it"},
     {"", "include", CONF_TYPE_INCLUDE, AT(routes), 0, 0, {NULL}, NULL,
      "files with more routes, each with its own defaults: a pattern such as conf.d/*.conf, or a list"},
     {"", "defaults", CONF_TYPE_DEFAULTS, AT(routes), 0, 0, {NULL}, NULL,
@@ -268,8 +270,8 @@ static char *read_enum(const struct conf_directive *row, const char *text, unsig
 bool conf_table_is_scalar(const struct conf_directive *row)
 {
     return row->type != CONF_TYPE_LISTEN && row->type != CONF_TYPE_LANES &&
-           row->type != CONF_TYPE_UPSTREAMS && row->type != CONF_TYPE_INCLUDE &&
-           row->type != CONF_TYPE_DEFAULTS && row->type != CONF_TYPE_ROUTES;
+           row->type != CONF_TYPE_UPSTREAMS && row->type != CONF_TYPE_ENV_FILE &&
+           row->type != CONF_TYPE_INCLUDE && row->type != CONF_TYPE_DEFAULTS && row->type != CONF_TYPE_ROUTES;
 }
 
 char *conf_table_set(const struct conf_directive *row, struct conf *conf, const char *text)

@@ -21,6 +21,7 @@ enum conf_type {
     CONF_TYPE_LISTEN,
     CONF_TYPE_LANES,
     CONF_TYPE_UPSTREAMS,
+    CONF_TYPE_ENV_FILE, /* read before all others: see conf/env.c */
     CONF_TYPE_INCLUDE,
     CONF_TYPE_DEFAULTS,
     CONF_TYPE_ROUTES,

@@ -48,6 +48,8 @@ static const char *explain_syntax_error(const char *problem, struct str line, si
          names_an_ipv6_address(line.base + at - 1)) ||
         (strstr(problem, "expected key") != NULL && here == ':' && before == ']'))
         return "an IPv6 address needs quotes, or its brackets are taken for a list: write \"[::1]:8080\"";
+    if (strstr(problem, "did not find expected ',' or") != NULL && here == '{' && before == '$')
+        return "inside { } or [ ] a variable needs quotes: write \"${NAME}\"";
     if (strstr(problem, "',' or '}'") != NULL && here == '{' && before == '/')
         return "inside { } or [ ] a text with braces needs quotes: write \"GET /contacts/{id}\" or "
                "\"/contacts/{id}\"";

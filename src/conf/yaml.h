@@ -27,6 +27,7 @@ struct conf_yaml {
     /* CONF_YAML_SCALAR */
     enum conf_yaml_style style;
     bool one_line; /* begins and ends on the same line */
+    bool expanded; /* variables were put in: what they stood for is not looked at again */
     char *value;
 
     /* CONF_YAML_LIST has values only, CONF_YAML_MAP also keys, which are scalars */

@@ -34,7 +34,7 @@ sub examples ($name)
             $current = { line => "$name:$number", text => '' };
         } elsif (defined $current && $line =~ $end) {
             $current->{text} = plain($current->{text}) if $name !~ /\.md$/;
-            ($current->{file}) = $current->{text} =~ /\A(?:#|--|<!--) (\S+\.(?:conf|sql|json|html))(?: -->)?\n/;
+            ($current->{file}) = $current->{text} =~ /\A(?:#|--|<!--) (\S+\.(?:conf|sql|json|html|env))(?: -->)?\n/;
             push @examples, $current;
             $current = undef;
         } elsif (defined $current) {
