@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,10 +64,15 @@ static size_t write_prefix(char *line, size_t size, enum log_level level)
     return (size_t)n;
 }
 
+bool log_writes(enum log_level level)
+{
+    return level <= this_log.level;
+}
+
 /* Writes the line in one write(2), so that lines of several processes do not mix. */
 static void write_line(enum log_level level, int errnum, const char *format, va_list args)
 {
-    if (level > this_log.level)
+    if (!log_writes(level))
         return;
     char line[4096];
     size_t room = sizeof(line) - 1; /* the newline always fits */
@@ -90,6 +94,14 @@ static void write_line(enum log_level level, int errnum, const char *format, va_
     do
         written = write(STDERR_FILENO, line, used);
     while (written < 0 && errno == EINTR);
+}
+
+void log_at(enum log_level level, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    write_line(level, 0, format, args);
+    va_end(args);
 }
 
 #define LOG_FUNCTION(name, level, errnum)                                                                    \

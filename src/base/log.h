@@ -7,6 +7,8 @@
 #ifndef HAYFORK_BASE_LOG_H
 #define HAYFORK_BASE_LOG_H
 
+#include <stdbool.h>
+
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
 /*
@@ -15,6 +17,12 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
  * journal, else the time in UTC.
  */
 void log_open(const char *process, enum log_level level);
+
+/* Are such lines written? */
+bool log_writes(enum log_level level);
+
+/* A line of a level that the caller learns only when it runs. */
+void log_at(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));

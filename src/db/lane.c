@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/complain.h"
 #include "db/db_private.h"
 #include "base/hash.h"
 #include "base/log.h"
@@ -21,16 +22,19 @@ enum {
     WATCH_LEAST_MS = 1, /* how often those in flight are looked at: each `spill`, within these */
     WATCH_MOST_MS = 100,
     IDLE_TICK_MS = 1000,
-    COMPLAINT_INTERVAL_S = 60, /* the same complaint is logged again after so long */
     IN_FLIGHT_TO_MERGE = 2, /* while so many of a statement are on the wire, more gather for the next one */
-    CHANGED_INTERVAL_S = 5, /* and another one of its kind: trouble has many words for one thing */
 };
 
-/* Complaints: all workers meet the same trouble at once, and one line is enough. */
+/* Complaints */
 
-static uint64_t complaint_stamp(const char *text)
+static const char *const complaint_names[] = {
+    [DB_COMPLAINT_LOST] = "lost",       [DB_COMPLAINT_CONNECT] = "connect", [DB_COMPLAINT_SPILL] = "spill",
+    [DB_COMPLAINT_SESSION] = "session", [DB_COMPLAINT_HELD] = "held",
+};
+
+static uint32_t complaint_key(const struct db_lane *lane, enum db_complaint kind, const char *subject)
 {
-    return (uint64_t)hash_32_text(HASH_32, text) << 32 | (uint32_t)(clock_ms() / 1000 + 1);
+    return COMPLAIN_KEY("lane", lane->conf.name, complaint_names[kind], subject);
 }
 
 void db_complain(struct db_lane *lane, enum db_complaint kind, const char *subject, const char *format, ...)
@@ -39,30 +43,18 @@ void db_complain(struct db_lane *lane, enum db_complaint kind, const char *subje
     va_start(args, format);
     char *text = mem_vprintf(format, args);
     va_end(args);
-    uint64_t stamp = complaint_stamp(subject == NULL ? text : subject);
-    size_t place = kind;
-    if (kind == DB_COMPLAINT_HELD)
-        place += (stamp >> 32) % (DB_COMPLAINTS - DB_COMPLAINT_HELD);
-    _Atomic uint64_t *shared = &lane->conf.complaints[place];
-    uint64_t last = atomic_load(shared);
-    uint32_t since = (uint32_t)stamp - (uint32_t)last;
-    bool is_same = last >> 32 == stamp >> 32;
-    bool is_news = last == 0 || since >= (is_same ? COMPLAINT_INTERVAL_S : CHANGED_INTERVAL_S);
-    is_news = is_news && atomic_compare_exchange_strong(shared, &last, stamp);
-    if (is_news && kind == DB_COMPLAINT_HELD)
-        log_info("%s", text);
-    else if (is_news)
-        log_errorx("%s", text);
-    else
-        log_debug("%s", text);
+    uint32_t words = subject == NULL ? hash_32_text(HASH_32, text) : 0;
+    bool is_news = complain_is_news(complaint_key(lane, kind, subject), words);
+    enum log_level level = kind == DB_COMPLAINT_HELD ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR;
+    log_at(is_news ? level : LOG_LEVEL_DEBUG, "%s", text);
     free(text);
 }
 
 static void no_more_complaints(struct db_lane *lane)
 {
-    uint64_t lost = atomic_exchange(&lane->conf.complaints[DB_COMPLAINT_LOST], 0);
-    uint64_t refused = atomic_exchange(&lane->conf.complaints[DB_COMPLAINT_CONNECT], 0);
-    if (lost != 0 || refused != 0)
+    enum complain_past lost = complain_forget(complaint_key(lane, DB_COMPLAINT_LOST, NULL), 0);
+    enum complain_past refused = complain_forget(complaint_key(lane, DB_COMPLAINT_CONNECT, NULL), 0);
+    if (lost == COMPLAIN_OVER || refused == COMPLAIN_OVER)
         log_info("connected to the database again (lane %s)", lane->conf.name);
 }
 

@@ -19,15 +19,13 @@ enum db_state { DB_CONNECTING, DB_PREPARING, DB_READY, DB_BROKEN, DB_BACKING_OFF
 
 const char *db_state_name(enum db_state state);
 
-/* What a lane complains about in the log; all workers meet the same trouble at once, and one line is enough.
- */
+/* What a lane complains about in the log, once a minute. */
 enum db_complaint {
     DB_COMPLAINT_LOST,
     DB_COMPLAINT_CONNECT,
     DB_COMPLAINT_SPILL,   /* another connection cannot be had */
     DB_COMPLAINT_SESSION, /* the session is not as it was asked for */
-    DB_COMPLAINT_HELD,    /* a route was in the way of others; several routes may take turns in that */
-    DB_COMPLAINTS = DB_COMPLAINT_HELD + 8
+    DB_COMPLAINT_HELD,    /* a route was in the way of others */
 };
 
 struct db_lane_conf {
@@ -44,9 +42,8 @@ struct db_lane_conf {
     bool (*budget_take)(void *arg);
     void (*budget_give)(void *arg);
     void *budget_arg;
-    _Atomic int *state;           /* where the lane shows the enum db_state of its first connection */
-    _Atomic unsigned *open;       /* where it shows how many connections it has */
-    _Atomic uint64_t *complaints; /* [DB_COMPLAINTS], shared by all workers: so that one of them logs */
+    _Atomic int *state;     /* where the lane shows the enum db_state of its first connection */
+    _Atomic unsigned *open; /* where it shows how many connections it has */
 };
 
 struct db_lane;

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/clock.h"
+#include "base/complain.h"
 #include "http/conditional.h"
 #include "http/folder.h"
 #include "handlers/handler.h"
@@ -30,7 +30,6 @@ enum {
     OWN_FIELDS = 4,
     ETAG_SIZE = 40,
     RANGE_SIZE = 80,
-    COMPLAINT_INTERVAL_MS = 60000,
 };
 
 struct handler_files {
@@ -39,7 +38,7 @@ struct handler_files {
     size_t capture; /* which of the path's captures is the rest */
     int folder;     /* -1 while it cannot be opened */
     h2o_mimemap_t *types;
-    uint64_t complained_at; /* clock_ms, 0 for never */
+    struct complaint unreadable; /* what the operator is told, once a minute however often somebody asks */
 };
 
 /* One answer. It lives in the request's memory. */
@@ -96,16 +95,6 @@ static void close_file(struct sending *sending)
     sending->fd = -1;
 }
 
-/* The operator is told once a minute, however often somebody asks for that. */
-static bool may_complain(struct handler_files *self)
-{
-    uint64_t now = clock_ms();
-    if (self->complained_at != 0 && now - self->complained_at < COMPLAINT_INTERVAL_MS)
-        return false;
-    self->complained_at = now;
-    return true;
-}
-
 static void refuse(struct sending *sending, int status, const char *detail)
 {
     close_file(sending);
@@ -129,7 +118,7 @@ static void refuse_by_errno(struct sending *sending, int error)
         refuse_path(sending);
         return;
     }
-    if (may_complain(sending->handler))
+    if (complain_is_news_at(&sending->handler->unreadable))
         log_errorx("%s: cannot read %s in %s: %s (request %016" PRIx64 ")", sending->sink->route,
                    sending->path, sending->handler->route->folder, strerror(error),
                    sending->sink->request_id);
@@ -181,7 +170,7 @@ static void on_room(struct sink *sink)
         return;
     }
     const char *why = n == 0 ? "it has become shorter" : strerror(errno);
-    if (may_complain(sending->handler))
+    if (complain_is_news_at(&sending->handler->unreadable))
         log_errorx("%s: stopped sending %s in %s: %s (request %016" PRIx64 ")", sink->route, sending->path,
                    sending->handler->route->folder, why, sink->request_id);
     close_file(sending);
@@ -406,7 +395,7 @@ static void handle(struct handler *handler, const struct handler_request *reques
     if (self->folder < 0)
         self->folder = folder_open(self->route->folder);
     if (self->folder < 0) {
-        if (may_complain(self))
+        if (complain_is_news_at(&self->unreadable))
             log_error("%s: 503: cannot open the folder %s", sink->route, self->route->folder);
         refuse(sending, 503, "The server could not open this just now.");
         return;

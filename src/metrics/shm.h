@@ -11,12 +11,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/complain.h"
+
 enum {
-    SHM_VERSION = 3,
+    SHM_VERSION = 4,
     SHM_CACHE_LINE = 64,
-    SHM_COMPLAINTS = 12,
     SHM_LANES = 16,
-    SHM_RELAY_COMPLAINTS = 64,
 };
 
 enum shm_worker_state {
@@ -47,10 +47,7 @@ struct shm_slot {
 struct shm {
     uint32_t version; /* SHM_VERSION */
     unsigned workers;
-    _Atomic uint64_t complaints[SHM_LANES][SHM_COMPLAINTS]; /* stamps of what was last logged about the
-                                                               database (db/lane.c) */
-    _Atomic uint64_t
-        relay_complaints[SHM_RELAY_COMPLAINTS]; /* the same about upstreams (upstream/context.c) */
+    struct complaints complaints; /* what workers have logged, so that one of them does */
     struct shm_slot slots[];
 };
 

@@ -13,6 +13,7 @@
 
 #include "loop/busypoll.h"
 #include "base/clock.h"
+#include "base/complain.h"
 #include "db/lane.h"
 #include "server/exchange.h"
 #include "base/log.h"
@@ -23,11 +24,10 @@
 #include "loop/yield.h"
 
 enum {
-    HEARTBEAT_MS = 1000, /* the loop turns at least this often */
-    ACCEPT_BATCH = 16,   /* connections taken in one go at most, before those that are here get their turn */
-    COMPLAINT_INTERVAL_MS = 60000,
-    PAUSE_MS = 100,           /* before accepting is tried again where there was no descriptor for it */
-    IDLE_GRACE_MS = 1000,     /* a client that reuses its connection in the instant of the drain is served */
+    HEARTBEAT_MS = 1000,  /* the loop turns at least this often */
+    ACCEPT_BATCH = 16,    /* connections taken in one go at most, before those that are here get their turn */
+    PAUSE_MS = 100,       /* before accepting is tried again where there was no descriptor for it */
+    IDLE_GRACE_MS = 1000, /* a client that reuses its connection in the instant of the drain is served */
     TIMER_SLACK_NS = 4000000, /* a timer before the kernel's next tick has to be set in the hardware */
 };
 
@@ -55,10 +55,10 @@ struct worker {
     struct timeouts *timeouts;
     h2o_timeout_entry_t pause; /* linked while no descriptor is to be had for another connection */
     bool stop;
-    uint64_t complained_at; /* clock_ms, 0 for never: that there is no descriptor to accept with */
-    uint64_t drain_since;   /* clock_ms, 0 while not draining */
-    uint64_t passed_at;     /* clock_ms: when a passed connection was last taken */
-    uint64_t forgot_at;     /* clock_ms: when lost places were last looked for */
+    struct complaint no_descriptor; /* to accept with */
+    uint64_t drain_since;           /* clock_ms, 0 while not draining */
+    uint64_t passed_at;             /* clock_ms: when a passed connection was last taken */
+    uint64_t forgot_at;             /* clock_ms: when lost places were last looked for */
 };
 
 static void on_acceptable(h2o_socket_t *listener, const char *error);
@@ -104,10 +104,8 @@ static void on_connection_closed(void *arg)
 /* The listener stays readable while there is no descriptor to accept with: without a pause we would spin. */
 static void pause_accepting(struct worker *worker)
 {
-    if (worker->complained_at == 0 || clock_ms() - worker->complained_at >= COMPLAINT_INTERVAL_MS) {
+    if (complain_is_news_at(&worker->no_descriptor))
         log_warn("cannot accept connections until some are closed");
-        worker->complained_at = clock_ms();
-    }
     atomic_store(&worker->slot->takes_passed, false);
     h2o_socket_read_stop(worker->passed);
     listeners_stop(worker);
@@ -323,7 +321,6 @@ static struct db_lane *make_lane(struct worker *worker, unsigned which)
     if (deadline == 0)
         return NULL;
     _Static_assert((int)SHM_LANES == (int)CONF_MAX_LANES, "each lane has its place in the shared memory");
-    _Static_assert((int)SHM_COMPLAINTS == (int)DB_COMPLAINTS, "and each of its complaints");
     return db_lane_new(worker->loop, &(struct db_lane_conf){
                                          .name = lane->name,
                                          .connect = lane->connect,
@@ -338,7 +335,6 @@ static struct db_lane *make_lane(struct worker *worker, unsigned which)
                                          .budget_arg = worker,
                                          .state = &worker->slot->lane_states[which],
                                          .open = &worker->slot->lane_open[which],
-                                         .complaints = worker->inherited->shm->complaints[which],
                                      });
 }
 
@@ -373,6 +369,7 @@ static void beat(struct worker *worker, uint64_t now)
 {
     if (now - worker->forgot_at >= HEARTBEAT_MS) {
         handoff_forget_lost(&worker->handoff);
+        complain_sum_up();
         worker->forgot_at = now;
     }
     atomic_store_explicit(&worker->slot->heartbeat, now, memory_order_relaxed);
@@ -459,6 +456,7 @@ int worker_run(const struct worker_inheritance *inherited)
     mem_keep_a_megabyte();
     snprintf(name, sizeof(name), "worker %u", inherited->index + 1);
     log_open(name, inherited->conf->log);
+    complain_share(&inherited->shm->complaints);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
         log_warn("this worker would outlive a killed master");
     if (getppid() != inherited->master)
@@ -481,8 +479,7 @@ int worker_run(const struct worker_inheritance *inherited)
         if (worker.outbox == NULL && inherited->index == 0)
             log_info("io_uring is not to be had (%s): each answer is sent by itself", strerror(errno));
     }
-    worker.upstreams = upstream_context_new(worker.loop, inherited->conf, worker.timeouts, worker.outbox,
-                                            inherited->shm->relay_complaints);
+    worker.upstreams = upstream_context_new(worker.loop, inherited->conf, worker.timeouts, worker.outbox);
     worker.http = http_new(worker.loop, inherited->conf, make_handlers(&worker), worker.slot, worker.timeouts,
                            worker.outbox);
     outbox_open(worker.outbox);

@@ -4,49 +4,17 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-#include "base/clock.h"
-#include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "metrics/shm.h"
 #include "upstream/upstream_private.h"
 
-enum {
-    COMPLAINT_INTERVAL_S = 60,
-    COMPLAINT_PROBES = 8,
-    STEADY_S = 10, /* a trouble that comes and goes is over when it was away for so long */
-};
+enum { STEADY_S = 10 }; /* a trouble that comes and goes is over when it was away for so long */
 
-/* Complaints: a table of stamps, of which the upper half tells the trouble and the lower half the second. */
+/* Complaints */
 
-static uint32_t hash_of(const struct upstream_server *server, const char *kind)
+static uint32_t key_of(const struct upstream_server *server, const char *kind)
 {
-    const char *texts[] = {server->upstream->conf->name, server->conf->address, kind};
-    uint32_t hash = HASH_32;
-    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-        hash = hash_32_byte(hash_32_text(hash, texts[i]), 0xff);
-    return hash;
-}
-
-/* Is this to be logged? Where the table is full of fresh stamps, it is not. */
-static bool is_news(struct upstream_context *context, uint32_t hash)
-{
-    uint32_t now = (uint32_t)(clock_ms() / 1000 + 1);
-    _Atomic uint64_t *free_place = NULL;
-    for (unsigned i = 0; i < COMPLAINT_PROBES; i++) {
-        _Atomic uint64_t *place = &context->complaints[(hash + i) % SHM_RELAY_COMPLAINTS];
-        uint64_t stamp = atomic_load(place);
-        bool old = stamp == 0 || now - (uint32_t)stamp >= COMPLAINT_INTERVAL_S;
-        if (stamp >> 32 == hash && !old)
-            return false;
-        if (old && (free_place == NULL || stamp >> 32 == hash))
-            free_place = place;
-    }
-    if (free_place == NULL)
-        return false;
-    uint64_t last = atomic_load(free_place);
-    bool still_old = last == 0 || now - (uint32_t)last >= COMPLAINT_INTERVAL_S;
-    return still_old && atomic_compare_exchange_strong(free_place, &last, (uint64_t)hash << 32 | now);
+    return COMPLAIN_KEY("upstream", server->upstream->conf->name, server->conf->address, kind);
 }
 
 void upstream_complain(const struct upstream_server *server, const struct upstream_request *request,
@@ -63,30 +31,14 @@ void upstream_complain(const struct upstream_server *server, const struct upstre
     bool is_named = !conf->implied && strcmp(kind, UPSTREAM_FULL) != 0;
     char *line = mem_printf("%s%s%s%s%s", text, is_named ? " (upstream " : "", is_named ? conf->name : "",
                             is_named ? ")" : "", id);
-    if (is_news(server->upstream->context, hash_of(server, kind)))
-        log_errorx("%s", line);
-    else
-        log_debug("%s", line);
+    log_at(complain_is_news(key_of(server, kind), 0) ? LOG_LEVEL_ERROR : LOG_LEVEL_DEBUG, "%s", line);
     free(line);
     free(text);
 }
 
-enum upstream_trouble upstream_forget_complaint(const struct upstream_server *server, const char *kind)
+enum complain_past upstream_forget_complaint(const struct upstream_server *server, const char *kind)
 {
-    struct upstream_context *context = server->upstream->context;
-    uint32_t hash = hash_of(server, kind), now = (uint32_t)(clock_ms() / 1000 + 1);
-    enum upstream_trouble trouble = UPSTREAM_TROUBLE_NONE;
-    for (unsigned i = 0; i < COMPLAINT_PROBES; i++) {
-        _Atomic uint64_t *place = &context->complaints[(hash + i) % SHM_RELAY_COMPLAINTS];
-        uint64_t stamp = atomic_load(place);
-        if (stamp == 0 || stamp >> 32 != hash)
-            continue;
-        if (now - (uint32_t)stamp < STEADY_S)
-            return UPSTREAM_TROUBLE_FRESH;
-        if (atomic_compare_exchange_strong(place, &stamp, 0))
-            trouble = UPSTREAM_TROUBLE_OVER;
-    }
-    return trouble;
+    return complain_forget(key_of(server, kind), STEADY_S);
 }
 
 /* Timeouts */
@@ -119,15 +71,13 @@ static void upstream_init(struct upstream_context *context, struct upstream *ups
 }
 
 struct upstream_context *upstream_context_new(h2o_loop_t *loop, const struct conf *conf,
-                                              struct timeouts *timeouts, struct outbox *outbox,
-                                              _Atomic uint64_t *complaints)
+                                              struct timeouts *timeouts, struct outbox *outbox)
 {
     struct upstream_context *context = mem_calloc(1, sizeof(*context));
     context->loop = loop;
     context->conf = conf;
     context->timeouts = timeouts;
     context->outbox = outbox;
-    context->complaints = complaints;
     context->limits = (struct http1_limits){.head = conf->limits.head, .fields = conf->limits.fields};
     context->input = mem_alloc(UPSTREAM_BUFFER);
     context->at_once = upstream_timeout(context, 0);

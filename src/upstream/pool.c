@@ -38,10 +38,10 @@ void upstream_server_works(struct upstream_server *server)
     if (server->failures == 0 && !server->recovers)
         return;
     server->failures = 0;
-    enum upstream_trouble connecting = upstream_forget_complaint(server, "connect");
-    enum upstream_trouble answering = upstream_forget_complaint(server, "answer");
-    server->recovers = connecting == UPSTREAM_TROUBLE_FRESH || answering == UPSTREAM_TROUBLE_FRESH;
-    if (!server->recovers && (connecting == UPSTREAM_TROUBLE_OVER || answering == UPSTREAM_TROUBLE_OVER))
+    enum complain_past connecting = upstream_forget_complaint(server, "connect");
+    enum complain_past answering = upstream_forget_complaint(server, "answer");
+    server->recovers = connecting == COMPLAIN_FRESH || answering == COMPLAIN_FRESH;
+    if (!server->recovers && (connecting == COMPLAIN_OVER || answering == COMPLAIN_OVER))
         log_info("upstream server %s answers again", server->conf->address);
 }
 

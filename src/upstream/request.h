@@ -22,13 +22,11 @@ struct upstream_context;
 struct upstream;
 
 /*
- * What all upstreams of a worker share. complaints is an array of SHM_RELAY_COMPLAINTS stamps of what was
- * logged, shared by all workers, so that one of them logs. Makes conf->n_upstreams upstreams; conf
- * and timeouts must outlive the context. outbox may be NULL.
+ * What all upstreams of a worker share. Makes conf->n_upstreams upstreams; conf and timeouts must outlive the
+ * context. outbox may be NULL.
  */
 struct upstream_context *upstream_context_new(h2o_loop_t *loop, const struct conf *conf,
-                                              struct timeouts *timeouts, struct outbox *outbox,
-                                              _Atomic uint64_t *complaints);
+                                              struct timeouts *timeouts, struct outbox *outbox);
 
 /* The upstream of conf->upstreams[i]. */
 struct upstream *upstream_get(struct upstream_context *context, size_t i);

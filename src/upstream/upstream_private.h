@@ -4,6 +4,7 @@
 
 #include <sys/socket.h>
 
+#include "base/complain.h"
 #include "upstream/request.h"
 
 /* One read; no head is longer. Each relay in hand may hold one, so more would be dear with many slow clients.
@@ -70,7 +71,6 @@ struct upstream_context {
     h2o_loop_t *loop;
     const struct conf *conf;
     struct outbox *outbox;
-    _Atomic uint64_t *complaints;
     struct upstream *upstreams;
     struct http1_limits limits;
     struct http1_response response; /* the head being parsed: most come in one piece */
@@ -97,14 +97,8 @@ struct upstream_context {
 void upstream_complain(const struct upstream_server *server, const struct upstream_request *request,
                        const char *kind, const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-enum upstream_trouble {
-    UPSTREAM_TROUBLE_NONE,  /* none was logged */
-    UPSTREAM_TROUBLE_FRESH, /* it was, a moment ago: it may come and go */
-    UPSTREAM_TROUBLE_OVER,  /* it was, and is forgotten now */
-};
-
 /* There is no trouble just now: forgets that it was logged, if that is some time ago. */
-enum upstream_trouble upstream_forget_complaint(const struct upstream_server *server, const char *kind);
+enum complain_past upstream_forget_complaint(const struct upstream_server *server, const char *kind);
 
 /* upstream/pool.c */
 

@@ -13,7 +13,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "metrics/shm.h"
 #include "unit/tap.h"
 #include "upstream/upstream_private.h"
 
@@ -27,7 +26,6 @@ static unsigned port;
 static struct conf conf;
 static struct conf_upstream upstreams[1];
 static struct conf_server servers[2];
-static _Atomic uint64_t complaints[SHM_RELAY_COMPLAINTS];
 static struct upstream_context *context;
 static h2o_timeout_t *long_time, *short_time;
 
@@ -213,7 +211,7 @@ static void start_context(size_t n_servers, unsigned connections)
                                           .age = 60000};
     outbox = outbox_new(loop);
     timeouts = timeouts_new(loop);
-    context = upstream_context_new(loop, &conf, timeouts, outbox, complaints);
+    context = upstream_context_new(loop, &conf, timeouts, outbox);
     long_time = upstream_timeout(context, 60000);
     short_time = upstream_timeout(context, 100);
     outbox_open(outbox);

@@ -1,0 +1,78 @@
+/*
+ * complain.h: what would be logged again and again is logged at once, then once a minute.
+ *
+ * All workers meet the same trouble at the same time, and one line is enough. A key stands for a trouble;
+ * what was logged about it is kept in a table that processes can share. The table is bounded: while it is
+ * full of fresh entries, what has none is left out, and complain_sum_up says how many of these there were.
+ */
+#ifndef HAYFORK_BASE_COMPLAIN_H
+#define HAYFORK_BASE_COMPLAIN_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/log.h"
+
+enum {
+    COMPLAIN_INTERVAL_S = 60, /* the same is logged again after so long */
+    COMPLAIN_CHANGED_S = 5,   /* and other words about it: a trouble has many words for one thing */
+    COMPLAIN_PLACES = 512,
+};
+
+/* What was logged about one trouble; all zero at first. */
+struct complaint {
+    _Atomic uint64_t stamp;    /* 0 for nothing, else its key and, in the lower half, the second */
+    _Atomic uint32_t words;    /* what it said then, as a hash */
+    _Atomic uint32_t left_out; /* lines since then that complain did not write */
+    _Atomic int level;         /* enum log_level */
+    char about[108];           /* for the line that says how many */
+};
+
+struct complaints {
+    struct complaint places[COMPLAIN_PLACES];
+    _Atomic uint32_t left_out; /* for want of a place */
+    _Atomic uint64_t told_at;  /* clock_ms: when that was logged last */
+};
+
+/*
+ * From now on this process keeps what it logs in that table, cleared at first, which other processes may use
+ * at the same time. It must stay. Until then each process has a table of its own.
+ */
+void complain_share(struct complaints *shared);
+
+/* The key for what these texts name together: COMPLAIN_KEY("lane", lane->name, "connect"). */
+#define COMPLAIN_KEY(...) complain_key((const char *const[]){__VA_ARGS__, NULL})
+uint32_t complain_key(const char *const *texts);
+
+/*
+ * Is this to be logged now, by this process? words is a hash of what the line says, or 0 where one line about
+ * the key is as good as another. If true, it counts as logged.
+ */
+bool complain_is_news(uint32_t key, uint32_t words);
+
+/* The same for what has a place of its own, which no other process sees. */
+bool complain_is_news_at(struct complaint *place);
+
+enum complain_past {
+    COMPLAIN_NONE,  /* nothing was logged */
+    COMPLAIN_FRESH, /* it was less than steady_s seconds ago: the trouble may come and go */
+    COMPLAIN_OVER,  /* it was, and is forgotten now */
+};
+
+/* There is no trouble just now: forgets what was logged about it, if that is some time ago. */
+enum complain_past complain_forget(uint32_t key, unsigned steady_s);
+
+/*
+ * Logs a line, at once the first time and then as complain_sum_up does: "ABOUT: 1005 more in the last
+ * minute". about is what such lines have in common, and their key: "GET /contacts: 500: SQLSTATE 53100".
+ * Those left out are still written where the log takes LOG_LEVEL_DEBUG.
+ */
+void complain(enum log_level level, const char *about, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Logs how many lines were left out where that is due. To be called about once a second, by any of those who
+ * share the table. */
+void complain_sum_up(void);
+
+#endif
