@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "base/hex.h"
 #include "base/mem.h"
 
 void json_grow(struct json_writer *writer, size_t size)
@@ -38,7 +39,6 @@ static inline uint64_t escapes_among(uint64_t eight)
 
 static char *write_escape(char *out, unsigned char c)
 {
-    static const char hex[] = "0123456789abcdef";
     *out++ = '\\';
     switch (c) {
     case '"':
@@ -62,8 +62,8 @@ static char *write_escape(char *out, unsigned char c)
         break;
     default:
         memcpy(out, "u00", 3);
-        out[3] = hex[c >> 4];
-        out[4] = hex[c & 15];
+        out[3] = HEX_LOWER[c >> 4];
+        out[4] = HEX_LOWER[c & 15];
         out += 5;
     }
     return out;

@@ -1,13 +1,13 @@
 /* json.c: JSON documents of the conf, sent as they were written or refused. */
 #include "conf/json.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <json-c/json.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "base/mem.h"
 
 #define BLANKS " \t\r\n"
@@ -38,18 +38,6 @@ static char skip_blanks(struct walk *walk)
     return *walk->at;
 }
 
-/* Reads the four digits behind `\u`. Returns -1 if they are not there. */
-static int read_hex4(const char *at)
-{
-    char digits[5] = "";
-    for (int i = 0; i < 4; i++) {
-        if (!isxdigit((unsigned char)at[i]))
-            return -1;
-        digits[i] = at[i];
-    }
-    return (int)strtol(digits, NULL, 16);
-}
-
 static bool is_surrogate(int code, int first)
 {
     return code >= first && code < first + 0x400;
@@ -61,7 +49,7 @@ static void walk_escape(struct walk *walk, bool is_key)
     walk->at += at[1] == '\0' ? 1 : 2;
     if (at[1] != 'u')
         return;
-    int code = read_hex4(at + 2);
+    int code = hex_four(at + 2);
     if (code < 0) {
         fail(walk, at, "four hexadecimal digits must follow \\u");
         return;
@@ -72,7 +60,7 @@ static void walk_escape(struct walk *walk, bool is_key)
     if (is_surrogate(code, 0xDC00)) {
         fail(walk, at, "this is the second half of a surrogate pair without the first");
     } else if (is_surrogate(code, 0xD800)) {
-        if (walk->at[0] == '\\' && walk->at[1] == 'u' && is_surrogate(read_hex4(walk->at + 2), 0xDC00))
+        if (walk->at[0] == '\\' && walk->at[1] == 'u' && is_surrogate(hex_four(walk->at + 2), 0xDC00))
             walk->at += 6;
         else
             fail(walk, at, "this is the first half of a surrogate pair without the second");

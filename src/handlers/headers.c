@@ -3,28 +3,7 @@
 
 #include <strings.h>
 
-static bool is_unreserved(unsigned char c)
-{
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '.' || c == '_' || c == '~';
-}
-
-static size_t percent_encode(char *out, struct str text)
-{
-    static const char hex[] = "0123456789ABCDEF";
-    char *p = out;
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.base[i];
-        if (is_unreserved(c)) {
-            *p++ = (char)c;
-        } else {
-            *p++ = '%';
-            *p++ = hex[c >> 4];
-            *p++ = hex[c & 15];
-        }
-    }
-    return (size_t)(p - out);
-}
+#include "base/percent.h"
 
 static bool has_control_character(struct str text)
 {
@@ -47,25 +26,23 @@ static bool fill_one(const struct conf_header *header, struct sink *sink, header
 {
     bool encode = strcasecmp(header->name, "Location") == 0;
     struct str *parts = sink->ops->alloc(sink, (header->n_pieces + 1) * sizeof(*parts));
-    size_t size = 0, len = 0;
+    size_t size = 0;
     for (size_t i = 0; i < header->n_pieces; i++) {
         const struct conf_piece *piece = &header->pieces[i];
         if (!piece->is_name)
             parts[i] = str_of(piece->text);
         else if (!lookup(arg, piece->text, &parts[i]))
             return false;
-        size += parts[i].len * (encode ? 3 : 1);
+        size += parts[i].len * (encode ? PERCENT_LEN : 1);
     }
-    char *out = sink->ops->alloc(sink, size + 1);
+    char *out = sink->ops->alloc(sink, size + 1), *end = out;
     for (size_t i = 0; i < header->n_pieces; i++) {
-        if (encode && header->pieces[i].is_name) {
-            len += percent_encode(out + len, parts[i]);
-        } else if (parts[i].len > 0) {
-            memcpy(out + len, parts[i].base, parts[i].len);
-            len += parts[i].len;
-        }
+        if (encode && header->pieces[i].is_name)
+            end = percent_encode(end, parts[i]);
+        else if (parts[i].len > 0)
+            end = mempcpy(end, parts[i].base, parts[i].len);
     }
-    *value = (struct str){out, len};
+    *value = (struct str){out, (size_t)(end - out)};
     return true;
 }
 

@@ -6,6 +6,7 @@
 #include "handlers/headers.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/percent.h"
 #include "http/problem.h"
 
 enum {
@@ -226,13 +227,10 @@ static bool has_dot_segment(struct str path)
     bool only_dots = true;
     for (size_t i = 0; i <= path.len; i++) {
         char c = i == path.len ? '/' : path.base[i];
-        if (c == '%' && path.len - i > 2) {
-            const char *code = &path.base[i + 1];
-            bool is_dot = code[0] == '2' && (code[1] | 0x20) == 'e';
-            bool is_slash =
-                (code[0] == '2' && (code[1] | 0x20) == 'f') || (code[0] == '5' && (code[1] | 0x20) == 'c');
-            c = is_dot ? '.' : is_slash ? '/' : c;
-            i += is_dot || is_slash ? 2 : 0;
+        int byte = c == '%' ? percent_byte(path, i) : -1;
+        if (byte == '.' || byte == '/' || byte == '\\') {
+            c = (char)byte;
+            i += PERCENT_LEN - 1;
         }
         if (c == '/' || c == '\\') {
             if (only_dots && (dots == 1 || dots == 2))
@@ -250,25 +248,15 @@ static bool has_dot_segment(struct str path)
     return false;
 }
 
-static int hex_value(char c)
-{
-    return c >= '0' && c <= '9'                     ? c - '0'
-           : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
-                                                    : -1;
-}
-
 /* For header fields. A '%' that begins no code stands for itself. Returns false for a control character. */
 static bool decode(struct sink *sink, struct str text, struct str *decoded)
 {
     char *to = sink->ops->alloc(sink, text.len + 1);
     *decoded = (struct str){to, 0};
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.base[i];
-        if (c == '%' && text.len - i > 2 && hex_value(text.base[i + 1]) >= 0 &&
-            hex_value(text.base[i + 2]) >= 0) {
-            c = (unsigned char)(hex_value(text.base[i + 1]) << 4 | hex_value(text.base[i + 2]));
-            i += 2;
-        }
+    for (size_t i = 0; i < text.len;) {
+        int c = percent_next(text, &i);
+        if (c < 0)
+            c = text.base[i++];
         if (c < ' ' || c == 0x7f)
             return false;
         to[decoded->len++] = (char)c;

@@ -4,6 +4,7 @@
 
 #include "handlers/relay_private.h"
 #include "handlers/headers.h"
+#include "base/percent.h"
 
 enum { MOST_CONNECTIONS = 8, SPARE = 256 /* bytes for what is not counted below: names, blanks, numbers */ };
 
@@ -102,18 +103,7 @@ static char *put_field(char *out, struct str name, struct str value)
 /* A part of the path as it came; in a query, what has a meaning only there is encoded. */
 static char *put_capture(char *out, struct str text, bool in_query)
 {
-    static const char hex[] = "0123456789ABCDEF";
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.base[i];
-        if (in_query && strchr("&=+;", c) != NULL) {
-            *out++ = '%';
-            *out++ = hex[c >> 4];
-            *out++ = hex[c & 15];
-        } else {
-            *out++ = (char)c;
-        }
-    }
-    return out;
+    return in_query ? percent_encode_only(out, text, "&=+;") : put(out, text);
 }
 
 static char *put_target(char *out, const struct relay_call *call)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "handlers/sql_private.h"
+#include "base/hex.h"
 #include "base/log.h"
 #include "pg/pgtypes.h"
 
@@ -161,10 +162,8 @@ static void answer_json(struct call *call, const struct db_answer *answer)
 static struct str decode_bytea(struct str text, char *out)
 {
     size_t n = 0;
-    for (size_t i = 2; i + 1 < text.len; i += 2) {
-        char pair[3] = {text.base[i], text.base[i + 1], '\0'};
-        out[n++] = (char)strtoul(pair, NULL, 16);
-    }
+    for (size_t i = 2; i + 1 < text.len; i += 2)
+        out[n++] = (char)hex_byte(text.base + i);
     return (struct str){out, n};
 }
 

@@ -7,6 +7,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/percent.h"
+
 enum { MOST_TRIES = 32 };
 
 int folder_open(const char *path)
@@ -30,15 +32,6 @@ int folder_open_file(int folder, const char *name)
     return (int)fd;
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* Can a name have this byte? in_front: it is the name's first one. */
 static bool is_shown(char c, bool in_front)
 {
@@ -49,25 +42,14 @@ static bool is_shown(char c, bool in_front)
 enum folder_wish folder_read_path(struct str raw, char *path)
 {
     bool in_front = true, shown = true; /* at the beginning of a segment; all is well so far */
-    for (size_t i = 0; i < raw.len; i++) {
-        char c = raw.base[i];
-        if (c == '/') {
-            shown = shown && !in_front;
-            in_front = true;
-            *path++ = c;
-            continue;
-        }
-        if (c == '%') {
-            int high = raw.len - i > 2 ? hex_value(raw.base[i + 1]) : -1;
-            int low = raw.len - i > 2 ? hex_value(raw.base[i + 2]) : -1;
-            if (high < 0 || low < 0)
-                return FOLDER_MALFORMED;
-            c = (char)(high << 4 | low);
-            i += 2;
-        }
-        shown = shown && is_shown(c, in_front);
-        in_front = false;
-        *path++ = c;
+    for (size_t i = 0; i < raw.len;) {
+        bool is_slash = raw.base[i] == '/';
+        int c = percent_next(raw, &i);
+        if (c < 0)
+            return FOLDER_MALFORMED;
+        shown = shown && (is_slash ? !in_front : is_shown((char)c, in_front));
+        in_front = is_slash;
+        *path++ = (char)c;
     }
     *path = '\0';
     return !shown ? FOLDER_NOTHING : in_front ? FOLDER_INDEX : FOLDER_FILE;

@@ -11,6 +11,7 @@
 #include <arpa/inet.h>
 #include <strings.h>
 
+#include "base/hex.h"
 #include "http/http1_private.h"
 
 /* The request target (RFC 9112 section 3.2) */
@@ -314,11 +315,6 @@ enum chunk_state {
     DONE,
 };
 
-static int hex_value(char c)
-{
-    return is(c, DIGIT) ? c - '0' : (c | 0x20) - 'a' + 10;
-}
-
 static bool refuse_chunk(struct http1_chunks *chunks, const char *detail)
 {
     chunks->error = (struct http1_error){400, detail};
@@ -341,10 +337,11 @@ static bool step_extension_end(struct http1_chunks *chunks, char c)
 
 static bool step_size(struct http1_chunks *chunks, char c)
 {
-    if (is(c, HEX)) {
+    int digit = hex_value(c);
+    if (digit >= 0) {
         if (chunks->digits++ == SIZE_DIGITS_MAX)
             return refuse_chunk(chunks, "A chunk's size is out of range.");
-        chunks->left = chunks->left << 4 | (uint64_t)hex_value(c);
+        chunks->left = chunks->left << 4 | (uint64_t)digit;
         chunks->state = SIZE;
         return true;
     }

@@ -1,9 +1,9 @@
 /* params_check.c: which texts PostgreSQL takes for a type. */
 #include "route/params.h"
 
-#include <ctype.h>
 #include <strings.h>
 
+#include "base/hex.h"
 #include "base/json_read.h"
 #include "pg/pgtypes.h"
 
@@ -51,7 +51,7 @@ static bool is_uuid(struct str text)
     for (size_t i = 0; i < text.len; i++) {
         bool hyphen =
             text.base[i] == '-' && digits % 4 == 0 && digits > 0 && digits < 32 && text.base[i - 1] != '-';
-        if (!hyphen && !isxdigit((unsigned char)text.base[i]))
+        if (!hyphen && hex_value(text.base[i]) < 0)
             return false;
         digits += hyphen ? 0 : 1;
     }

@@ -1,19 +1,9 @@
 /* params_url.c: parameters out of the query, and how the bytes of a URL are decoded. */
 #include "route/params_private.h"
 
+#include "base/percent.h"
 #include "pg/pgtypes.h"
 #include "base/utf8.h"
-
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
 
 /*
  * Decodes raw from the byte at on into out, where what is before it has been copied already. Sets *len.
@@ -22,23 +12,16 @@ static int hex_value(char c)
 static const char *decode_rest(struct str raw, size_t at, enum params_part part, char *out, size_t *len)
 {
     size_t n = at;
-    for (; at < raw.len; at++) {
-        char c = raw.base[at];
-        if (c == '+' && part == PARAMS_PART_QUERY) {
-            c = ' ';
-        } else if (c == '%') {
-            int high = raw.len - at > 2 ? hex_value(raw.base[at + 1]) : -1;
-            int low = raw.len - at > 2 ? hex_value(raw.base[at + 2]) : -1;
-            if (high < 0 || low < 0)
-                return "has a '%' without two hexadecimal digits behind it ('%' itself is %25)";
-            c = (char)(high << 4 | low);
-            at += 2;
-            if (c == '/' && part == PARAMS_PART_PATH)
-                return "must not hold a '/' (%2F)";
-        }
+    while (at < raw.len) {
+        bool is_blank = raw.base[at] == '+' && part == PARAMS_PART_QUERY;
+        int c = percent_next(raw, &at);
+        if (c < 0)
+            return "has a '%' without two hexadecimal digits behind it ('%' itself is %25)";
+        if (c == '/' && part == PARAMS_PART_PATH)
+            return "must not hold a '/' (%2F)";
         if (c == '\0')
             return "must not hold a NUL byte (%00)";
-        out[n++] = c;
+        out[n++] = (char)(is_blank ? ' ' : c);
     }
     *len = n;
     return utf8_is_valid((struct str){out, n}) ? NULL : "must be UTF-8";

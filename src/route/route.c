@@ -7,6 +7,7 @@
 
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/percent.h"
 
 struct method {
     char *name; /* owned */
@@ -127,11 +128,6 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-static bool is_hex(char c)
-{
-    return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-}
-
 /* The errors of a segment without braces. */
 static const char *check_literal(struct str segment, size_t *error_at)
 {
@@ -151,7 +147,7 @@ static const char *check_literal(struct str segment, size_t *error_at)
             return "a path has no '#': clients do not send it";
         if ((unsigned char)c <= ' ' || (unsigned char)c >= 0x7f)
             return "clients send this percent-encoded: write it so, a blank as %20";
-        if (c == '%' && !(segment.len - i > 2 && is_hex(segment.base[i + 1]) && is_hex(segment.base[i + 2])))
+        if (c == '%' && percent_byte(segment, i) < 0)
             return "two hexadecimal digits must follow '%' ('%' itself is %25)";
     }
     return NULL;
