@@ -121,7 +121,7 @@ static void refuse_by_errno(struct sending *sending, int error)
     if (complain_is_news_at(&sending->handler->unreadable))
         log_errorx("%s: cannot read %s in %s: %s (request %016" PRIx64 ")", sending->sink->route,
                    sending->path, sending->handler->route->folder, strerror(error),
-                   sending->sink->request_id);
+                   sink_request_id(sending->sink));
     if (forbidden)
         refuse(sending, 403, "This is not allowed.");
     else if (busy)
@@ -172,7 +172,7 @@ static void on_room(struct sink *sink)
     const char *why = n == 0 ? "it has become shorter" : strerror(errno);
     if (complain_is_news_at(&sending->handler->unreadable))
         log_errorx("%s: stopped sending %s in %s: %s (request %016" PRIx64 ")", sink->route, sending->path,
-                   sending->handler->route->folder, why, sink->request_id);
+                   sending->handler->route->folder, why, sink_request_id(sink));
     close_file(sending);
     sink->ops->abort(sink);
 }

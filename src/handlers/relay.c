@@ -141,7 +141,13 @@ static void on_upstream_room(struct upstream_request *request)
     body_read(call_of(request)->body);
 }
 
-static const struct upstream_ops ops = {on_head, on_data, on_error, on_upstream_room};
+static uint64_t id_of(const struct upstream_request *request)
+{
+    const char *call = (const char *)request - offsetof(struct relay_call, upstream);
+    return sink_request_id(((const struct relay_call *)call)->sink);
+}
+
+static const struct upstream_ops ops = {on_head, on_data, on_error, on_upstream_room, id_of};
 
 /* Asks the upstream, with as much of the body as is here. */
 static void start(struct relay_call *call)
@@ -317,7 +323,6 @@ static struct relay_call *call_new(const struct handler_relay *self, const struc
         .upstream = {.ops = &ops,
                      .upstream = self->upstream,
                      .label = self->route->label,
-                     .id = sink->request_id,
                      .is_head = str_equal(request->method, STR("HEAD")),
                      .is_safe = is_safe(request->method),
                      .connect = self->connect,

@@ -46,7 +46,7 @@ static void on_done(void *owner, enum db_outcome outcome, const struct db_answer
         else if (outcome != DB_OK)
             log_errorx("%s: broke off after %" PRIu64
                        " rows: the connection to the database was lost (request %016" PRIx64 ")",
-                       call->sink->route, call->n_rows, call->sink->request_id);
+                       call->sink->route, call->n_rows, sink_request_id(call->sink));
         return;
     }
     switch (outcome) {

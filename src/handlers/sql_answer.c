@@ -122,7 +122,7 @@ bool handler_sql_head(struct call *call, const struct pgjson_columns *columns, i
     if (refused == NULL)
         return true;
     log_errorx("%s: the value for %s has a control character (request %016" PRIx64 ")", sink->route, refused,
-               sink->request_id);
+               sink_request_id(sink));
     const char *begin = "The header ", *end = " of this answer has a character that cannot be sent.";
     char *detail = handler_sql_alloc(sink, strlen(begin) + strlen(refused) + strlen(end) + 1);
     stpcpy(stpcpy(stpcpy(detail, begin), refused), end);

@@ -128,14 +128,14 @@ static void log_it(const struct call *call, const char *error, const char *state
         advice = "; is a GRANT missing?";
     log_line("%s: %d: SQLSTATE %s: %s%s%s%s (request %016" PRIx64 ")", call->sink->route, status, state,
              pgwire_error_field(error, PG_DIAG_MESSAGE_PRIMARY), detail[0] == '\0' ? "" : ": ", detail,
-             advice, call->sink->request_id);
+             advice, sink_request_id(call->sink));
 }
 
 void handler_sql_log_error(struct call *call, const char *error)
 {
     log_errorx("%s: broke off after %" PRIu64 " rows: SQLSTATE %s: %s (request %016" PRIx64 ")",
                call->sink->route, call->n_rows, pgwire_error_field(error, PG_DIAG_SQLSTATE),
-               pgwire_error_field(error, PG_DIAG_MESSAGE_PRIMARY), call->sink->request_id);
+               pgwire_error_field(error, PG_DIAG_MESSAGE_PRIMARY), sink_request_id(call->sink));
 }
 
 void handler_sql_error(struct call *call, const char *error)

@@ -86,7 +86,7 @@ static struct str copy(struct sink *sink, const char *text, size_t len)
 static struct str document(struct sink *sink, const struct problem *problem)
 {
     char id[17];
-    snprintf(id, sizeof(id), "%016" PRIx64, sink->request_id);
+    snprintf(id, sizeof(id), "%016" PRIx64, sink_request_id(sink));
     struct json_object *object = json_object_new_object();
     json_object_object_add(object, "type", json_object_new_string("about:blank"));
     json_object_object_add(object, "title", json_object_new_string(problem_reason(problem->status)));
@@ -122,7 +122,7 @@ void problem_send(struct sink *sink, const struct problem *problem)
     if (problem->status == 503) {
         char seconds[8];
         int n = snprintf(seconds, sizeof(seconds), "%d",
-                         RETRY_AFTER_LEAST + (int)(sink->request_id % RETRY_AFTER_SPREAD));
+                         RETRY_AFTER_LEAST + (int)(sink_request_id(sink) % RETRY_AFTER_SPREAD));
         fields[head.n_fields++] = (struct sink_field){STR("Retry-After"), copy(sink, seconds, (size_t)n)};
     }
     sink->ops->start(sink, &head);

@@ -51,16 +51,23 @@ struct sink_ops {
     void (*abort)(struct sink *sink);
     /* Memory that lives as long as the request. Never fails. */
     void *(*alloc)(struct sink *sink, size_t size);
+    /* The request's id, in problem documents and log lines. Most requests need none: it is made when asked.
+     */
+    uint64_t (*request_id)(const struct sink *sink);
 };
 
 struct sink {
     const struct sink_ops *ops;
-    uint64_t request_id; /* in problem documents and log lines */
-    const char *route;   /* its name in log lines, "GET /contacts/{id}"; NULL when none was found */
+    const char *route; /* its name in log lines, "GET /contacts/{id}"; NULL when none was found */
     void (*room)(struct sink *sink);
     void (*gone)(struct sink *sink); /* may be NULL */
     void *data;                      /* the handler's */
 };
+
+static inline uint64_t sink_request_id(const struct sink *sink)
+{
+    return sink->ops->request_id(sink);
+}
 
 /* The whole of a short answer in one call. head's content_length is filled in. */
 static inline void sink_answer(struct sink *sink, struct sink_head *head, const struct str *parts, size_t n)

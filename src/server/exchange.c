@@ -2,10 +2,10 @@
 #include "server/exchange.h"
 
 #include <stdlib.h>
-#include <sys/random.h>
 
 #include "server/conn.h"
 #include "base/mem.h"
+#include "base/speck.h"
 #include "http/problem.h"
 #include "http/sink.h"
 
@@ -15,7 +15,8 @@ struct http {
     const struct conf *conf;
     struct handler **handlers;
     struct shm_slot *slot;
-    uint64_t id_seed, n_requests, n_answers;
+    struct speck ids; /* of a key of its own: ids differ between workers and restarts */
+    uint64_t n_requests, n_answers;
     struct conn_context connections;
 };
 
@@ -25,7 +26,8 @@ struct exchange {
     h2o_generator_t generator;
     h2o_req_t *req;
     struct http *http;
-    bool started; /* the head has left for libh2o */
+    uint64_t number; /* among the worker's requests */
+    bool started;    /* the head has left for libh2o */
 };
 
 static struct exchange *exchange_of(struct sink *sink)
@@ -101,7 +103,14 @@ static void *sink_alloc(struct sink *sink, size_t size)
     return h2o_mem_alloc_pool(&exchange_of(sink)->req->pool, size);
 }
 
-static const struct sink_ops ops = {sink_start, sink_push, sink_finish, sink_abort, sink_alloc};
+/* It tells neither how many requests there were nor which id comes next. */
+static uint64_t sink_id(const struct sink *sink)
+{
+    const struct exchange *exchange = H2O_STRUCT_FROM_MEMBER(const struct exchange, sink, sink);
+    return speck_permute(&exchange->http->ids, exchange->number);
+}
+
+static const struct sink_ops ops = {sink_start, sink_push, sink_finish, sink_abort, sink_alloc, sink_id};
 
 /* Requests */
 
@@ -112,22 +121,14 @@ static void on_end(void *kept)
         exchange->sink.gone(&exchange->sink);
 }
 
-/* Ids differ between workers and restarts, and do not tell how many requests there were (splitmix64). */
-static uint64_t next_request_id(struct http *http)
-{
-    uint64_t id = http->id_seed + ++http->n_requests * 0x9e3779b97f4a7c15u;
-    id = (id ^ id >> 30) * 0xbf58476d1ce4e5b9u;
-    id = (id ^ id >> 27) * 0x94d049bb133111ebu;
-    return id ^ id >> 31;
-}
-
 static struct exchange *exchange_new(struct http *http, h2o_req_t *req)
 {
     struct exchange *exchange = h2o_mem_alloc_pool(&req->pool, sizeof(*exchange));
     *exchange = (struct exchange){
-        .sink = {.ops = &ops, .request_id = next_request_id(http)},
+        .sink = {.ops = &ops},
         .req = req,
         .http = http,
+        .number = http->n_requests++,
     };
     conn_keep(req, exchange);
     return exchange;
@@ -222,8 +223,7 @@ struct http *http_new(h2o_loop_t *loop, const struct conf *conf, struct handler 
     http->conf = conf;
     http->handlers = handlers;
     http->slot = slot;
-    while (getrandom(&http->id_seed, sizeof(http->id_seed), 0) != sizeof(http->id_seed))
-        continue;
+    speck_init_random(&http->ids);
     h2o_config_init(&http->config);
     h2o_config_register_host(&http->config, h2o_iovec_init(H2O_STRLIT("default")), 65535);
     h2o_context_init(&http->context, loop, &http->config);

@@ -27,7 +27,7 @@ void upstream_complain(const struct upstream_server *server, const struct upstre
     char *text = mem_vprintf(format, args);
     va_end(args);
     if (request != NULL)
-        snprintf(id, sizeof(id), " (request %016" PRIx64 ")", request->id);
+        snprintf(id, sizeof(id), " (request %016" PRIx64 ")", request->ops->id(request));
     bool is_named = !conf->implied && strcmp(kind, UPSTREAM_FULL) != 0;
     char *line = mem_printf("%s%s%s%s%s", text, is_named ? " (upstream " : "", is_named ? conf->name : "",
                             is_named ? ")" : "", id);

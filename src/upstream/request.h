@@ -66,6 +66,8 @@ struct upstream_ops {
     void (*on_error)(struct upstream_request *request, int status, const char *detail);
     /* There is room for more of the request's body: see upstream_send. */
     void (*on_room)(struct upstream_request *request);
+    /* The client's request's id, for log lines. */
+    uint64_t (*id)(const struct upstream_request *request);
 };
 
 #define UPSTREAM_LENGTH_UNKNOWN UINT64_MAX
@@ -75,7 +77,6 @@ struct upstream_request {
     const struct upstream_ops *ops;
     struct upstream *upstream;
     const char *label;           /* for log lines: the route's name */
-    uint64_t id;                 /* for log lines */
     struct str head, after_host; /* the request's head. If host_is_servers, the server's authority (RFC 9110
                                     section 7.2) goes between the two; else head is all of it */
     bool host_is_servers;
