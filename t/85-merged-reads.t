@@ -5,7 +5,7 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
-use Hayfork::Test::Process qw(stop_process wait_for);
+use Hayfork::Test::Process qw(spew stop_process wait_for);
 
 my $seed = $ENV{HAYFORK_SEED} // int rand 1 << 31;
 srand $seed;
@@ -30,6 +30,20 @@ $cluster->psql(<<~'SQL');
         $$ BEGIN RETURN current_query() LIKE 'SELECT hayfork%'; END $$;
     CREATE FUNCTION unlucky() RETURNS int LANGUAGE sql VOLATILE AS 'SELECT 13';
     CREATE VIEW volatile_thing AS SELECT id, unlucky() AS n FROM thing;
+    CREATE VIEW sampled_thing AS SELECT id FROM thing TABLESAMPLE system (100);
+    CREATE FUNCTION sampled_things(first int) RETURNS SETOF int LANGUAGE sql STABLE AS
+        'SELECT id FROM thing TABLESAMPLE system (100) WHERE id >= first';
+    CREATE TABLE parted (id int) PARTITION BY LIST (id);
+    CREATE SEQUENCE counter;
+    SQL
+
+# A table of another server's, where one can be had.
+my $has_foreign = $cluster->value(q{SELECT count(*) FROM pg_available_extensions WHERE name = 'file_fdw'});
+spew("$cluster->{folder}/elsewhere", join '', map { "$_\n" } 1 .. 100);
+$cluster->psql($has_foreign ? <<~"SQL" : 'CREATE VIEW elsewhere AS SELECT id, random() FROM thing');
+    CREATE EXTENSION file_fdw;
+    CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
+    CREATE FOREIGN TABLE elsewhere (id int) SERVER files OPTIONS (filename '$cluster->{folder}/elsewhere');
     SQL
 
 # What a route's SQL says of itself: is it asked for together with others?
@@ -159,6 +173,28 @@ subtest 'what is merged, and what is not' => sub {
         SELECT max(:id::int) AS id, $MERGED
           GET /sample/{id}:
         SELECT min(id) AS id, :id::int AS n, $MERGED FROM thing TABLESAMPLE bernoulli (50)
+          GET /some/{id}:
+        SELECT count(*) AS n, $MERGED FROM thing TABLESAMPLE system (50) WHERE id > :id
+          GET /some/view/{id}:
+        SELECT count(*) AS n, $MERGED FROM sampled_thing WHERE id > :id
+          GET /some/maybe/{id}:
+        SELECT id, $MERGED FROM thing LEFT JOIN sampled_thing USING (id) WHERE id = :id AND (:id IS NULL OR sampled_thing IS NULL OR id > 0)
+          GET /some/function/{id}:
+        SELECT min(t.id) AS id, $MERGED FROM sampled_things(:id) t(id)
+          GET /some/parted/{id}:
+        SELECT count(*) AS n, $MERGED FROM parted TABLESAMPLE system (50) WHERE id = :id
+          GET /order/{id}:
+        SELECT id, $MERGED FROM thing WHERE id >= :id ORDER BY random()
+          GET /case/{id}:
+        SELECT id, CASE WHEN id = :id + 1 THEN random() END AS luck, $MERGED FROM thing WHERE id = :id
+          GET /number/{id}:
+        SELECT id, CASE WHEN id <> :id THEN nextval('counter') END AS number, $MERGED FROM thing WHERE id = :id
+          GET /inner/{id}:
+        SELECT id, (SELECT max(o.id) FROM thing o WHERE random() < 2 AND o.id < :id) AS other, $MERGED FROM thing WHERE id = :id
+          GET /never/{id}:
+        SELECT id, CASE WHEN false THEN random() END AS luck, $MERGED FROM thing WHERE id = :id
+          GET /elsewhere/{id}:
+        SELECT id, $MERGED FROM elsewhere WHERE id = :id
           GET /row/{id}:
         SELECT n, $MERGED FROM thing n WHERE n.id = :id
           GET /name/{p1}:
@@ -177,6 +213,17 @@ subtest 'what is merged, and what is not' => sub {
     is merged_of_these($server, '/total/1'), 0, '… nor what does not work in that form';
     ok all_are_merged($server, '/row/1', '/row/2'), 'so is one of a whole row, whatever its name';
     is merged_of_these($server, '/sample/1'), 0, '… nor what takes a sample';
+    is merged_of_these($server, '/some/1'), 0, '… also where there would be none for the parameter NULL';
+    is merged_of_these($server, '/some/view/1'), 0, '… also behind a view';
+    is merged_of_these($server, '/some/maybe/1'), 0, '… also where a condition may need it';
+    is merged_of_these($server, '/some/function/1'), 0, '… also in a function that PostgreSQL takes apart';
+    is merged_of_these($server, '/some/parted/1'), 0, '… also of a table that has no partition yet';
+    is merged_of_these($server, '/order/1'), 0, '… nor with a volatile function as the order';
+    is merged_of_these($server, '/case/1'), 0, '… nor where it is called for some rows alone';
+    is merged_of_these($server, '/number/1'), 0, '… nor with a sequence there';
+    is merged_of_these($server, '/inner/1'), 0, '… nor within a query of its own';
+    is merged_of_these($server, '/never/1'), 0, '… nor where it is never called';
+    is merged_of_these($server, '/elsewhere/1'), 0, '… nor what is asked of another server';
     is merged_of_these($server, '/name/7'), 0, '… nor what has our own name in it';
     is merged_of_these($server, '/nothing'), 0, '… nor what has no parameter';
     is_deeply [ $server->log_lines(qr/ (?:warn|error) /) ], [], 'and nothing is worth a complaint';

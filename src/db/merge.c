@@ -16,9 +16,16 @@
  * is looked for outside before it is taken for a table's.
  *
  * That gives the same rows where evaluating the SQL once more or less, or in another order, makes no
- * difference: not with volatile functions, row locks and samples. PostgreSQL is asked about that by an
- * EXPLAIN of WITH hayfork_q AS (the SQL): it takes such a query into the one around it only if there are none
- * of the first two (its section 7.8.3). An error may be any one's: then all are asked again, one by one.
+ * difference: not with volatile functions, row locks, samples, and what is asked of another server.
+ * PostgreSQL is asked about that by an EXPLAIN of this form with WITH hayfork_q AS (the SQL) in the place of
+ * the SQL: it takes such a query into the one around it only if there are none of the first two (its
+ * section 7.8.3), also behind views, for it looks at the query that its rewriter has made; the plan shows the
+ * other two. The parameters are columns there, as they are in the merged form: of a parameter's value, be it
+ * NULL, PostgreSQL makes a constant, and folds away the conditions on it with all that depends on them.
+ * Constants of the SQL's own may still fold a sample away, until a table gets partitions: so its text counts,
+ * too.
+ *
+ * An error may be any one's: then all are asked again, one by one.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,22 +55,6 @@ static void refuse(struct db_statement *statement, const char *why)
     log_debug("%s: its reads are not merged: %s", statement->conf.label, why);
 }
 
-/* Asks PostgreSQL whether it matters how often the SQL is evaluated. */
-static void probe(struct db_connection *connection, struct db_statement *statement,
-                  const struct db_preparation *preparation)
-{
-    static const char *const nothing[SQL_MAX_PARAMS];
-    struct pgwire_writer *out = &connection->io.out;
-    size_t n = statement->conf.statement->n_params;
-    char *sql = mem_printf("EXPLAIN (COSTS OFF) WITH hayfork_q AS (%s\n) SELECT * FROM hayfork_q",
-                           statement->conf.statement->text);
-    db_flight_new(connection, statement, FLIGHT_PROBES);
-    pgwire_parse(out, "", sql, preparation->description->types, n);
-    pgwire_execute(out, "", nothing, n);
-    pgwire_sync(out);
-    free(sql);
-}
-
 /* "unnest((SELECT $1), …) WITH ORDINALITY AS hayfork_k(hayfork_p1, …, hayfork_n)" */
 static char *keys(size_t n)
 {
@@ -82,15 +73,56 @@ static char *keys(size_t n)
     return text;
 }
 
-/* The route's SQL with the keys in the place of its parameters, in its wrapped form if it has one. */
+/* The route's SQL with the keys in the place of its parameters. */
+static char *with_keys(const struct db_statement *statement)
+{
+    return sql_rename(statement->conf.statement, "(CASE WHEN true THEN hayfork_k.hayfork_p", " END)");
+}
+
+/* The same, in its wrapped form if it has one. */
 static char *of_one_key(const struct db_statement *statement, const struct db_preparation *preparation)
 {
-    char *sql = sql_rename(statement->conf.statement, "(CASE WHEN true THEN hayfork_k.hayfork_p", " END)");
+    char *sql = with_keys(statement);
     if (!preparation->wrapped)
         return sql;
     char *wrapped = pgjson_wrap(preparation->description->columns, sql);
     free(sql);
     return wrapped;
+}
+
+/* The merged form, with something in the place of the route's SQL, and the types of its parameters. */
+static char *form(const struct db_description *description, const char *rows, uint32_t *types)
+{
+    char *from = keys(description->n_types);
+    char *sql = mem_printf("SELECT hayfork_k.hayfork_n, hayfork_q.* FROM %s CROSS JOIN LATERAL"
+                           " (%s OFFSET 0) AS hayfork_q",
+                           from, rows);
+    for (size_t i = 0; i < description->n_types; i++)
+        types[i] = pgtypes_array(description->types[i]);
+    free(from);
+    return sql;
+}
+
+/* Asks PostgreSQL whether it matters how often the SQL is evaluated. */
+static void probe(struct db_connection *connection, struct db_statement *statement,
+                  const struct db_preparation *preparation)
+{
+    static const char *const nothing[SQL_MAX_PARAMS];
+    struct pgwire_writer *out = &connection->io.out;
+    uint32_t types[SQL_MAX_PARAMS];
+    size_t n = preparation->description->n_types;
+    char *one = with_keys(statement);
+    char *rows = mem_printf("WITH hayfork_q AS (%s\n) SELECT * FROM hayfork_q", one);
+    char *merged = form(preparation->description, rows, types);
+    char *sql = mem_printf("EXPLAIN (COSTS OFF) %s", merged);
+    db_flight_new(connection, statement, FLIGHT_PROBES);
+    pgwire_parse(out, "", sql, types, n);
+    pgwire_execute(out, "", nothing, n);
+    pgwire_sync(out);
+    free(one);
+    free(rows);
+    free(merged);
+    free(sql);
 }
 
 static void prepare(struct db_connection *connection, struct db_statement *statement,
@@ -99,20 +131,17 @@ static void prepare(struct db_connection *connection, struct db_statement *state
     const struct db_description *description = preparation->description;
     struct pgwire_writer *out = &connection->io.out;
     uint32_t types[SQL_MAX_PARAMS];
-    for (size_t i = 0; i < description->n_types; i++)
-        types[i] = pgtypes_array(description->types[i]);
-    char *from = keys(description->n_types), *one = of_one_key(statement, preparation);
-    char *sql = mem_printf("SELECT hayfork_k.hayfork_n, hayfork_q.* FROM %s CROSS JOIN LATERAL"
-                           " (SELECT * FROM (%s\n) AS hayfork_r OFFSET 0) AS hayfork_q",
-                           from, one);
+    char *one = of_one_key(statement, preparation);
+    char *rows = mem_printf("SELECT * FROM (%s\n) AS hayfork_r", one);
+    char *sql = form(description, rows, types);
     struct db_flight *flight = db_flight_new(connection, statement, FLIGHT_PREPARES_MERGED);
     flight->description = db_description_keep(preparation->description);
     snprintf(preparation->merged_name, sizeof(preparation->merged_name), "%sm", preparation->name);
     pgwire_parse(out, preparation->merged_name, sql, types, description->n_types);
     pgwire_describe(out, preparation->merged_name);
     pgwire_sync(out);
-    free(from);
     free(one);
+    free(rows);
     free(sql);
 }
 
@@ -123,6 +152,10 @@ void db_merge_prepare(struct db_connection *connection, struct db_statement *sta
         return;
     if (strcasestr(statement->conf.statement->text, "hayfork_") != NULL) {
         refuse(statement, "it has a name that begins with hayfork_, as ours do");
+        return;
+    }
+    if (sql_has_word(statement->conf.statement, "tablesample")) {
+        refuse(statement, "it takes a sample");
         return;
     }
     for (size_t i = 0; i < preparation->description->n_types; i++) {
@@ -147,6 +180,8 @@ void db_merge_probed(struct db_flight *flight, struct pgwire_row row)
         refuse(flight->statement, "it has volatile functions or row locks");
     else if (has(line, "Sampling:"))
         refuse(flight->statement, "it takes a sample");
+    else if (has(line, "Foreign Scan"))
+        refuse(flight->statement, "it asks another server");
 }
 
 /*

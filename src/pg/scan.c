@@ -115,6 +115,42 @@ static bool string_goes_on(struct scan *scan)
     return true;
 }
 
+/* PostgreSQL reads no more of a name than so many bytes. */
+static void keep_word(struct scan *scan, char *word)
+{
+    enum { NAME_MAX_BYTES = 63 };
+    struct sql_statement *out = scan->out;
+    if (strlen(word) > NAME_MAX_BYTES) {
+        size_t len = NAME_MAX_BYTES;
+        while (((unsigned char)word[len] & 0xc0) == 0x80)
+            len--; /* not within a character */
+        word[len] = '\0';
+    }
+    MEM_GROW(&out->words, out->n_words);
+    out->words[out->n_words++] = word;
+}
+
+/* A keyword, or a name without quotes: small letters are the same as capital ones. */
+static void keep_plain_word(struct scan *scan, size_t from)
+{
+    char *word = mem_strndup(scan->source.base + from, scan->at - from);
+    for (char *c = word; *c != '\0'; c++)
+        *c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
+    keep_word(scan, word);
+}
+
+/* A name in quotes, from its opening to its closing one. Two quotes within stand for one. */
+static void keep_quoted_word(struct scan *scan, size_t from)
+{
+    char *word = mem_alloc(scan->at - from), *out = word;
+    for (size_t i = from + 1; i + 1 < scan->at; i++) {
+        *out++ = scan->source.base[i];
+        i += scan->source.base[i] == '"';
+    }
+    *out = '\0';
+    keep_word(scan, word);
+}
+
 /* At an opening quote. */
 static void skip_quoted(struct scan *scan, char quote, bool backslashes)
 {
@@ -162,6 +198,7 @@ static void skip_word(struct scan *scan)
     size_t start = scan->at;
     while (is_word(peek(scan, 0)))
         scan->at++;
+    keep_plain_word(scan, start);
     bool is_e = scan->at - start == 1 && (scan->source.base[start] == 'e' || scan->source.base[start] == 'E');
     if (is_e && peek(scan, 0) == '\'')
         skip_quoted(scan, '\'', true);
@@ -241,8 +278,13 @@ static void scan_token(struct scan *scan)
     char c = peek(scan, 0);
     if (is_name_start(c)) {
         skip_word(scan);
-    } else if (c == '\'' || c == '"') {
+    } else if (c == '\'') {
         skip_quoted(scan, c, false);
+    } else if (c == '"') {
+        size_t start = scan->at;
+        skip_quoted(scan, c, false);
+        if (scan->error == NULL)
+            keep_quoted_word(scan, start);
     } else if (c == ':') {
         scan_colon(scan);
     } else if (c == '$' && is_digit(peek(scan, 1))) {
@@ -283,6 +325,25 @@ static void scan_next(struct scan *scan)
     }
 }
 
+static int compare_words(const void *one, const void *other)
+{
+    return strcmp(*(char *const *)one, *(char *const *)other);
+}
+
+/* Puts the words in order, and leaves one of each. */
+static void sort_words(struct sql_statement *out)
+{
+    size_t n = 0;
+    qsort(out->words, out->n_words, sizeof(*out->words), compare_words);
+    for (size_t i = 0; i < out->n_words; i++) {
+        if (n > 0 && strcmp(out->words[n - 1], out->words[i]) == 0)
+            free(out->words[i]);
+        else
+            out->words[n++] = out->words[i];
+    }
+    out->n_words = n;
+}
+
 const char *sql_scan(struct str source, struct sql_statement *out, size_t *error_at)
 {
     *out = (struct sql_statement){0};
@@ -306,6 +367,8 @@ const char *sql_scan(struct str source, struct sql_statement *out, size_t *error
     copy_up_to(&scan, scan.end);
     out->text[scan.text_len] = '\0';
     out->text = mem_realloc(out->text, scan.text_len + 1);
+    if (out->n_words > 0)
+        sort_words(out);
     return NULL;
 }
 
@@ -369,8 +432,17 @@ size_t sql_first_word(struct str source)
     return at;
 }
 
+bool sql_has_word(const struct sql_statement *statement, const char *word)
+{
+    return statement->n_words > 0 && bsearch(&word, statement->words, statement->n_words,
+                                             sizeof(*statement->words), compare_words) != NULL;
+}
+
 void sql_free(struct sql_statement *statement)
 {
+    for (size_t i = 0; i < statement->n_words; i++)
+        free(statement->words[i]);
+    free(statement->words);
     for (size_t i = 0; i < statement->n_params; i++)
         free(statement->names[i]);
     free(statement->edits);

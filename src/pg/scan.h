@@ -18,6 +18,7 @@
 #ifndef HAYFORK_PG_SCAN_H
 #define HAYFORK_PG_SCAN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/str.h"
@@ -37,6 +38,8 @@ struct sql_statement {
     size_t name_offsets[SQL_MAX_PARAMS]; /* byte offset in the source of the colon of its first use */
     struct sql_edit *edits;              /* in order; owned */
     size_t n_edits;
+    char **words; /* its keywords and names, each once, in order, as PostgreSQL reads them; owned */
+    size_t n_words;
 };
 
 /*
@@ -70,6 +73,9 @@ char *sql_rename(const struct sql_statement *statement, const char *before, cons
  * brackets. source.len if there is none.
  */
 size_t sql_first_word(struct str source);
+
+/* Is that keyword in the statement? word is in small letters. A name in quotes that reads so counts, too. */
+bool sql_has_word(const struct sql_statement *statement, const char *word);
 
 /* Frees what sql_scan has put into *statement, not statement itself, and leaves it empty. */
 void sql_free(struct sql_statement *statement);

@@ -278,6 +278,49 @@ static void test_rename(void)
     sql_free(&statement);
 }
 
+/* What sql_scan keeps as words, with blanks between them. */
+static void words_are(const char *source, const char *expected, const char *what)
+{
+    struct sql_statement statement;
+    size_t error_at = 0;
+    is_str(sql_scan(str_of(source), &statement, &error_at), NULL, "%s", source);
+    char *all = mem_strdup("");
+    for (size_t i = 0; i < statement.n_words; i++) {
+        char *longer = mem_printf("%s%s%s", all, i == 0 ? "" : " ", statement.words[i]);
+        free(all);
+        all = longer;
+    }
+    is_str(all, expected, "%s", what);
+    free(all);
+    sql_free(&statement);
+}
+
+static void test_words(void)
+{
+    char name[] = "select x1234567890123456789012345678901234567890123456789012345678901é";
+    words_are("SELECT a, B.a FROM Big b", "a b big from select", "each word once, in small letters");
+    words_are("select \"Big One\".\"a\"\"b\" from t", "Big One a\"b from select t",
+              "names in quotes as they are");
+    words_are("select 'no', $$no$$, E'\\'no', :no, 7 -- no\n/* no */", "e select", "what is no word");
+    words_are(name, "select x1234567890123456789012345678901234567890123456789012345678901",
+              "a name of 64 bytes is cut between characters");
+    words_are("select \"0123456789012345678901234567890123456789012345678901234567890123456789\"",
+              "012345678901234567890123456789012345678901234567890123456789012 select",
+              "so is one in quotes");
+
+    struct sql_statement statement;
+    size_t error_at = 0;
+    is_str(sql_scan(str_of("select * from t TableSample system (1)"), &statement, &error_at), NULL,
+           "a sample");
+    ok(sql_has_word(&statement, "tablesample"), "a word that is there");
+    ok(!sql_has_word(&statement, "table"), "one that is not");
+    sql_free(&statement);
+    ok(!sql_has_word(&statement, "select"), "nothing is in what was freed");
+    is_str(sql_scan(str_of("select \"a"), &statement, &error_at), "this quoted name has no closing \"",
+           "an error");
+    is_int((long long)statement.n_words, 0, "leaves no words");
+}
+
 int main(void)
 {
     test_accepted();
@@ -287,5 +330,6 @@ int main(void)
     test_growth();
     test_offsets();
     test_rename();
+    test_words();
     return done_testing();
 }
