@@ -23,14 +23,6 @@ void complain_share(struct complaints *shared)
     table = shared;
 }
 
-uint32_t complain_key(const char *const *texts)
-{
-    uint32_t key = HASH_32;
-    for (; *texts != NULL; texts++)
-        key = hash_32_byte(hash_32_text(key, *texts), 0xff);
-    return key;
-}
-
 /* Seconds, never 0: a stamp of this time and any key is never 0 either. */
 static uint32_t now_s(void)
 {
@@ -42,9 +34,15 @@ static bool is_of(uint64_t stamp, uint32_t key)
     return stamp != 0 && stamp >> 32 == key;
 }
 
+/* How many seconds old it is. Another process may have looked at the clock a little later than this one. */
+static uint32_t age(uint64_t stamp, uint32_t now)
+{
+    return now > (uint32_t)stamp ? now - (uint32_t)stamp : 0;
+}
+
 static bool is_old(uint64_t stamp, uint32_t now)
 {
-    return stamp == 0 || now - (uint32_t)stamp >= COMPLAIN_INTERVAL_S;
+    return stamp == 0 || age(stamp, now) >= COMPLAIN_INTERVAL_S;
 }
 
 static struct complaint *probe(uint32_t key, unsigned i)
@@ -73,10 +71,11 @@ static bool take(struct complaint *place, uint32_t key, uint32_t words, uint32_t
 {
     uint64_t last = atomic_load(&place->stamp);
     if (is_of(last, key)) {
-        uint32_t interval = atomic_load(&place->words) == words ? COMPLAIN_INTERVAL_S : COMPLAIN_CHANGED_S;
-        /* what was left out is told before another line is written */
-        if (now - (uint32_t)last < interval || atomic_load(&place->left_out) != 0)
+        bool is_same = atomic_load(&place->words) == words;
+        if (age(last, now) < (is_same ? COMPLAIN_INTERVAL_S : COMPLAIN_CHANGED_S))
             return false;
+        if (is_same && atomic_load(&place->left_out) != 0)
+            return false; /* what was left out is told before the same is written again */
     } else if (!is_old(last, now)) {
         return false;
     }
@@ -104,43 +103,51 @@ static struct complaint *look_up(uint32_t key, uint32_t words, bool *is_news)
     return NULL;
 }
 
-bool complain_is_news(uint32_t key, uint32_t words)
-{
-    bool is_news;
-    look_up(key, words, &is_news);
-    return is_news;
-}
-
-bool complain_is_news_at(struct complaint *place)
-{
-    return take(place, 0, 0, now_s());
-}
-
-enum complain_past complain_forget(uint32_t key, unsigned steady_s)
+enum complain_past complain_forget(const char *about, unsigned steady_s, uint32_t *left_out)
 {
     enum complain_past past = COMPLAIN_NONE;
-    uint32_t now = now_s();
+    uint32_t key = hash_32_text(HASH_32, about), now = now_s();
     for (unsigned i = 0; i < PROBES; i++) {
         struct complaint *place = probe(key, i);
         uint64_t stamp = atomic_load(&place->stamp);
         if (!is_of(stamp, key))
             continue;
-        if (now - (uint32_t)stamp < steady_s)
+        if (age(stamp, now) < steady_s)
             return COMPLAIN_FRESH;
-        if (atomic_compare_exchange_strong(&place->stamp, &stamp, 0))
-            past = COMPLAIN_OVER;
+        if (!atomic_compare_exchange_strong(&place->stamp, &stamp, 0))
+            continue;
+        past = COMPLAIN_OVER;
+        *left_out += atomic_exchange(&place->left_out, 0);
     }
     return past;
 }
 
+const char *complain_left_out(uint32_t left_out)
+{
+    static char text[64];
+    if (left_out == 0)
+        return "";
+    snprintf(text, sizeof(text), "; %" PRIu32 " more lines about it were left out", left_out);
+    return text;
+}
+
 /* Lines with their count */
 
+static void tell_left_out(struct complaint *place)
+{
+    uint32_t left_out = atomic_exchange(&place->left_out, 0);
+    if (left_out != 0)
+        log_at((enum log_level)atomic_load(&place->level), "%.*s: %" PRIu32 " more in the last minute",
+               (int)sizeof(place->about), place->about, left_out);
+}
+
 /* Returns whether the line is to be written. If not, it was counted. */
-static bool count(enum log_level level, const char *about)
+static bool count(enum log_level level, const char *about, uint32_t words)
 {
     bool is_news;
-    struct complaint *place = look_up(COMPLAIN_KEY("", about), 0, &is_news);
+    struct complaint *place = look_up(hash_32_text(HASH_32, about), words, &is_news);
     if (is_news) {
+        tell_left_out(place);
         atomic_store(&place->level, (int)level);
         snprintf(place->about, sizeof(place->about), "%s", about);
     } else if (place != NULL) {
@@ -152,7 +159,7 @@ static bool count(enum log_level level, const char *about)
 void complain(enum log_level level, const char *about, const char *format, ...)
 {
     va_list args;
-    bool is_news = count(level, about);
+    bool is_news = count(level, about, 0);
     if (!is_news && !log_writes(LOG_LEVEL_DEBUG))
         return;
     va_start(args, format);
@@ -162,35 +169,52 @@ void complain(enum log_level level, const char *about, const char *format, ...)
     free(text);
 }
 
-static void sum_up(struct complaint *place, uint32_t now)
+void complain_in_words(enum log_level level, const char *about, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *text = mem_vprintf(format, args);
+    va_end(args);
+    log_at(count(level, about, hash_32_text(HASH_32, text)) ? level : LOG_LEVEL_DEBUG, "%s", text);
+    free(text);
+}
+
+static void sum_up(struct complaint *place, uint32_t now, bool all)
 {
     uint64_t stamp = atomic_load(&place->stamp);
-    if (!is_old(stamp, now) ||
-        !atomic_compare_exchange_strong(&place->stamp, &stamp, (stamp >> 32) << 32 | now))
-        return;
-    uint32_t left_out = atomic_exchange(&place->left_out, 0);
-    log_at((enum log_level)atomic_load(&place->level), "%s: %" PRIu32 " more in the last minute",
-           place->about, left_out);
+    if ((all || is_old(stamp, now)) &&
+        atomic_compare_exchange_strong(&place->stamp, &stamp, (stamp >> 32) << 32 | now))
+        tell_left_out(place);
 }
 
 /* What has no place has no words of its own either. */
-static void sum_up_others(void)
+static void sum_up_others(bool all)
 {
     uint64_t now = clock_ms(), told_at = atomic_load(&table->told_at);
-    if (atomic_load(&table->left_out) == 0 ||
-        (told_at != 0 && now - told_at < COMPLAIN_INTERVAL_S * UINT64_C(1000)) ||
+    bool is_due = told_at == 0 || now - told_at >= COMPLAIN_INTERVAL_S * UINT64_C(1000);
+    if (atomic_load(&table->left_out) == 0 || (!all && !is_due) ||
         !atomic_compare_exchange_strong(&table->told_at, &told_at, now))
         return;
     log_warnx("too many kinds of trouble at the same time; lines that were left out: %" PRIu32,
               atomic_exchange(&table->left_out, 0));
 }
 
-void complain_sum_up(void)
+static void sum_up_what_is(bool all)
 {
     uint32_t now = now_s();
     for (unsigned i = 0; i < COMPLAIN_PLACES; i++) {
         if (atomic_load_explicit(&table->places[i].left_out, memory_order_relaxed) != 0)
-            sum_up(&table->places[i], now);
+            sum_up(&table->places[i], now, all);
     }
-    sum_up_others();
+    sum_up_others(all);
+}
+
+void complain_sum_up(void)
+{
+    sum_up_what_is(false);
+}
+
+void complain_sum_up_all(void)
+{
+    sum_up_what_is(true);
 }

@@ -1,15 +1,15 @@
 /*
  * complain.h: what would be logged again and again is logged at once, then once a minute.
  *
- * All workers meet the same trouble at the same time, and one line is enough. A key stands for a trouble;
- * what was logged about it is kept in a table that processes can share. The table is bounded: while it is
- * full of fresh entries, what has none is left out, and complain_sum_up says how many of these there were.
+ * All workers meet the same trouble at the same time, and one line is enough. What was logged about a trouble
+ * is kept in a table that processes can share; what is left out is counted, and the count is logged. The
+ * table is bounded: while it is full of fresh entries, what has none is left out, and complain_sum_up says
+ * how many of these there were.
  */
 #ifndef HAYFORK_BASE_COMPLAIN_H
 #define HAYFORK_BASE_COMPLAIN_H
 
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/log.h"
@@ -23,7 +23,7 @@ enum {
 /* What was logged about one trouble; all zero at first. */
 struct complaint {
     _Atomic uint64_t stamp;    /* 0 for nothing, else its key and, in the lower half, the second */
-    _Atomic uint32_t words;    /* what it said then, as a hash */
+    _Atomic uint32_t words;    /* what it said then, as a hash; 0 where they do not count */
     _Atomic uint32_t left_out; /* lines since then that complain did not write */
     _Atomic int level;         /* enum log_level */
     char about[108];           /* for the line that says how many */
@@ -41,18 +41,19 @@ struct complaints {
  */
 void complain_share(struct complaints *shared);
 
-/* The key for what these texts name together: COMPLAIN_KEY("lane", lane->name, "connect"). */
-#define COMPLAIN_KEY(...) complain_key((const char *const[]){__VA_ARGS__, NULL})
-uint32_t complain_key(const char *const *texts);
-
 /*
- * Is this to be logged now, by this process? words is a hash of what the line says, or 0 where one line about
- * the key is as good as another. If true, it counts as logged.
+ * Logs a line, at once the first time and then as complain_sum_up does: "ABOUT: 1005 more in the last
+ * minute". about is what such lines have in common, and their key: "GET /contacts: 500: SQLSTATE 53100". A
+ * client must have no part in it, or it could fill the table. Lines that are left out are still written where
+ * the log takes LOG_LEVEL_DEBUG.
  */
-bool complain_is_news(uint32_t key, uint32_t words);
+void complain(enum log_level level, const char *about, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
-/* The same for what has a place of its own, which no other process sees. */
-bool complain_is_news_at(struct complaint *place);
+/* The same for a trouble that has many words: a line that is not like the last one is written after seconds.
+ */
+void complain_in_words(enum log_level level, const char *about, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 enum complain_past {
     COMPLAIN_NONE,  /* nothing was logged */
@@ -60,19 +61,20 @@ enum complain_past {
     COMPLAIN_OVER,  /* it was, and is forgotten now */
 };
 
-/* There is no trouble just now: forgets what was logged about it, if that is some time ago. */
-enum complain_past complain_forget(uint32_t key, unsigned steady_s);
-
 /*
- * Logs a line, at once the first time and then as complain_sum_up does: "ABOUT: 1005 more in the last
- * minute". about is what such lines have in common, and their key: "GET /contacts: 500: SQLSTATE 53100".
- * Those left out are still written where the log takes LOG_LEVEL_DEBUG.
+ * There is no trouble just now: forgets what was logged about it, if that is some time ago. What was left out
+ * of it is added to *left_out then, for the line that says that it is over.
  */
-void complain(enum log_level level, const char *about, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+enum complain_past complain_forget(const char *about, unsigned steady_s, uint32_t *left_out);
+
+/* What such a line says at its end: "; 7 more lines about it were left out", or nothing. In static memory. */
+const char *complain_left_out(uint32_t left_out);
 
 /* Logs how many lines were left out where that is due. To be called about once a second, by any of those who
  * share the table. */
 void complain_sum_up(void);
+
+/* The same at the end of the last of them, whether it is due or not. */
+void complain_sum_up_all(void);
 
 #endif

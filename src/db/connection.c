@@ -256,14 +256,14 @@ static void complain(struct db_connection *connection, bool was_ready)
     if (connection->quietly)
         log_debug("lane %s: a connection on which nobody waits any more is closed", lane->conf.name);
     else if (was_ready)
-        db_complain(lane, DB_COMPLAINT_LOST, NULL, "lost the connection to the database (lane %s): %s",
+        db_complain(lane, DB_LOST_CONNECTION, "lost the connection to the database (lane %s): %s",
                     lane->conf.name, connection->why);
     else if (is_first(connection))
-        db_complain(lane, DB_COMPLAINT_CONNECT, NULL, "cannot connect to the database (lane %s): %s",
-                    lane->conf.name, connection->why);
+        db_complain(lane, DB_CANNOT_CONNECT, "cannot connect to the database (lane %s): %s", lane->conf.name,
+                    connection->why);
     else
-        db_complain(lane, DB_COMPLAINT_SPILL, NULL, "cannot open another connection (lane %s): %s",
-                    lane->conf.name, connection->why);
+        db_complain(lane, DB_CANNOT_SPILL, "cannot open another connection (lane %s): %s", lane->conf.name,
+                    connection->why);
 }
 
 /* The first one's place goes to another that is ready, if there is one. Returns whether this one is in it. */

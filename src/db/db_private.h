@@ -226,12 +226,15 @@ void db_soon(struct db_lane *lane);
 /* A connection's state has changed. */
 void db_connection_changed(struct db_connection *connection);
 
-/*
- * Logs a complaint, unless one of the workers has logged one of this kind about the same subject within a
- * minute. Without a subject it is the text that counts.
- */
-void db_complain(struct db_lane *lane, enum db_complaint kind, const char *subject, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+/* What a lane complains about. The first two are over once it is connected. */
+#define DB_LOST_CONNECTION   "lost the connection to the database"
+#define DB_CANNOT_CONNECT    "cannot connect to the database"
+#define DB_CANNOT_SPILL      "cannot open another connection"
+#define DB_DIFFERENT_SESSION "the session is not as it was asked for"
+
+/* Logs an error of the lane, which has this trouble, as complain_in_words does. */
+void db_complain(const struct db_lane *lane, const char *trouble, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* db/connection.c */
 

@@ -13,7 +13,6 @@
 #include "base/clock.h"
 #include "base/complain.h"
 #include "db/db_private.h"
-#include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -27,35 +26,32 @@ enum {
 
 /* Complaints */
 
-static const char *const complaint_names[] = {
-    [DB_COMPLAINT_LOST] = "lost",       [DB_COMPLAINT_CONNECT] = "connect", [DB_COMPLAINT_SPILL] = "spill",
-    [DB_COMPLAINT_SESSION] = "session", [DB_COMPLAINT_HELD] = "held",
-};
-
-static uint32_t complaint_key(const struct db_lane *lane, enum db_complaint kind, const char *subject)
-{
-    return COMPLAIN_KEY("lane", lane->conf.name, complaint_names[kind], subject);
-}
-
-void db_complain(struct db_lane *lane, enum db_complaint kind, const char *subject, const char *format, ...)
+void db_complain(const struct db_lane *lane, const char *trouble, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    char *text = mem_vprintf(format, args);
+    char *text = mem_vprintf(format, args), *about = mem_printf("%s (lane %s)", trouble, lane->conf.name);
     va_end(args);
-    uint32_t words = subject == NULL ? hash_32_text(HASH_32, text) : 0;
-    bool is_news = complain_is_news(complaint_key(lane, kind, subject), words);
-    enum log_level level = kind == DB_COMPLAINT_HELD ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR;
-    log_at(is_news ? level : LOG_LEVEL_DEBUG, "%s", text);
+    complain_in_words(LOG_LEVEL_ERROR, about, "%s", text);
+    free(about);
     free(text);
+}
+
+static bool is_over(const struct db_lane *lane, const char *trouble, uint32_t *left_out)
+{
+    char *about = mem_printf("%s (lane %s)", trouble, lane->conf.name);
+    enum complain_past past = complain_forget(about, 0, left_out);
+    free(about);
+    return past == COMPLAIN_OVER;
 }
 
 static void no_more_complaints(struct db_lane *lane)
 {
-    enum complain_past lost = complain_forget(complaint_key(lane, DB_COMPLAINT_LOST, NULL), 0);
-    enum complain_past refused = complain_forget(complaint_key(lane, DB_COMPLAINT_CONNECT, NULL), 0);
-    if (lost == COMPLAIN_OVER || refused == COMPLAIN_OVER)
-        log_info("connected to the database again (lane %s)", lane->conf.name);
+    uint32_t left_out = 0;
+    bool was_lost = is_over(lane, DB_LOST_CONNECTION, &left_out);
+    bool was_refused = is_over(lane, DB_CANNOT_CONNECT, &left_out);
+    if (was_lost || was_refused)
+        log_info("connected to the database again (lane %s)%s", lane->conf.name, complain_left_out(left_out));
 }
 
 /* What the lane as a whole is */

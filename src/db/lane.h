@@ -19,15 +19,6 @@ enum db_state { DB_CONNECTING, DB_PREPARING, DB_READY, DB_BROKEN, DB_BACKING_OFF
 
 const char *db_state_name(enum db_state state);
 
-/* What a lane complains about in the log, once a minute. */
-enum db_complaint {
-    DB_COMPLAINT_LOST,
-    DB_COMPLAINT_CONNECT,
-    DB_COMPLAINT_SPILL,   /* another connection cannot be had */
-    DB_COMPLAINT_SESSION, /* the session is not as it was asked for */
-    DB_COMPLAINT_HELD,    /* a route was in the way of others */
-};
-
 struct db_lane_conf {
     const char *name;          /* "read", for the log */
     const char *connect;       /* libpq conninfo or URI */

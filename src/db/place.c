@@ -10,6 +10,8 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/complain.h"
+#include "base/mem.h"
 #include "db/db_private.h"
 #include "base/log.h"
 
@@ -83,7 +85,7 @@ static bool spill(struct db_lane *lane)
     if (lane->capped) {
         lane->spill_not_before = lane->now + BACK_OFF_FIRST_MS;
         db_complain(
-            lane, DB_COMPLAINT_SPILL, NULL,
+            lane, DB_CANNOT_SPILL,
             "lane %s needs another connection, but database.max allows no more; queries wait for each other",
             lane->conf.name);
         return false;
@@ -326,10 +328,13 @@ void db_spill_watch(struct db_lane *lane)
 
 void db_spill_release(struct db_connection *connection, const struct db_statement *statement, uint64_t ms)
 {
-    if (connection->waited > 0 && ms >= connection->lane->conf.spill && ms >= HELD_WORTH_MS)
-        db_complain(connection->lane, DB_COMPLAINT_HELD, statement->conf.label,
-                    "%s held lane %s for %llu ms, %u waited; give it a lane", statement->conf.label,
-                    connection->lane->conf.name, (unsigned long long)ms, connection->waited);
+    const char *route = statement->conf.label, *lane = connection->lane->conf.name;
+    if (connection->waited > 0 && ms >= connection->lane->conf.spill && ms >= HELD_WORTH_MS) {
+        char *about = mem_printf("%s held lane %s", route, lane);
+        complain(LOG_LEVEL_INFO, about, "%s held lane %s for %llu ms, %u waited; give it a lane", route, lane,
+                 (unsigned long long)ms, connection->waited);
+        free(about);
+    }
     connection->waited = 0;
 }
 

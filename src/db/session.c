@@ -187,7 +187,7 @@ void db_session_seen(struct db_connection *connection, struct pgwire_row row)
         }
     }
     if (!timed || (conf->read_only && !read_only))
-        db_complain(connection->lane, DB_COMPLAINT_SESSION, NULL,
+        db_complain(connection->lane, DB_DIFFERENT_SESSION,
                     "lane %s: %s has dropped what Hayfork asked for:%s%s; set it with ALTER ROLE, or connect "
                     "directly",
                     conf->name, pooled ? "a pooler (PgBouncer?) between here and PostgreSQL" : "PostgreSQL",

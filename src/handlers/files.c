@@ -38,7 +38,7 @@ struct handler_files {
     size_t capture; /* which of the path's captures is the rest */
     int folder;     /* -1 while it cannot be opened */
     h2o_mimemap_t *types;
-    struct complaint unreadable; /* what the operator is told, once a minute however often somebody asks */
+    char *unreadable; /* what is complained about */
 };
 
 /* One answer. It lives in the request's memory. */
@@ -118,10 +118,9 @@ static void refuse_by_errno(struct sending *sending, int error)
         refuse_path(sending);
         return;
     }
-    if (complain_is_news_at(&sending->handler->unreadable))
-        log_errorx("%s: cannot read %s in %s: %s (request %016" PRIx64 ")", sending->sink->route,
-                   sending->path, sending->handler->route->folder, strerror(error),
-                   sink_request_id(sending->sink));
+    complain(LOG_LEVEL_ERROR, sending->handler->unreadable,
+             "%s: cannot read %s in %s: %s (request %016" PRIx64 ")", sending->sink->route, sending->path,
+             sending->handler->route->folder, strerror(error), sink_request_id(sending->sink));
     if (forbidden)
         refuse(sending, 403, "This is not allowed.");
     else if (busy)
@@ -170,9 +169,9 @@ static void on_room(struct sink *sink)
         return;
     }
     const char *why = n == 0 ? "it has become shorter" : strerror(errno);
-    if (complain_is_news_at(&sending->handler->unreadable))
-        log_errorx("%s: stopped sending %s in %s: %s (request %016" PRIx64 ")", sink->route, sending->path,
-                   sending->handler->route->folder, why, sink_request_id(sink));
+    complain(LOG_LEVEL_ERROR, sending->handler->unreadable,
+             "%s: stopped sending %s in %s: %s (request %016" PRIx64 ")", sink->route, sending->path,
+             sending->handler->route->folder, why, sink_request_id(sink));
     close_file(sending);
     sink->ops->abort(sink);
 }
@@ -395,8 +394,8 @@ static void handle(struct handler *handler, const struct handler_request *reques
     if (self->folder < 0)
         self->folder = folder_open(self->route->folder);
     if (self->folder < 0) {
-        if (complain_is_news_at(&self->unreadable))
-            log_error("%s: 503: cannot open the folder %s", sink->route, self->route->folder);
+        complain(LOG_LEVEL_ERROR, self->unreadable, "%s: 503: cannot open the folder %s: %s", sink->route,
+                 self->route->folder, strerror(errno));
         refuse(sending, 503, "The server could not open this just now.");
         return;
     }
@@ -418,6 +417,7 @@ static void dispose(struct handler *handler)
     if (self->folder >= 0)
         close(self->folder);
     h2o_mem_release_shared(self->types);
+    free(self->unreadable);
     free(self);
 }
 
@@ -430,6 +430,7 @@ struct handler *handler_files_new(const struct conf_route *route)
     self->super = (struct handler){handle, dispose};
     self->route = route;
     self->capture = n_names - 1;
+    self->unreadable = mem_printf("%s: the folder %s", route->label, route->folder);
     self->folder = folder_open(route->folder);
     if (self->folder < 0)
         log_error("%s: 503: cannot open the folder %s", route->label, route->folder);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/complain.h"
 #include "process/cpus.h"
 #include "process/handoff.h"
 #include "process/listen.h"
@@ -357,10 +358,12 @@ int master_run(const struct conf *conf)
     raise_file_limit(conf, master.n_workers);
     if (open_listeners(&master)) {
         master.shm = shm_new(master.n_workers);
+        complain_share(&master.shm->complaints);
         handoff_open(&master.handoff, master.n_workers);
         master.workers = mem_calloc(master.n_workers, sizeof(*master.workers));
         watch_signals(&master);
         run(&master);
+        complain_sum_up_all();
         if (master.exit_code == EXIT_SUCCESS)
             log_info("stopped");
         close(master.signal_fd);

@@ -55,10 +55,9 @@ struct worker {
     struct timeouts *timeouts;
     h2o_timeout_entry_t pause; /* linked while no descriptor is to be had for another connection */
     bool stop;
-    struct complaint no_descriptor; /* to accept with */
-    uint64_t drain_since;           /* clock_ms, 0 while not draining */
-    uint64_t passed_at;             /* clock_ms: when a passed connection was last taken */
-    uint64_t forgot_at;             /* clock_ms: when lost places were last looked for */
+    uint64_t drain_since; /* clock_ms, 0 while not draining */
+    uint64_t passed_at;   /* clock_ms: when a passed connection was last taken */
+    uint64_t forgot_at;   /* clock_ms: when lost places were last looked for */
 };
 
 static void on_acceptable(h2o_socket_t *listener, const char *error);
@@ -104,8 +103,8 @@ static void on_connection_closed(void *arg)
 /* The listener stays readable while there is no descriptor to accept with: without a pause we would spin. */
 static void pause_accepting(struct worker *worker)
 {
-    if (complain_is_news_at(&worker->no_descriptor))
-        log_warn("cannot accept connections until some are closed");
+    complain(LOG_LEVEL_WARN, "cannot accept connections",
+             "cannot accept connections until some are closed: %s", strerror(errno));
     atomic_store(&worker->slot->takes_passed, false);
     h2o_socket_read_stop(worker->passed);
     listeners_stop(worker);

@@ -29,7 +29,7 @@ static void read_head(struct upstream_request *request, char *bytes, size_t len)
 static void bad_answer(struct upstream_request *request, const char *why)
 {
     const struct upstream_server *server = request->server;
-    upstream_complain(server, request, "bad", "%s: bad answer from %s: %s", request->label,
+    upstream_complain(server, request, UPSTREAM_BAD_ANSWER, "%s: bad answer from %s: %s", request->label,
                       server->conf->address, why);
     upstream_fail(request, 502, "The service behind this one gave an answer that cannot be understood.");
 }

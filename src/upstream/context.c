@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-#include "base/log.h"
 #include "base/mem.h"
 #include "upstream/upstream_private.h"
 
@@ -12,33 +11,38 @@ enum { STEADY_S = 10 }; /* a trouble that comes and goes is over when it was awa
 
 /* Complaints */
 
-static uint32_t key_of(const struct upstream_server *server, const char *kind)
+/* What the trouble is, for complain. The caller frees it. */
+static char *about(const struct upstream_server *server, const char *trouble)
 {
-    return COMPLAIN_KEY("upstream", server->upstream->conf->name, server->conf->address, kind);
+    return mem_printf("upstream %s, server %s: %s", server->upstream->conf->name, server->conf->address,
+                      trouble);
 }
 
 void upstream_complain(const struct upstream_server *server, const struct upstream_request *request,
-                       const char *kind, const char *format, ...)
+                       const char *trouble, const char *format, ...)
 {
     const struct conf_upstream *conf = server->upstream->conf;
     char id[40] = "";
     va_list args;
     va_start(args, format);
-    char *text = mem_vprintf(format, args);
+    char *text = mem_vprintf(format, args), *which = about(server, trouble);
     va_end(args);
     if (request != NULL)
         snprintf(id, sizeof(id), " (request %016" PRIx64 ")", request->ops->id(request));
-    bool is_named = !conf->implied && strcmp(kind, UPSTREAM_FULL) != 0;
-    char *line = mem_printf("%s%s%s%s%s", text, is_named ? " (upstream " : "", is_named ? conf->name : "",
-                            is_named ? ")" : "", id);
-    log_at(complain_is_news(key_of(server, kind), 0) ? LOG_LEVEL_ERROR : LOG_LEVEL_DEBUG, "%s", line);
-    free(line);
+    bool is_named = !conf->implied && strcmp(trouble, UPSTREAM_FULL) != 0;
+    complain(LOG_LEVEL_ERROR, which, "%s%s%s%s%s", text, is_named ? " (upstream " : "",
+             is_named ? conf->name : "", is_named ? ")" : "", id);
+    free(which);
     free(text);
 }
 
-enum complain_past upstream_forget_complaint(const struct upstream_server *server, const char *kind)
+enum complain_past upstream_forget_complaint(const struct upstream_server *server, const char *trouble,
+                                             uint32_t *left_out)
 {
-    return complain_forget(key_of(server, kind), STEADY_S);
+    char *which = about(server, trouble);
+    enum complain_past past = complain_forget(which, STEADY_S, left_out);
+    free(which);
+    return past;
 }
 
 /* Timeouts */

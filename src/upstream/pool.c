@@ -38,11 +38,12 @@ void upstream_server_works(struct upstream_server *server)
     if (server->failures == 0 && !server->recovers)
         return;
     server->failures = 0;
-    enum complain_past connecting = upstream_forget_complaint(server, "connect");
-    enum complain_past answering = upstream_forget_complaint(server, "answer");
+    uint32_t left_out = 0;
+    enum complain_past connecting = upstream_forget_complaint(server, UPSTREAM_CANNOT_CONNECT, &left_out);
+    enum complain_past answering = upstream_forget_complaint(server, UPSTREAM_NO_ANSWER, &left_out);
     server->recovers = connecting == COMPLAIN_FRESH || answering == COMPLAIN_FRESH;
     if (!server->recovers && (connecting == COMPLAIN_OVER || answering == COMPLAIN_OVER))
-        log_info("upstream server %s answers again", server->conf->address);
+        log_info("upstream server %s answers again%s", server->conf->address, complain_left_out(left_out));
 }
 
 /*
@@ -199,8 +200,8 @@ static void on_waited_too_long(h2o_timeout_entry_t *entry)
                           request->upstream->conf->name);
         upstream_fail(request, 503, "The service behind this one has too much to do.");
     } else {
-        upstream_complain(request->server, request, "name", "%s: cannot look up %s: no answer",
-                          request->label, request->server->conf->host);
+        upstream_complain(request->server, request, UPSTREAM_CANNOT_LOOK_UP,
+                          "%s: cannot look up %s: no answer", request->label, request->server->conf->host);
         upstream_server_failed(request);
     }
 }
@@ -252,8 +253,8 @@ static void connect_failed(struct upstream_request *request, const char *why)
 {
     struct upstream_server *server = request->server;
     if (request->addresses_tried + 1 >= server->n_addresses) /* a name may have some that never work here */
-        upstream_complain(server, request, "connect", "%s: cannot connect to %s: %s", request->label,
-                          server->conf->address, why);
+        upstream_complain(server, request, UPSTREAM_CANNOT_CONNECT, "%s: cannot connect to %s: %s",
+                          request->label, server->conf->address, why);
     h2o_timeout_unlink(&request->timer);
     if (request->connection != NULL) {
         struct upstream_connection *connection = request->connection;

@@ -72,7 +72,7 @@ void upstream_no_answer(struct upstream_request *request, const char *why)
         return;
     }
     if (!connection->reused) {
-        upstream_complain(server, request, "answer", "%s: no answer from %s: %s", request->label,
+        upstream_complain(server, request, UPSTREAM_NO_ANSWER, "%s: no answer from %s: %s", request->label,
                           server->conf->address, why);
         if (may_repeat) {
             upstream_server_failed(request);
@@ -93,11 +93,11 @@ static void on_deadline(h2o_timeout_entry_t *entry)
     if (request->phase == UPSTREAM_WAITING) {
         upstream_fail(request, 503, "The service behind this one has too much to do.");
     } else if (request->phase != UPSTREAM_EXCHANGE) {
-        upstream_complain(server, request, "connect", "%s: cannot connect to %s: no answer", request->label,
-                          server->conf->address);
+        upstream_complain(server, request, UPSTREAM_CANNOT_CONNECT, "%s: cannot connect to %s: no answer",
+                          request->label, server->conf->address);
         upstream_fail(request, 502, "The service behind this one could not be reached.");
     } else {
-        upstream_complain(server, request, "deadline", "%s: no answer from %s by the deadline",
+        upstream_complain(server, request, UPSTREAM_LATE_ANSWER, "%s: no answer from %s by the deadline",
                           request->label, server->conf->address);
         if (server->answered_at < request->sent_at)
             upstream_server_rest(server); /* it has answered nobody meanwhile */

@@ -7,6 +7,7 @@
 #include <sys/un.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "upstream/upstream_private.h"
 
@@ -94,12 +95,15 @@ static void on_looked_up(struct upstream_server *server, const char *error, cons
 {
     struct upstream_context *context = server->upstream->context;
     unsigned pause = context->conf->resolve;
+    uint32_t left_out = 0;
     server->lookup = NULL;
     if (error == NULL) {
         take_addresses(server, found);
-        upstream_forget_complaint(server, "name");
+        if (upstream_forget_complaint(server, UPSTREAM_CANNOT_LOOK_UP, &left_out) == COMPLAIN_OVER)
+            log_info("%s can be looked up again%s", server->conf->host, complain_left_out(left_out));
     } else {
-        upstream_complain(server, NULL, "name", "cannot look up %s: %s", server->conf->host, error);
+        upstream_complain(server, NULL, UPSTREAM_CANNOT_LOOK_UP, "cannot look up %s: %s", server->conf->host,
+                          error);
         pause = pause < FAILED_LOOKUP_MS ? pause : FAILED_LOOKUP_MS;
     }
     server->resolve_at = clock_ms() + pause;
@@ -160,7 +164,8 @@ void upstream_resolve(struct upstream_server *server)
         server->lookup = lookup;
         context->n_lookups++;
     } else {
-        upstream_complain(server, NULL, "name", "cannot look up %s: %s", server->conf->host, strerror(code));
+        upstream_complain(server, NULL, UPSTREAM_CANNOT_LOOK_UP, "cannot look up %s: %s", server->conf->host,
+                          strerror(code));
         server->resolve_at = clock_ms() + FAILED_LOOKUP_MS;
         free(lookup);
     }

@@ -87,18 +87,22 @@ struct upstream_context {
 
 /* upstream/context.c */
 
-/* A kind of trouble that is the upstream's, not one server's. */
-#define UPSTREAM_FULL "full"
+/* What is complained about. The first is the upstream's, not one server's. */
+#define UPSTREAM_FULL           "all connections are in use"
+#define UPSTREAM_CANNOT_LOOK_UP "cannot look up its name"
+#define UPSTREAM_CANNOT_CONNECT "cannot connect"
+#define UPSTREAM_NO_ANSWER      "no answer"
+#define UPSTREAM_LATE_ANSWER    "no answer by the deadline"
+#define UPSTREAM_BAD_ANSWER     "bad answer"
 
-/*
- * Logs a trouble with a server, unless it was logged by any worker within the last minute. kind is a word
- * that stands for the trouble; request, or NULL, is the one that met it.
- */
+/* Logs a trouble with a server, as complain does; request, or NULL, is the one that met it. */
 void upstream_complain(const struct upstream_server *server, const struct upstream_request *request,
-                       const char *kind, const char *format, ...) __attribute__((format(printf, 4, 5)));
+                       const char *trouble, const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* There is no trouble just now: forgets that it was logged, if that is some time ago. */
-enum complain_past upstream_forget_complaint(const struct upstream_server *server, const char *kind);
+/* There is no trouble just now: forgets that it was logged, as complain_forget does, if that is some time
+ * ago. */
+enum complain_past upstream_forget_complaint(const struct upstream_server *server, const char *trouble,
+                                             uint32_t *left_out);
 
 /* upstream/pool.c */
 

@@ -44,7 +44,7 @@ static void catch_log(void)
 
 static const char *caught(void)
 {
-    static char text[4096];
+    static char text[64 * 1024];
     char line[512];
     size_t used = 0;
     dup2(shown, STDERR_FILENO);
@@ -57,70 +57,99 @@ static const char *caught(void)
     return text;
 }
 
-static void test_news(void)
-{
-    begin();
-    uint32_t key = COMPLAIN_KEY("lane", "read"), other = COMPLAIN_KEY("lane", "write");
-    ok(key != COMPLAIN_KEY("laner", "ead"), "where one text of a key ends counts");
-    ok(complain_is_news(key, 1), "the first time is news");
-    ok(!complain_is_news(key, 1), "the second is not");
-    ok(complain_is_news(other, 1), "another key has nothing to do with it");
-    pass_seconds(COMPLAIN_CHANGED_S + 1);
-    ok(!complain_is_news(key, 1), "the same words are not after some seconds");
-    ok(complain_is_news(key, 2), "other words are");
-    ok(!complain_is_news(key, 3), "but not at once");
-    pass_seconds(COMPLAIN_INTERVAL_S);
-    ok(complain_is_news(key, 2), "the same words are after a minute");
-}
-
-static void test_own_place(void)
-{
-    struct complaint place = {0};
-    begin();
-    ok(complain_is_news_at(&place), "what has a place of its own: the first time is news");
-    ok(!complain_is_news_at(&place), "the second is not");
-    atomic_fetch_sub(&place.stamp, COMPLAIN_INTERVAL_S);
-    ok(complain_is_news_at(&place), "it is after a minute");
-    ok(complain_is_news(0, 0), "no key sees it");
-}
-
-static void test_forgetting(void)
-{
-    begin();
-    uint32_t key = COMPLAIN_KEY("upstream", "a");
-    is_int(complain_forget(key, 10), COMPLAIN_NONE, "nothing is known about a trouble that never was");
-    complain_is_news(key, 0);
-    is_int(complain_forget(key, 10), COMPLAIN_FRESH, "one of a moment ago is kept");
-    ok(!complain_is_news(key, 0), "and is not news");
-    pass_seconds(11);
-    is_int(complain_forget(key, 10), COMPLAIN_OVER, "one that is over is forgotten");
-    is_int(complain_forget(key, 10), COMPLAIN_NONE, "once");
-    ok(complain_is_news(key, 0), "and is news when it comes again");
-}
-
-/* Keys that look for a place among the same ones. */
-static void test_full(void)
-{
-    const char *one = "too many kinds of trouble at the same time; lines that were left out: 1\n";
-    begin();
-    unsigned taken = 0;
-    for (uint32_t i = 1; i <= 20; i++)
-        taken += complain_is_news(i * COMPLAIN_PLACES, 0);
-    is_int(taken, 8, "a table that is full of fresh ones takes no more");
-    is_str(LOGGED(complain_sum_up()),
-           "too many kinds of trouble at the same time; lines that were left out: 12\n",
-           "how many were left out is said");
-    ok(!complain_is_news(21 * COMPLAIN_PLACES, 0), "still none");
-    is_str(LOGGED(complain_sum_up()), "", "it is said once a minute");
-    pass_seconds(COMPLAIN_INTERVAL_S);
-    ok(complain_is_news(21 * COMPLAIN_PLACES, 0), "old ones make room");
-    is_str(LOGGED(complain_sum_up()), one, "and the rest is said");
-}
-
 static void complain_often(const char *about, unsigned n)
 {
     for (unsigned i = 1; i <= n; i++)
         complain(LOG_LEVEL_ERROR, about, "%s: disk full (request %u)", about, i);
+}
+
+static void lose(const char *lane, const char *why)
+{
+    char about[64];
+    snprintf(about, sizeof(about), "lane %s: lost", lane);
+    complain_in_words(LOG_LEVEL_ERROR, about, "lane %s: %s", lane, why);
+}
+
+static void test_words(void)
+{
+    begin();
+    is_str(LOGGED(lose("read", "reset")), "lane read: reset\n", "the first time is news");
+    is_str(LOGGED(lose("read", "reset")), "", "the second is not");
+    is_str(LOGGED(lose("write", "reset")), "lane write: reset\n",
+           "another trouble has nothing to do with it");
+    pass_seconds(COMPLAIN_CHANGED_S);
+    is_str(LOGGED(lose("read", "reset")), "", "the same words are not after some seconds");
+    is_str(LOGGED(lose("read", "refused")),
+           "lane read: lost: 2 more in the last minute\nlane read: refused\n",
+           "other words are, and what was left out is told before");
+    is_str(LOGGED(lose("read", "reset")), "", "but not at once");
+    pass_seconds(COMPLAIN_INTERVAL_S);
+    is_str(LOGGED(complain_sum_up()), "lane read: lost: 1 more in the last minute\n", "nothing is forgotten");
+}
+
+static void test_forgetting(void)
+{
+    uint32_t left_out = 0;
+    begin();
+    is_int(complain_forget("a", 10, &left_out), COMPLAIN_NONE,
+           "nothing is known about a trouble that never was");
+    is_str(LOGGED(complain_often("a", 4)), "a: disk full (request 1)\n", "it comes");
+    is_int(complain_forget("a", 10, &left_out), COMPLAIN_FRESH, "one of a moment ago is kept");
+    is_str(LOGGED(complain_often("a", 1)), "", "and is not news");
+    is_int(left_out, 0, "its count is kept, too");
+    pass_seconds(11);
+    is_int(complain_forget("a", 10, &left_out), COMPLAIN_OVER, "one that is over is forgotten");
+    is_int(left_out, 4, "and the line that says so has the count");
+    is_str(complain_left_out(left_out), "; 4 more lines about it were left out", "in these words");
+    is_str(complain_left_out(0), "", "or in none");
+    is_int(complain_forget("a", 10, &left_out), COMPLAIN_NONE, "once");
+    is_str(LOGGED(complain_sum_up_all()), "", "then there is nothing left to tell");
+    is_str(LOGGED(complain_often("a", 1)), "a: disk full (request 1)\n", "it is news when it comes again");
+}
+
+/* So many troubles that the places for some are taken. */
+static unsigned complain_of_many(void)
+{
+    char about[32];
+    unsigned written = 0;
+    for (unsigned i = 0; i < 4 * COMPLAIN_PLACES; i++) {
+        snprintf(about, sizeof(about), "%u", i);
+        complain(LOG_LEVEL_ERROR, about, "x");
+    }
+    for (size_t i = 0; i < COMPLAIN_PLACES; i++)
+        written += atomic_load(&table.places[i].stamp) != 0;
+    return written;
+}
+
+static void test_full(void)
+{
+    char want[128];
+    unsigned written = 0;
+    begin();
+    LOGGED(written = complain_of_many());
+    ok(written > COMPLAIN_PLACES / 2 && written <= COMPLAIN_PLACES, "a table takes no more than it can: %u",
+       written);
+    snprintf(want, sizeof(want), "too many kinds of trouble at the same time; lines that were left out: %u\n",
+             4 * COMPLAIN_PLACES - written);
+    is_str(LOGGED(complain_sum_up()), want, "how many were left out is said");
+    is_str(LOGGED(complain_of_many()), "", "still none");
+    is_str(LOGGED(complain_sum_up()), "", "it is said once a minute");
+    pass_seconds(COMPLAIN_INTERVAL_S);
+    ok(strstr(LOGGED(complain_sum_up()), "0: 1 more in the last minute\n") != NULL, "and the rest is said");
+    pass_seconds(COMPLAIN_INTERVAL_S);
+    is_str(LOGGED(complain(LOG_LEVEL_ERROR, "new", "new")), "new\n", "old ones make room");
+}
+
+static void test_end(void)
+{
+    begin();
+    LOGGED(complain_often("a", 3));
+    LOGGED(complain_often("b", 2));
+    const char *said = LOGGED(complain_sum_up_all());
+    ok(strstr(said, "a: 2 more in the last minute\n") != NULL &&
+           strstr(said, "b: 1 more in the last minute\n") != NULL,
+       "at the end the counts do not wait for their minute: %s", said);
+    is_str(LOGGED(complain_sum_up_all()), "", "they are told once");
 }
 
 static void test_counting(void)
@@ -154,47 +183,63 @@ static void test_debug(void)
            "a log that takes all gets all");
 }
 
-enum { PROCESSES = 4, ROUNDS = 200 };
+enum { PROCESSES = 4, ROUNDS = 20000 };
 
-/* Returns how often it was news for this process. */
-static unsigned meet_trouble(void)
+/* Some of them meet one trouble, some the other, and now and then it is over. */
+static void meet_trouble(int process)
 {
-    unsigned news = 0;
-    for (uint32_t round = 1; round <= ROUNDS; round++) {
-        news += complain_is_news(round * UINT32_C(2654435761), 0);
-        complain(LOG_LEVEL_DEBUG, "each", "x");
+    uint32_t left_out = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        complain(LOG_LEVEL_ERROR, round % 3 == 0 ? "a" : "b", "line");
+        if (process == 0 && round % 1000 == 999 && complain_forget("a", 0, &left_out) == COMPLAIN_OVER) {
+            log_errorx("over: %u", left_out);
+            left_out = 0;
+        }
     }
-    return news;
+}
+
+static void run_processes(void)
+{
+    for (int i = 0; i < PROCESSES; i++) {
+        if (fork() != 0)
+            continue;
+        meet_trouble(i);
+        _exit(0);
+    }
+    while (wait(NULL) > 0)
+        continue;
+    complain_sum_up_all();
 }
 
 static void test_processes(void)
 {
     struct complaints *shared =
         mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    unsigned news = 0, left_out = 0;
+    unsigned long total = 0, n_lines = 0;
     begin();
     complain_share(shared);
-    for (int i = 0; i < PROCESSES; i++) {
-        if (fork() == 0)
-            _exit((int)meet_trouble());
+    for (const char *line = LOGGED(run_processes()); *line != '\0'; line = strchr(line, '\n') + 1) {
+        unsigned long n;
+        n_lines++;
+        if (sscanf(line, "%*[ab]: %lu more", &n) == 1 || sscanf(line, "over: %lu", &n) == 1)
+            total += n;
+        else
+            total++;
     }
-    for (int i = 0, status; i < PROCESSES && wait(&status) > 0; i++)
-        news += (unsigned)WEXITSTATUS(status);
-    is_int(news, ROUNDS, "of several processes with the same trouble one logs it");
-    for (size_t i = 0; i < COMPLAIN_PLACES; i++)
-        left_out += atomic_load(&shared->places[i].left_out);
-    is_int(left_out, PROCESSES * ROUNDS - 1, "and what all of them left out is counted together");
+    is_int((long long)total, (long long)PROCESSES * ROUNDS,
+           "of several processes with the same trouble no line is lost, and none is counted twice");
+    ok(n_lines < 100, "in few lines: %lu", n_lines);
     munmap(shared, sizeof(*shared));
 }
 
 int main(void)
 {
-    test_news();
-    test_own_place();
+    test_words();
     test_forgetting();
     test_full();
     test_counting();
     test_debug();
+    test_end();
     test_processes();
     return done_testing();
 }
