@@ -28,8 +28,6 @@ enum {
         128 *
         1024, /* bytes that are read at once: what a client takes its time with is held no more than once */
     OWN_FIELDS = 4,
-    ETAG_SIZE = 40,
-    RANGE_SIZE = 80,
 };
 
 struct handler_files {
@@ -184,7 +182,6 @@ static void on_gone(struct sink *sink)
 /* Text is taken for UTF-8, as the conf is. */
 static struct str type_of(struct sending *sending)
 {
-    static const char charset[] = "; charset=utf-8";
     const char *dot = strrchr(sending->path, '.'), *slash = strrchr(sending->path, '/');
     h2o_iovec_t extension = {NULL, 0};
     if (sending->headers.content_type.len != 0)
@@ -194,24 +191,21 @@ static struct str type_of(struct sending *sending)
     h2o_iovec_t type = h2o_mimemap_get_type_by_extension(sending->handler->types, extension)->data.mimetype;
     if (type.len < 5 || memcmp(type.base, "text/", 5) != 0)
         return (struct str){type.base, type.len};
-    char *text = sending->sink->ops->alloc(sending->sink, type.len + sizeof(charset));
-    memcpy(mempcpy(text, type.base, type.len), charset, sizeof(charset));
-    return (struct str){text, type.len + sizeof(charset) - 1};
+    return str_of(arena_printf(&sending->sink->arena, "%.*s; charset=utf-8", (int)type.len, type.base));
 }
 
 /* Changes with the content: the time is that of the file system, to the nanosecond. */
 static struct str make_etag(struct sending *sending)
 {
     const struct stat *status = &sending->status;
-    char *etag = sending->sink->ops->alloc(sending->sink, ETAG_SIZE);
     uint64_t modified = (uint64_t)status->st_mtim.tv_sec * 1000000000 + (uint64_t)status->st_mtim.tv_nsec;
-    int len = snprintf(etag, ETAG_SIZE, "\"%" PRIx64 "-%" PRIx64 "\"", modified, (uint64_t)status->st_size);
-    return (struct str){etag, (size_t)len};
+    return str_of(arena_printf(&sending->sink->arena, "\"%" PRIx64 "-%" PRIx64 "\"", modified,
+                               (uint64_t)status->st_size));
 }
 
 static struct str make_date(struct sending *sending, time_t at)
 {
-    char *date = sending->sink->ops->alloc(sending->sink, H2O_TIMESTR_RFC1123_LEN + 1);
+    char *date = arena_alloc(&sending->sink->arena, H2O_TIMESTR_RFC1123_LEN + 1);
     struct tm utc = {.tm_mday = 1, .tm_year = 70, .tm_wday = 4};
     gmtime_r(&at, &utc); /* which leaves it alone where the year has no int */
     h2o_time2str_rfc1123(date, &utc);
@@ -220,12 +214,12 @@ static struct str make_date(struct sending *sending, time_t at)
 
 static struct str make_content_range(struct sending *sending)
 {
-    char *text = sending->sink->ops->alloc(sending->sink, RANGE_SIZE);
+    const struct arena *arena = &sending->sink->arena;
     uint64_t size = (uint64_t)sending->status.st_size;
-    int len = sending->left == 0 ? snprintf(text, RANGE_SIZE, "bytes */%" PRIu64, size)
-                                 : snprintf(text, RANGE_SIZE, "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64,
-                                            sending->at, sending->at + sending->left - 1, size);
-    return (struct str){text, (size_t)len};
+    if (sending->left == 0)
+        return str_of(arena_printf(arena, "bytes */%" PRIu64, size));
+    return str_of(arena_printf(arena, "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, sending->at,
+                               sending->at + sending->left - 1, size));
 }
 
 /* The route's fields and the file's own, of which a 304 has only the tag (RFC 9110 section 15.4.5). */
@@ -233,7 +227,7 @@ static struct sink_field *make_fields(struct sending *sending, int status, struc
                                       size_t *n)
 {
     struct sink_field *fields =
-        sending->sink->ops->alloc(sending->sink, (sending->headers.n + OWN_FIELDS) * sizeof(*fields));
+        arena_alloc(&sending->sink->arena, (sending->headers.n + OWN_FIELDS) * sizeof(*fields));
     for (*n = 0; *n < sending->headers.n; (*n)++)
         fields[*n] = sending->headers.fields[*n];
     if (status == 416) {
@@ -257,7 +251,7 @@ static void send_file(struct sending *sending, struct sink_head *head, bool with
     ssize_t n = 0;
     if (with_body && sending->left > 0) {
         sending->piece_size = sending->left < PIECE ? (size_t)sending->left : PIECE;
-        sending->piece = sink->ops->alloc(sink, sending->piece_size);
+        sending->piece = arena_alloc(&sink->arena, sending->piece_size);
         n = read_piece(sending); /* before the head, which cannot be taken back */
         if (n <= 0) {
             refuse_by_errno(sending, n == 0 ? EAGAIN : errno);
@@ -323,14 +317,14 @@ static void redirect(struct sending *sending, const struct handler_request *requ
     struct sink *sink = sending->sink;
     struct str path = request->path, query = request->query;
     bool has_query = query.base != NULL;
-    char *location = sink->ops->alloc(sink, path.len + query.len + 3), *out = location;
+    char *location = arena_alloc(&sink->arena, path.len + query.len + 3), *out = location;
     out = mempcpy(out, path.base, path.len);
     *out++ = '/';
     if (has_query)
         *out++ = '?';
     if (query.len > 0)
         out = mempcpy(out, query.base, query.len);
-    struct sink_field *fields = sink->ops->alloc(sink, (sending->headers.n + 1) * sizeof(*fields));
+    struct sink_field *fields = arena_alloc(&sink->arena, (sending->headers.n + 1) * sizeof(*fields));
     size_t n = 0;
     for (; n < sending->headers.n; n++)
         fields[n] = sending->headers.fields[n];
@@ -380,12 +374,12 @@ static void handle(struct handler *handler, const struct handler_request *reques
     struct handler_files *self = (struct handler_files *)handler;
     struct sink *sink = request->sink;
     struct str rest = request->captures[self->capture];
-    struct sending *sending = sink->ops->alloc(sink, sizeof(*sending));
+    struct sending *sending = arena_alloc(&sink->arena, sizeof(*sending));
     *sending = (struct sending){
         .handler = self,
         .sink = sink,
         .headers = headers_fill(self->route, sink, NULL, NULL),
-        .path = sink->ops->alloc(sink, rest.len + strlen(self->route->index) + 1),
+        .path = arena_alloc(&sink->arena, rest.len + strlen(self->route->index) + 1),
         .fd = -1,
     };
     sink->data = sending;

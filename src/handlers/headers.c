@@ -25,7 +25,7 @@ static bool fill_one(const struct conf_header *header, struct sink *sink, header
                      struct str *value)
 {
     bool encode = strcasecmp(header->name, "Location") == 0;
-    struct str *parts = sink->ops->alloc(sink, (header->n_pieces + 1) * sizeof(*parts));
+    struct str *parts = arena_alloc(&sink->arena, (header->n_pieces + 1) * sizeof(*parts));
     size_t size = 0;
     for (size_t i = 0; i < header->n_pieces; i++) {
         const struct conf_piece *piece = &header->pieces[i];
@@ -35,7 +35,7 @@ static bool fill_one(const struct conf_header *header, struct sink *sink, header
             return false;
         size += parts[i].len * (encode ? PERCENT_LEN : 1);
     }
-    char *out = sink->ops->alloc(sink, size + 1), *end = out;
+    char *out = arena_alloc(&sink->arena, size + 1), *end = out;
     for (size_t i = 0; i < header->n_pieces; i++) {
         if (encode && header->pieces[i].is_name)
             end = percent_encode(end, parts[i]);
@@ -52,7 +52,7 @@ struct headers headers_fill_in(const struct conf_header *from, size_t n, struct 
     struct headers headers = {0};
     if (n == 0)
         return headers;
-    headers.fields = sink->ops->alloc(sink, n * sizeof(*headers.fields));
+    headers.fields = arena_alloc(&sink->arena, n * sizeof(*headers.fields));
     for (size_t i = 0; i < n; i++) {
         const struct conf_header *header = &from[i];
         struct str value;

@@ -21,8 +21,8 @@ static void handle(struct handler *handler, const struct handler_request *reques
     struct str *parts = self->pieces;
     size_t n_parts = 2 * self->n_pieces - 1;
     if (self->n_pieces > 1) {
-        parts = sink->ops->alloc(sink, n_parts * sizeof(*parts));
-        char *now = sink->ops->alloc(sink, CLOCK_ISO_LEN);
+        parts = arena_alloc(&sink->arena, n_parts * sizeof(*parts));
+        char *now = arena_alloc(&sink->arena, CLOCK_ISO_LEN);
         clock_iso(now);
         for (size_t i = 0; i < n_parts; i++)
             parts[i] = i % 2 == 0 ? self->pieces[i / 2] : (struct str){now, CLOCK_ISO_LEN};

@@ -62,12 +62,10 @@ static void add_fields(struct relay_call *call, struct sink_head *head, const st
     size_t n_connection =
         handler_relay_connections(from->fields, from->n_fields, bytes, connection, MOST_CONNECTIONS);
     struct sink_field *fields =
-        sink->ops->alloc(sink, (head->n_fields + from->n_fields + 1) * sizeof(*fields));
+        arena_alloc(&sink->arena, (head->n_fields + from->n_fields + 1) * sizeof(*fields));
     const struct http1_field *last = from->n_fields == 0 ? NULL : &from->fields[from->n_fields - 1];
     size_t len = last == NULL ? 0 : last->value.at + last->value.len, n = head->n_fields;
-    char *copy = sink->ops->alloc(sink, len + 1);
-    if (len > 0)
-        memcpy(copy, bytes, len);
+    const char *copy = arena_copy(&sink->arena, (struct str){bytes, len});
     for (size_t i = 0; i < n; i++)
         fields[i] = head->fields[i];
     for (size_t i = 0; i < from->n_fields; i++) {
@@ -81,12 +79,7 @@ static void add_fields(struct relay_call *call, struct sink_head *head, const st
 
 static const char *reason_of(struct sink *sink, struct str reason)
 {
-    if (reason.len == 0 || reason.len > LONGEST_REASON)
-        return NULL;
-    char *copy = sink->ops->alloc(sink, reason.len + 1);
-    memcpy(copy, reason.base, reason.len);
-    copy[reason.len] = '\0';
-    return copy;
+    return reason.len == 0 || reason.len > LONGEST_REASON ? NULL : arena_copy(&sink->arena, reason);
 }
 
 static void on_head(struct upstream_request *request, const struct http1_response *response,
@@ -257,7 +250,7 @@ static bool has_dot_segment(struct str path)
 /* For header fields. A '%' that begins no code stands for itself. Returns false for a control character. */
 static bool decode(struct sink *sink, struct str text, struct str *decoded)
 {
-    char *to = sink->ops->alloc(sink, text.len + 1);
+    char *to = arena_alloc(&sink->arena, text.len + 1);
     *decoded = (struct str){to, 0};
     for (size_t i = 0; i < text.len;) {
         int c = percent_next(text, &i);
@@ -277,11 +270,11 @@ static bool take_captures(struct relay_call *call, const struct str *captures)
     const struct handler_relay *self = call->handler;
     if (self->n_names == 0)
         return true;
-    call->captures = call->sink->ops->alloc(call->sink, self->n_names * sizeof(*call->captures));
+    call->captures = arena_alloc(&call->sink->arena, self->n_names * sizeof(*call->captures));
     memcpy(call->captures, captures, self->n_names * sizeof(*call->captures));
     if (!self->has_names)
         return true;
-    call->decoded = call->sink->ops->alloc(call->sink, self->n_names * sizeof(*call->decoded));
+    call->decoded = arena_alloc(&call->sink->arena, self->n_names * sizeof(*call->decoded));
     bool good = true;
     for (size_t i = 0; i < self->n_names; i++)
         good = decode(call->sink, captures[i], &call->decoded[i]) && good;
@@ -310,7 +303,7 @@ static bool is_safe(struct str method)
 static struct relay_call *call_new(const struct handler_relay *self, const struct handler_request *request)
 {
     struct sink *sink = request->sink;
-    struct relay_call *call = sink->ops->alloc(sink, sizeof(*call));
+    struct relay_call *call = arena_alloc(&sink->arena, sizeof(*call));
     *call = (struct relay_call){
         .handler = self,
         .sink = sink,

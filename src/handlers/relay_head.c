@@ -160,7 +160,7 @@ static char *put_list(char *out, const struct handler_message *message, struct s
 static struct str forwarded_item(struct sink *sink, const struct handler_message *message)
 {
     bool is_v6 = message->peer.len > 0 && memchr(message->peer.base, ':', message->peer.len) != NULL;
-    char *item = sink->ops->alloc(sink, message->peer.len + message->host.len + 64), *out = item;
+    char *item = arena_alloc(&sink->arena, message->peer.len + message->host.len + 64), *out = item;
     out = put(out, STR("for="));
     out = put(out, is_v6 ? STR("\"[") : STR(""));
     out = put(out, message->peer.len == 0 ? STR("unknown") : message->peer);
@@ -254,7 +254,7 @@ void handler_relay_write_head(struct relay_call *call, uint64_t length)
         if (http1_same(sent.fields[i].name, STR("host")))
             host = sent.fields[i].value;
     }
-    char *head = call->sink->ops->alloc(call->sink, size_of_head(call, &sent)), *out = head;
+    char *head = arena_alloc(&call->sink->arena, size_of_head(call, &sent)), *out = head;
     out = put(put(out, call->method), STR(" "));
     out = put(put_target(out, call), STR(" HTTP/1.1\r\nHost: "));
     upstream->host_is_servers = host.len == 0;

@@ -8,12 +8,6 @@
 #include "base/mem.h"
 #include "route/params.h"
 
-void *handler_sql_alloc(void *arg, size_t size)
-{
-    struct sink *sink = arg;
-    return sink->ops->alloc(sink, size);
-}
-
 bool handler_sql_parameter(void *arg, const char *name, struct str *value)
 {
     const struct call *call = arg;
@@ -127,11 +121,10 @@ static void ask(struct call *call, struct str body)
         .body_fields = route->body_fields,
         .n_body_fields = route->n_body_fields,
     };
-    struct params_arena arena = {handler_sql_alloc, call->sink};
     struct params_problem wrong = {0};
-    const char **values = handler_sql_alloc(call->sink, (n + 1) * sizeof(*values));
-    if (!params_gather(route->params, db_statement_types(self->statement), n, &request, &arena, values,
-                       &wrong)) {
+    const char **values = arena_alloc(&call->sink->arena, (n + 1) * sizeof(*values));
+    if (!params_gather(route->params, db_statement_types(self->statement), n, &request, &call->sink->arena,
+                       values, &wrong)) {
         handler_sql_refuse(
             call, (struct problem){.status = 400, .detail = wrong.detail, .parameter = wrong.parameter});
         return;
@@ -166,7 +159,7 @@ static void handle(struct handler *handler, const struct handler_request *reques
 {
     struct handler_sql *self = (struct handler_sql *)handler;
     struct sink *sink = request->sink;
-    struct call *call = sink->ops->alloc(sink, sizeof(*call));
+    struct call *call = arena_alloc(&sink->arena, sizeof(*call));
     memset(call, 0, sizeof(*call));
     call->handler = self;
     call->sink = sink;
@@ -181,8 +174,7 @@ static void handle(struct handler *handler, const struct handler_request *reques
         handler_sql_refuse(call,
                            (struct problem){.status = 415, .detail = "The body must be application/json."});
     } else {
-        call->body.alloc = handler_sql_alloc;
-        call->body.arg = sink;
+        call->body.arena = &sink->arena;
         call->body.done = on_body;
         body_collect(&call->body, request->body);
     }

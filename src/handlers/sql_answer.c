@@ -12,11 +12,7 @@ enum { FIRST_BODY_SIZE = 960 };
 
 static struct str kept(struct call *call, struct str text)
 {
-    if (text.base == NULL)
-        return text;
-    char *copy = handler_sql_alloc(call->sink, text.len + 1);
-    memcpy(copy, text.base, text.len);
-    return (struct str){copy, text.len};
+    return text.base == NULL ? text : (struct str){arena_copy(&call->sink->arena, text), text.len};
 }
 
 /* Rows */
@@ -37,19 +33,19 @@ static void take_named(struct call *call, const struct pgjson_columns *columns, 
     const struct handler_sql *self = call->handler;
     if (self->n_names == 0)
         return;
-    call->named = handler_sql_alloc(call->sink, self->n_names * sizeof(*call->named));
+    call->named = arena_alloc(&call->sink->arena, self->n_names * sizeof(*call->named));
     for (size_t i = 0; i < self->n_names; i++) {
         int column = pgjson_find(columns, self->names[i]);
         call->named[i] = (struct str){NULL, 0};
         if (column >= 0)
-            call->named[i] = kept(call, pgjson_text(columns, row, column, handler_sql_alloc, call->sink));
+            call->named[i] = kept(call, pgjson_text(columns, row, column, &call->sink->arena));
     }
 }
 
 static void begin_answer(struct call *call)
 {
     if (call->answer.base == NULL)
-        call->answer = json_writer_on(handler_sql_alloc(call->sink, FIRST_BODY_SIZE), FIRST_BODY_SIZE);
+        call->answer = json_writer_on(arena_alloc(&call->sink->arena, FIRST_BODY_SIZE), FIRST_BODY_SIZE);
 }
 
 static void take_one_of_rows(struct call *call, const struct pgjson_columns *columns, struct pgwire_row row)
@@ -123,9 +119,8 @@ bool handler_sql_head(struct call *call, const struct pgjson_columns *columns, i
         return true;
     log_errorx("%s: the value for %s has a control character (request %016" PRIx64 ")", sink->route, refused,
                sink_request_id(sink));
-    const char *begin = "The header ", *end = " of this answer has a character that cannot be sent.";
-    char *detail = handler_sql_alloc(sink, strlen(begin) + strlen(refused) + strlen(end) + 1);
-    stpcpy(stpcpy(stpcpy(detail, begin), refused), end);
+    const char *detail = arena_printf(
+        &sink->arena, "The header %s of this answer has a character that cannot be sent.", refused);
     problem_send(sink, &(struct problem){.status = 500, .detail = detail});
     return false;
 }
@@ -175,7 +170,7 @@ static void answer_value(struct call *call, const struct db_answer *answer)
         type = STR("application/json");
     } else if (call->value_type == PGTYPES_BYTEA) {
         type = STR("application/octet-stream");
-        body = decode_bytea(body, handler_sql_alloc(call->sink, body.len / 2 + 1));
+        body = decode_bytea(body, arena_alloc(&call->sink->arena, body.len / 2 + 1));
     }
     answer_with(call, answer, call->handler->route->status, type, body);
 }

@@ -70,8 +70,7 @@ static int status_asked_for(const char *state)
 
 static const char *kept(struct call *call, const char *text)
 {
-    size_t size = strlen(text) + 1;
-    return memcpy(handler_sql_alloc(call->sink, size), text, size);
+    return arena_copy(&call->sink->arena, str_of(text));
 }
 
 /* The number of the parameter that is the whole body, whose fields PostgreSQL takes apart; 0 if there is
@@ -95,9 +94,8 @@ static bool refuse_value(struct call *call, const char *error)
         number = body_parameter(call->handler->route);
     if (number == 0)
         return false;
-    const char *name = statement->names[number - 1], *end = " is not a value of its type.";
-    char *detail = handler_sql_alloc(call->sink, strlen(name) + strlen(end) + 1);
-    stpcpy(stpcpy(detail, name), end);
+    const char *name = statement->names[number - 1];
+    const char *detail = arena_printf(&call->sink->arena, "%s is not a value of its type.", name);
     handler_sql_refuse(call, (struct problem){.status = 400, .detail = detail, .parameter = name});
     return true;
 }

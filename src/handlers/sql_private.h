@@ -44,9 +44,6 @@ struct call {
     bool failed;   /* and those that came are not all */
 };
 
-/* Memory of the request's, for those who want a function; arg is the sink. */
-void *handler_sql_alloc(void *arg, size_t size);
-
 /* Answers with a problem, with the route's headers as far as they have values. */
 void handler_sql_refuse(struct call *call, struct problem problem);
 

@@ -18,7 +18,7 @@ static void append(struct body_whole *whole, struct str bytes)
         size_t capacity = whole->capacity == 0 ? FIRST_CAPACITY : whole->capacity * 2;
         while (capacity - whole->len < bytes.len)
             capacity *= 2;
-        char *larger = whole->alloc(whole->arg, capacity);
+        char *larger = arena_alloc(whole->arena, capacity);
         if (whole->len != 0)
             memcpy(larger, whole->bytes, whole->len);
         whole->bytes = larger;
@@ -51,7 +51,7 @@ void body_collect(struct body_whole *whole, struct body *body)
     whole->capacity = 0;
     if (body->length > 0 && body->length <= TRUSTED) {
         whole->capacity = body->length;
-        whole->bytes = whole->alloc(whole->arg, whole->capacity);
+        whole->bytes = arena_alloc(whole->arena, whole->capacity);
     }
     body->on_event = on_event;
     body->data = whole;

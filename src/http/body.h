@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/str.h"
 
 enum body_event {
@@ -52,14 +53,13 @@ struct body_whole {
     struct body *body;
     char *bytes;
     size_t len, capacity;
-    void *(*alloc)(void *arg, size_t size); /* memory of the request's */
-    void *arg;
+    const struct arena *arena; /* the request's */
     void (*done)(struct body_whole *whole, bool complete);
 };
 
 /*
- * Reads the whole body into whole, which the caller made in the request's memory with alloc, arg and done
- * filled in. done is called once, perhaps at once: with true when bytes[0..len) is the body, with false
+ * Reads the whole body into whole, which the caller made in the request's memory with arena and done filled
+ * in. done is called once, perhaps at once: with true when bytes[0..len) is the body, with false
  * when it broke (body->status and detail say why). The bound is limits.body: the connection keeps it.
  */
 void body_collect(struct body_whole *whole, struct body *body);

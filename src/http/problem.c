@@ -75,14 +75,6 @@ const char *problem_reason(int status)
                           : "Internal Server Error"; /* section 15: its class */
 }
 
-static struct str copy(struct sink *sink, const char *text, size_t len)
-{
-    char *kept = sink->ops->alloc(sink, len + 1);
-    memcpy(kept, text, len);
-    kept[len] = '\0';
-    return (struct str){kept, len};
-}
-
 static struct str document(struct sink *sink, const struct problem *problem)
 {
     char id[17];
@@ -100,7 +92,7 @@ static struct str document(struct sink *sink, const struct problem *problem)
     size_t len;
     const char *text = json_object_to_json_string_length(
         object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
-    struct str body = copy(sink, text, len);
+    struct str body = {arena_copy(&sink->arena, (struct str){text, len}), len};
     json_object_put(object);
     return body;
 }
@@ -108,7 +100,7 @@ static struct str document(struct sink *sink, const struct problem *problem)
 void problem_send(struct sink *sink, const struct problem *problem)
 {
     struct str body = document(sink, problem);
-    struct sink_field *fields = sink->ops->alloc(sink, (problem->n_fields + OWN_FIELDS) * sizeof(*fields));
+    struct sink_field *fields = arena_alloc(&sink->arena, (problem->n_fields + OWN_FIELDS) * sizeof(*fields));
     struct sink_head head = {
         .status = problem->status,
         .content_type = STR("application/problem+json"),
@@ -120,10 +112,9 @@ void problem_send(struct sink *sink, const struct problem *problem)
     if (problem->allow != NULL)
         fields[head.n_fields++] = (struct sink_field){STR("Allow"), str_of(problem->allow)};
     if (problem->status == 503) {
-        char seconds[8];
-        int n = snprintf(seconds, sizeof(seconds), "%d",
-                         RETRY_AFTER_LEAST + (int)(sink_request_id(sink) % RETRY_AFTER_SPREAD));
-        fields[head.n_fields++] = (struct sink_field){STR("Retry-After"), copy(sink, seconds, (size_t)n)};
+        const char *seconds = arena_printf(
+            &sink->arena, "%d", RETRY_AFTER_LEAST + (int)(sink_request_id(sink) % RETRY_AFTER_SPREAD));
+        fields[head.n_fields++] = (struct sink_field){STR("Retry-After"), str_of(seconds)};
     }
     sink->ops->start(sink, &head);
     sink->ops->finish(sink, &body, 1);

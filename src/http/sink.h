@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/str.h"
 
 struct sink;
@@ -27,8 +28,8 @@ struct sink_field {
 };
 
 /*
- * The head of an answer. The texts it points to must live as long as the request (sink->ops->alloc gives
- * such memory); the struct itself and its array of fields are copied by start.
+ * The head of an answer. The texts it points to must live as long as the request (sink->arena gives such
+ * memory); the struct itself and its array of fields are copied by start.
  */
 struct sink_head {
     int status;
@@ -49,8 +50,6 @@ struct sink_ops {
     void (*finish)(struct sink *sink, const struct str *parts, size_t n);
     /* The answer cannot be completed: the client must not take what it has for whole. */
     void (*abort)(struct sink *sink);
-    /* Memory that lives as long as the request. Never fails. */
-    void *(*alloc)(struct sink *sink, size_t size);
     /* The request's id, in problem documents and log lines. Most requests need none: it is made when asked.
      */
     uint64_t (*request_id)(const struct sink *sink);
@@ -58,7 +57,8 @@ struct sink_ops {
 
 struct sink {
     const struct sink_ops *ops;
-    const char *route; /* its name in log lines, "GET /contacts/{id}"; NULL when none was found */
+    struct arena arena; /* memory that lives as long as the request */
+    const char *route;  /* its name in log lines, "GET /contacts/{id}"; NULL when none was found */
     void (*room)(struct sink *sink);
     void (*gone)(struct sink *sink); /* may be NULL */
     void *data;                      /* the handler's */

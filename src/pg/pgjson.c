@@ -252,7 +252,7 @@ int pgjson_find(const struct pgjson_columns *columns, const char *name)
 }
 
 struct str pgjson_text(const struct pgjson_columns *columns, struct pgwire_row row, int column,
-                       void *(*alloc)(void *arg, size_t size), void *arg)
+                       const struct arena *arena)
 {
     struct pgwire_value value = pgwire_row_value(row, (size_t)column);
     if (value.len < 0)
@@ -264,7 +264,7 @@ struct str pgjson_text(const struct pgjson_columns *columns, struct pgwire_row r
     size_t error_at;
     if (json_read_check(text, &string, &error_at) != NULL)
         return text;
-    char *plain = alloc(arg, text.len);
+    char *plain = arena_alloc(arena, text.len);
     return (struct str){plain, json_unescape(text, plain)};
 }
 

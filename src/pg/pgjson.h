@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 
+#include "base/arena.h"
 #include "base/json.h"
 #include "pg/pgwire.h"
 
@@ -45,10 +46,10 @@ int pgjson_find(const struct pgjson_columns *columns, const char *name);
 
 /*
  * A value of a row as the text that PostgreSQL has for it, also where the column was left to to_json: then
- * the JSON string is undone into memory from alloc(arg, size). NULL base for SQL NULL.
+ * the JSON string is undone into the arena. NULL base for SQL NULL.
  */
 struct str pgjson_text(const struct pgjson_columns *columns, struct pgwire_row row, int column,
-                       void *(*alloc)(void *arg, size_t size), void *arg);
+                       const struct arena *arena);
 
 /* Appends a row as an object, keys in the order of the columns. The row has as many values. */
 void pgjson_row(struct json_writer *writer, const struct pgjson_columns *columns, struct pgwire_row row);

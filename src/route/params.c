@@ -2,7 +2,6 @@
 #include "route/params.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 
 #include "route/params_private.h"
 #include "pg/pgtypes.h"
@@ -16,11 +15,7 @@ bool params_fail(const struct params_gathering *all, const char *parameter, cons
 {
     va_list args;
     va_start(args, format);
-    int len = vsnprintf(NULL, 0, format, args);
-    va_end(args);
-    char *detail = params_alloc(all, (size_t)len + 1);
-    va_start(args, format);
-    vsnprintf(detail, (size_t)len + 1, format, args);
+    char *detail = arena_vprintf(all->arena, format, args);
     va_end(args);
     *all->problem = (struct params_problem){.parameter = parameter, .detail = detail};
     return false;
@@ -36,7 +31,7 @@ bool params_fail_unknown(const struct params_gathering *all, struct str name, co
             break;
         len += step;
     }
-    char *shown = params_alloc(all, len + sizeof(mark));
+    char *shown = arena_alloc(all->arena, len + sizeof(mark));
     memcpy(shown, name.base, len);
     memcpy(shown + len, len < name.len ? mark : "", len < name.len ? sizeof(mark) : 1);
     return params_fail(all, shown, "%s %s", shown, end);
@@ -46,7 +41,7 @@ bool params_fail_unknown(const struct params_gathering *all, struct str name, co
  * The commonest parameter by far, a few digits for an int4 or int8, needs neither decoding nor a look at
  * its bounds. Returns a copy, or NULL if raw is anything else.
  */
-static inline char *copy_digits(struct str raw, uint32_t type, const struct params_arena *arena)
+static inline char *copy_digits(struct str raw, uint32_t type, const struct arena *arena)
 {
     enum { MOST_DIGITS = 9 };
     if ((type != PGTYPES_INT4 && type != PGTYPES_INT8) || raw.len == 0 || raw.len > MOST_DIGITS)
@@ -55,7 +50,7 @@ static inline char *copy_digits(struct str raw, uint32_t type, const struct para
         if (raw.base[i] < '0' || raw.base[i] > '9')
             return NULL;
     }
-    char *out = arena->alloc(arena->arg, MOST_DIGITS + 1);
+    char *out = arena_alloc(arena, MOST_DIGITS + 1);
     for (size_t i = 0; i < raw.len; i++)
         out[i] = raw.base[i];
     out[raw.len] = '\0';
@@ -91,8 +86,8 @@ static bool fill_in(const struct params_gathering *all)
 }
 
 bool params_gather(const struct params_spec *specs, const uint32_t *types, size_t n,
-                   const struct params_request *request, const struct params_arena *arena,
-                   const char **values, struct params_problem *problem)
+                   const struct params_request *request, const struct arena *arena, const char **values,
+                   struct params_problem *problem)
 {
     const struct params_gathering all = {specs, types, n, request, arena, values, problem};
     bool not_all_path = false, body = false;

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/str.h"
 
 enum params_source {
@@ -46,12 +47,6 @@ struct params_request {
     bool ignore_unknown_query;  /* a URL parameter that no spec has is no mistake */
     const char **body_fields;   /* what fields the body may have, whether or not a spec has a use for them */
     size_t n_body_fields;       /* 0: any, unless a spec is PARAMS_BODY */
-};
-
-/* Memory that lives as long as the request: alloc(arg, size) never fails. */
-struct params_arena {
-    void *(*alloc)(void *arg, size_t size);
-    void *arg;
 };
 
 struct params_problem {
@@ -88,8 +83,8 @@ struct params_problem {
  * Defaults are the conf's and are not checked.
  */
 bool params_gather(const struct params_spec *specs, const uint32_t *types, size_t n,
-                   const struct params_request *request, const struct params_arena *arena,
-                   const char **values, struct params_problem *problem);
+                   const struct params_request *request, const struct arena *arena, const char **values,
+                   struct params_problem *problem);
 
 /*
  * Is text something that PostgreSQL's input function for this type takes (PostgreSQL 15, chapter 8)?

@@ -12,7 +12,7 @@ bool params_array_allowed(uint32_t type)
 struct params_array params_array_begin(const struct params_gathering *all, uint32_t type, size_t size)
 {
     struct params_array array = {
-        .text = params_alloc(all, size),
+        .text = arena_alloc(all->arena, size),
         .delimiter = pgtypes_delimiter(pgtypes_element(type)),
     };
     array.text[array.len++] = '{';

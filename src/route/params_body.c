@@ -34,7 +34,7 @@ static struct str read_text(const struct json_value *value, uint32_t type, char 
 static bool set_scalar(const struct params_gathering *all, size_t i, const struct json_value *value)
 {
     uint32_t type = all->types[i];
-    char *copy = params_alloc(all, value->text.len + 1);
+    char *copy = arena_alloc(all->arena, value->text.len + 1);
     struct str text = read_text(value, type, copy);
     if (text.base != copy)
         memcpy(copy, text.base, text.len);
@@ -56,7 +56,7 @@ static bool set_array(const struct params_gathering *all, size_t i, const struct
         len += element.text.len;
     }
     struct params_array array = params_array_begin(all, all->types[i], params_array_size(n, len));
-    char *scratch = params_alloc(all, value->text.len);
+    char *scratch = arena_alloc(all->arena, value->text.len);
     for (n = 1; json_next(&elements, &no_name, &element); n++) {
         if (element.kind == JSON_NULL) {
             params_array_add_null(&array);
@@ -114,7 +114,7 @@ static bool set_fields(const struct params_gathering *all, struct json_value obj
     while (json_next(&members, &key, &value)) {
         struct str name = {key.base + 1, key.len - 2};
         if (memchr(name.base, '\\', name.len) != NULL) {
-            char *plain = params_alloc(all, key.len);
+            char *plain = arena_alloc(all->arena, key.len);
             name = (struct str){plain, json_unescape(key, plain)};
         }
         if (!set_field(all, name, &value))
@@ -150,7 +150,7 @@ bool params_body_read(const struct params_gathering *all)
     for (size_t i = 0; i < all->n; i++) {
         fields = fields || all->specs[i].source == PARAMS_BODY;
         if (all->specs[i].source == PARAMS_BODY_AS)
-            all->values[i] = params_copy(all, root.text);
+            all->values[i] = arena_copy(all->arena, root.text);
     }
     if (fields && root.kind != JSON_OBJECT)
         return params_fail(all, NULL, "the body must be a JSON object");

@@ -10,25 +10,10 @@ struct params_gathering {
     const uint32_t *types;
     size_t n;
     const struct params_request *request;
-    const struct params_arena *arena;
+    const struct arena *arena;
     const char **values;
     struct params_problem *problem;
 };
-
-static inline void *params_alloc(const struct params_gathering *all, size_t size)
-{
-    return all->arena->alloc(all->arena->arg, size);
-}
-
-/* A copy in the arena, with a NUL behind it. */
-static inline char *params_copy(const struct params_gathering *all, struct str text)
-{
-    char *copy = params_alloc(all, text.len + 1);
-    if (text.len > 0)
-        memcpy(copy, text.base, text.len);
-    copy[text.len] = '\0';
-    return copy;
-}
 
 /*
  * values[i] while the request has not given the parameter, and while it has given an empty text that does not

@@ -31,7 +31,7 @@ static const char *decode_rest(struct str raw, size_t at, enum params_part part,
 const char *params_url_decode(const struct params_gathering *all, struct str raw, enum params_part part,
                               struct str *text)
 {
-    char *out = params_alloc(all, raw.len + 1);
+    char *out = arena_alloc(all->arena, raw.len + 1);
     const char *error = NULL;
     size_t i = 0;
     for (; i < raw.len; i++) {
@@ -69,11 +69,11 @@ static void keep(struct query *query, size_t i, struct str text)
 {
     const struct params_gathering *all = query->all;
     if (query->lists == NULL) {
-        query->lists = params_alloc(all, all->n * sizeof(*query->lists));
+        query->lists = arena_alloc(all->arena, all->n * sizeof(*query->lists));
         memset(query->lists, 0, all->n * sizeof(*query->lists));
     }
     struct given_list *list = &query->lists[i];
-    struct given *given = params_alloc(all, sizeof(*given));
+    struct given *given = arena_alloc(all->arena, sizeof(*given));
     *given = (struct given){.text = text};
     if (list->n++ == 0)
         list->first = given;

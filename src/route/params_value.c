@@ -29,7 +29,7 @@ static bool fail_choice(const struct params_gathering *all, size_t i, size_t ele
     size_t size = sizeof("must be "), at;
     for (size_t choice = 0; choice < spec->n_one_of; choice++)
         size += strlen(spec->one_of[choice]) + sizeof(" or ");
-    char *end = params_alloc(all, size);
+    char *end = arena_alloc(all->arena, size);
     at = (size_t)sprintf(end, "must be ");
     for (size_t choice = 0; choice < spec->n_one_of; choice++) {
         const char *between = choice == 0 ? "" : choice + 1 < spec->n_one_of ? ", " : " or ";
@@ -43,7 +43,7 @@ static bool fail_bounds(const struct params_gathering *all, size_t i, size_t ele
     const struct params_spec *spec = &all->specs[i];
     const char *min = spec->min == NULL ? "" : spec->min, *max = spec->max == NULL ? "" : spec->max;
     size_t size = sizeof("must be a number between  and ") + strlen(min) + strlen(max);
-    char *end = params_alloc(all, size);
+    char *end = arena_alloc(all->arena, size);
     if (spec->min != NULL && spec->max != NULL)
         snprintf(end, size, "must be a number between %s and %s", min, max);
     else if (spec->min != NULL)

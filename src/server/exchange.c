@@ -98,9 +98,9 @@ static void sink_abort(struct sink *sink)
     send_parts(exchange_of(sink), NULL, 0, H2O_SEND_STATE_ERROR);
 }
 
-static void *sink_alloc(struct sink *sink, size_t size)
+static void *alloc_in_pool(void *pool, size_t size)
 {
-    return h2o_mem_alloc_pool(&exchange_of(sink)->req->pool, size);
+    return h2o_mem_alloc_pool(pool, size);
 }
 
 /* It tells neither how many requests there were nor which id comes next. */
@@ -110,7 +110,7 @@ static uint64_t sink_id(const struct sink *sink)
     return speck_permute(&exchange->http->ids, exchange->number);
 }
 
-static const struct sink_ops ops = {sink_start, sink_push, sink_finish, sink_abort, sink_alloc, sink_id};
+static const struct sink_ops ops = {sink_start, sink_push, sink_finish, sink_abort, sink_id};
 
 /* Requests */
 
@@ -125,7 +125,7 @@ static struct exchange *exchange_new(struct http *http, h2o_req_t *req)
 {
     struct exchange *exchange = h2o_mem_alloc_pool(&req->pool, sizeof(*exchange));
     *exchange = (struct exchange){
-        .sink = {.ops = &ops},
+        .sink = {.ops = &ops, .arena = {alloc_in_pool, &req->pool}},
         .req = req,
         .http = http,
         .number = http->n_requests++,

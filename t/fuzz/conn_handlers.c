@@ -347,6 +347,7 @@ static void duplex(struct exchange *exchange)
 
 struct collected {
     struct body_whole whole;
+    struct arena arena;
     struct exchange *exchange;
 };
 
@@ -370,7 +371,8 @@ static void collect(struct exchange *exchange)
 {
     struct collected *collected = h2o_mem_alloc_pool(&exchange->req->pool, sizeof(*collected));
     *collected = (struct collected){
-        .whole = {.alloc = alloc_for, .arg = &exchange->req->pool, .done = on_collected},
+        .whole = {.arena = &collected->arena, .done = on_collected},
+        .arena = {alloc_for, &exchange->req->pool},
         .exchange = exchange,
     };
     body_collect(&collected->whole, exchange->body);

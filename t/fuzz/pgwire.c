@@ -136,7 +136,7 @@ static void check_object(const struct pgjson_columns *columns, struct pgwire_row
     for (size_t i = 0; i < n; i++) {
         struct pgwire_value value = pgwire_row_value(row, i);
         char *block = NULL;
-        struct str text = pgjson_text(columns, row, (int)i, give, &block);
+        struct str text = pgjson_text(columns, row, (int)i, &(struct arena){give, &block});
         FUZZ_CHECK((text.base == NULL) == (value.len < 0), "the text of column %zu", i);
         FUZZ_CHECK(value.len < 0 || text.len <= (size_t)value.len, "the text of column %zu", i);
         free(block);

@@ -33,16 +33,16 @@ struct fit {
     size_t n_captures;
 };
 
-struct arena {
+struct blocks {
     char **blocks;
     size_t n;
 };
 
-static void *arena_alloc(void *arg, size_t size)
+static void *blocks_alloc(void *arg, size_t size)
 {
-    struct arena *arena = arg;
-    MEM_GROW(&arena->blocks, arena->n);
-    return arena->blocks[arena->n++] = mem_alloc(size);
+    struct blocks *blocks = arg;
+    MEM_GROW(&blocks->blocks, blocks->n);
+    return blocks->blocks[blocks->n++] = mem_alloc(size);
 }
 
 /* The next line of the text, without its end. */
@@ -169,8 +169,8 @@ static void check_params(const struct route *route, const struct str *captures, 
         specs[n] = (struct params_spec){.name = names[i], .source = PARAMS_PATH, .capture = i};
         types[n] = PGTYPES_TEXT;
     }
-    struct arena blocks = {0};
-    struct params_arena arena = {arena_alloc, &blocks};
+    struct blocks blocks = {0};
+    struct arena arena = {blocks_alloc, &blocks};
     struct params_problem problem = {0};
     struct params_request request = {.captures = captures, .query = query};
     if (params_gather(specs, types, n, &request, &arena, values, &problem)) {

@@ -62,6 +62,7 @@ struct exchange {
     bool logged, answered;
 
     struct body *body;
+    struct arena arena; /* the request's */
     struct body_whole whole;
     char *kept;
     uint64_t taken, pause_every, pause_next;
@@ -368,7 +369,8 @@ static void handle(struct exchange *exchange)
     struct str path = exchange->path;
     struct body *body = exchange->body;
     if (str_equal(path, STR("/whole"))) {
-        exchange->whole = (struct body_whole){.alloc = request_alloc, .arg = exchange->req, .done = on_whole};
+        exchange->arena = (struct arena){request_alloc, exchange->req};
+        exchange->whole = (struct body_whole){.arena = &exchange->arena, .done = on_whole};
         body_collect(&exchange->whole, body);
         return;
     }

@@ -475,7 +475,7 @@ static void text_is(uint32_t type, bool as_text, const char *value, const char *
     struct pgjson_columns *columns = pgjson_columns_new(fields, 3, as_text, &wrap_wanted);
     if (ok(pgwire_row(&message, 3, &row), "text of type %u: %s", (unsigned)type,
            value == NULL ? "NULL" : value)) {
-        struct str text = pgjson_text(columns, row, 1, give, &memory);
+        struct str text = pgjson_text(columns, row, 1, &(struct arena){give, &memory});
         char *got = text.base == NULL ? NULL : mem_strndup(text.base, text.len);
         is_str(got, want, "is right");
         is_int(memory.asked, undone, undone ? "and takes memory" : "and takes no memory");

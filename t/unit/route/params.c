@@ -199,7 +199,7 @@ static void test_one_and_none(void)
 {
     static const struct params_spec one = {.name = "id", .source = PARAMS_PATH};
     struct blocks blocks = {0};
-    struct params_arena arena = {.alloc = blocks_alloc, .arg = &blocks};
+    struct arena arena = {.alloc = blocks_alloc, .arg = &blocks};
     struct params_problem problem;
     const uint32_t type = PGTYPES_INT4;
     const char *value = NULL;

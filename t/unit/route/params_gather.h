@@ -54,7 +54,7 @@ TAP_UNUSED static char *gather_all(const struct route *route, struct str capture
                                    struct str body)
 {
     struct blocks blocks = {0};
-    struct params_arena arena = {.alloc = blocks_alloc, .arg = &blocks};
+    struct arena arena = {.alloc = blocks_alloc, .arg = &blocks};
     struct str copies[] = {exact(&blocks, captures[0].base, captures[0].len),
                            exact(&blocks, captures[1].base, captures[1].len)};
     struct params_request request = {
