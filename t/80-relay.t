@@ -385,6 +385,49 @@ subtest 'who asked: Forwarded and X-Forwarded-*' => sub {
     is $server->stop, 'exit 0';
 };
 
+subtest 'what a client says of those before it cannot hide what we say' => sub {
+    my $upstream = Hayfork::Test::Upstream->new;
+    my $server   = relay(<<~CONF);
+          GET /both:
+            relay: ${\ $upstream->url('/y') }
+            forwarded: both
+          GET /off:
+            relay: ${\ $upstream->url('/y') }
+            forwarded: off
+        CONF
+    my $client = $server->client;
+    my $seen   = sub ($path, @fields) {
+        return seen_of($client, $upstream, join "\r\n", "GET $path HTTP/1.1", 'Host: a', @fields, '', '');
+    };
+    my %own = (
+        'Forwarded'       => 'for=127.0.0.1;host="a";proto=http',
+        'X-Forwarded-For' => '127.0.0.1',
+        'Via'             => '1.1 hayfork',
+    );
+    my %open = (
+        'Forwarded'       => [ 'for="192.0.2.1', 'for=192.0.2.1, "', 'for="a\\"', 'for=a;by="', 'nonsense', 'for=a;for=b' ],
+        'X-Forwarded-For' => [ '"192.0.2.1', '192.0.2.1, "', '192.0.2.1 (a', 'for=192.0.2.1' ],
+        'Via'             => [ '1.1 a (', '1.1 a (b\\)', '1.1 "a', 'nonsense' ],
+    );
+    for my $field (sort keys %own) {
+        for my $value (@{ $open{$field} }) {
+            is_deeply [ $seen->('/both', "$field: $value")->all($field) ], [ $own{$field} ], "$field: $value is replaced";
+        }
+    }
+
+    is_deeply [ $seen->('/both', 'Forwarded: for="a', 'Forwarded: b"')->all('Forwarded') ], [ $own{Forwarded} ],
+      'nor is a quote closed in another field';
+    is_deeply [ $seen->('/both', 'Via: 1.1 a', 'Via: 1.1 b (')->all('Via') ], [ $own{Via} ],
+      'a list of which one part is bad is bad';
+    is_deeply [ $seen->('/both', 'Forwarded: for="[2001:db8::1]";by="a, \"b"')->all('Forwarded') ],
+      ["for=\"[2001:db8::1]\";by=\"a, \\\"b\", $own{Forwarded}"], 'quotes that end stay';
+    is_deeply [ $seen->('/both', 'Via: 1.0 fred', 'Via: 1.1 p.example.net (a (b))')->all('Via') ],
+      ['1.0 fred, 1.1 p.example.net (a (b)), 1.1 hayfork'], '… and comments that do, in the order of the way';
+    is_deeply [ $seen->('/off', 'Forwarded: for="192.0.2.1')->all('Forwarded') ], ['for="192.0.2.1'],
+      'what nothing is added to is passed on as it came';
+    is $server->stop, 'exit 0';
+};
+
 subtest 'a connection is used again' => sub {
     my $upstream = Hayfork::Test::Upstream->new;
     my $server   = relay("  GET /x:\n    relay: ${\ $upstream->url('/y') }\n");

@@ -4,12 +4,13 @@
 
 #include "handlers/relay_private.h"
 #include "handlers/headers.h"
+#include "http/forwarded.h"
 #include "base/percent.h"
 
 enum { MOST_CONNECTIONS = 8, SPARE = 256 /* bytes for what is not counted below: names, blanks, numbers */ };
 
 /* What becomes of a field that the client has sent. */
-enum fate { PASSES, NEXT_HOP, REPLACED, FORWARDED, FORWARDED_FOR, FORWARDED_OTHER };
+enum fate { PASSES, NEXT_HOP, REPLACED, VIA, FORWARDED, FORWARDED_FOR, FORWARDED_OTHER };
 
 /* By length. */
 static const struct {
@@ -17,6 +18,7 @@ static const struct {
     enum fate fate;
 } known[] = {
     {{"te", 2}, NEXT_HOP},
+    {{"via", 3}, VIA},
     {{"host", 4}, REPLACED},
     {{"expect", 6}, REPLACED},
     {{"trailer", 7}, NEXT_HOP},
@@ -138,13 +140,19 @@ static struct str value_at(const struct handler_message *message, size_t i)
     return http1_str(message->bytes, message->fields[i].value);
 }
 
-/* A list that the client may have begun, with one more item at its end, which may be empty. */
+/*
+ * A list that the client may have begun, with one more item at its end, which may be empty. Where the
+ * client's part is not well-formed, as with a quote that does not end, it would take our item into itself:
+ * then ours is all.
+ */
 static char *put_list(char *out, const struct handler_message *message, struct str name, enum fate fate,
-                      struct str item)
+                      bool (*is_valid)(struct str value), struct str item)
 {
-    bool any = false;
+    bool any = false, has_client = true;
+    for (size_t i = 0; i < message->n_fields; i++)
+        has_client = has_client && (fate_of(name_at(message, i)) != fate || is_valid(value_at(message, i)));
     for (size_t i = 0; i <= message->n_fields; i++) {
-        if (i < message->n_fields && fate_of(name_at(message, i)) != fate)
+        if (i < message->n_fields && (!has_client || fate_of(name_at(message, i)) != fate))
             continue;
         struct str value = i < message->n_fields ? value_at(message, i) : item;
         if (value.len == 0)
@@ -176,13 +184,15 @@ static char *put_forwarded(char *out, const struct relay_call *call)
     const struct handler_message *message = &call->message;
     enum conf_forwarded how = call->handler->route->forwarded;
     if (how == CONF_FORWARDED_X || how == CONF_FORWARDED_BOTH) {
-        out = put_list(out, message, STR("X-Forwarded-For"), FORWARDED_FOR, message->peer);
+        out = put_list(out, message, STR("X-Forwarded-For"), FORWARDED_FOR, forwarded_for_is_valid,
+                       message->peer);
         out = put_field(out, STR("X-Forwarded-Proto"), STR("http"));
         if (message->host.len > 0)
             out = put_field(out, STR("X-Forwarded-Host"), message->host);
     }
     if (how == CONF_FORWARDED_STANDARD || how == CONF_FORWARDED_BOTH)
-        out = put_list(out, message, STR("Forwarded"), FORWARDED, forwarded_item(call->sink, message));
+        out = put_list(out, message, STR("Forwarded"), FORWARDED, forwarded_is_valid,
+                       forwarded_item(call->sink, message));
     return out;
 }
 
@@ -263,8 +273,8 @@ void handler_relay_write_head(struct relay_call *call, uint64_t length)
     out = put_framing(out, call, length);
     out = put_clients_fields(out, call);
     if (!is_set(route, STR("via")))
-        out = put(out, call->message.minor_version == 0 ? STR("Via: 1.0 hayfork\r\n")
-                                                        : STR("Via: 1.1 hayfork\r\n"));
+        out = put_list(out, &call->message, STR("Via"), VIA, forwarded_via_is_valid,
+                       call->message.minor_version == 0 ? STR("1.0 hayfork") : STR("1.1 hayfork"));
     out = put_forwarded(out, call);
     if (sent.content_type.len > 0)
         out = put_field(out, STR("Content-Type"), sent.content_type);

@@ -1,4 +1,4 @@
-/* http1_private.h: what the parsers of requests, answers and chunks share. Private to http1*.c. */
+/* http1_private.h: what the parsers of requests, answers and chunks share. Private to http1*.c and forwarded.c. */
 #ifndef HAYFORK_HTTP_HTTP1_PRIVATE_H
 #define HAYFORK_HTTP_HTTP1_PRIVATE_H
 
