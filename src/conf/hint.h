@@ -1,5 +1,5 @@
 /*
- * hint.h: what somebody may have meant by a word that the conf does not know. For conf*.c and db_*.c.
+ * hint.h: what somebody may have meant by a word that the conf does not know. For conf/ and db/.
  *
  * By spelling, and by what other servers call the same thing.
  */
@@ -30,13 +30,6 @@ char *conf_hint_choice(const char *const *words, size_t n);
  */
 void conf_hint_unknown(struct conf_files *files, struct conf_pos pos, const char *section, const char *key,
                        const char *meaning, const char *const *keys, size_t n);
-
-/*
- * Notes the same of a section that is one of many (a route, a lane), and finds out what was meant: by what
- * others call it; with elsewhere, by what has this very name in another section; by spelling.
- */
-void conf_hint_unknown_key(struct conf_files *files, struct conf_pos pos, const char *section,
-                           const char *key, const char *const *keys, size_t n, bool elsewhere);
 
 /* "; did you mean \"WORD\"?", or "" when word is NULL. The caller frees it. */
 char *conf_hint_did_you_mean(const char *word);

@@ -60,7 +60,7 @@ static void note_unknown_key(struct conf_files *files, const struct conf_yaml *k
     const char *names[N_LANE_KEYS];
     for (size_t i = 0; i < N_LANE_KEYS; i++)
         names[i] = lane_keys[i].name;
-    conf_hint_unknown_key(files, key->pos, "lane", key->value, names, N_LANE_KEYS, true);
+    conf_table_unknown_key(files, key->pos, "lane", key->value, names, N_LANE_KEYS, true);
 }
 
 static void check_from(struct conf_files *files, const struct conf_yaml *value)

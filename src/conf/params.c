@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conf/hint.h"
+#include "conf/table.h"
 #include "base/decimal.h"
 #include "base/mem.h"
 
@@ -169,7 +169,7 @@ static void note_unknown_option(struct conf_files *files, const struct conf_yaml
                          (int)(colon - key->value), key->value, colon + 1);
         return;
     }
-    conf_hint_unknown_key(files, key->pos, "parameter", key->value, names, N_OPTIONS, false);
+    conf_table_unknown_key(files, key->pos, "parameter", key->value, names, N_OPTIONS, false);
 }
 
 /* What the options of a parameter have to do with each other. */

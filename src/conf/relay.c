@@ -8,6 +8,7 @@
 
 #include "conf/headers.h"
 #include "conf/hint.h"
+#include "conf/table.h"
 #include "base/mem.h"
 
 enum {
@@ -224,7 +225,7 @@ static void note_unknown_option(struct conf *conf, const struct conf_yaml *key)
         names[n] = conf_relay_options[n - 1].name;
         n++;
     }
-    conf_hint_unknown_key(conf->files, key->pos, "upstream", key->value, names, n, false);
+    conf_table_unknown_key(conf->files, key->pos, "upstream", key->value, names, n, false);
 }
 
 static void read_option(struct conf *conf, struct conf_upstream *upstream, const struct conf_yaml *key,

@@ -405,7 +405,7 @@ static void note_unknown_key(struct reading *reading, const struct conf_yaml *ke
     const char *names[N_ROUTE_KEYS];
     for (size_t i = 0; i < N_ROUTE_KEYS; i++)
         names[i] = route_keys[i].name;
-    conf_hint_unknown_key(reading->files, key->pos, "route", key->value, names, N_ROUTE_KEYS, true);
+    conf_table_unknown_key(reading->files, key->pos, "route", key->value, names, N_ROUTE_KEYS, true);
     reading->unknown_key = true;
 }
 

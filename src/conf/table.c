@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "conf/files.h"
 #include "conf/hint.h"
 #include "http/http1.h"
 #include "base/mem.h"
@@ -132,6 +131,17 @@ char *conf_table_anywhere(const char *name)
             return mem_printf("%s%s%s", row->section, row->section[0] == '\0' ? "" : ".", row->name);
     }
     return NULL;
+}
+
+void conf_table_unknown_key(struct conf_files *files, struct conf_pos pos, const char *section,
+                            const char *key, const char *const *keys, size_t n, bool elsewhere)
+{
+    const char *synonym = conf_hint_synonym(section, key), *near = conf_hint_nearest(key, keys, n);
+    char *meaning = synonym != NULL ? mem_strdup(synonym) : elsewhere ? conf_table_anywhere(key) : NULL;
+    if (meaning == NULL && near != NULL)
+        meaning = mem_printf("%s.%s", section, near);
+    conf_hint_unknown(files, pos, section, key, meaning, keys, n);
+    free(meaning);
 }
 
 /* The largest unit that divides value without a rest. */

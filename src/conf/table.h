@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "conf/conf.h"
+#include "conf/files.h"
 
 enum conf_type {
     CONF_TYPE_CONNECT,  /* a libpq conninfo or URI, which may hold a password; a string */
@@ -51,6 +52,14 @@ bool conf_table_has_section(const char *name);
 
 /* The dotted name of a directive or section with this name in any section, or NULL. The caller frees it. */
 char *conf_table_anywhere(const char *name);
+
+/*
+ * Notes that section, which is one of many (a route, a lane), has no such key, and finds out what was meant:
+ * by what others call it; with elsewhere, by what has this very name in another section; by spelling. If
+ * nothing is near, the message lists the n keys there are.
+ */
+void conf_table_unknown_key(struct conf_files *files, struct conf_pos pos, const char *section,
+                            const char *key, const char *const *keys, size_t n, bool elsewhere);
 
 /* Is the row's value one text, as conf_table_set takes it? */
 bool conf_table_is_scalar(const struct conf_directive *row);
