@@ -16,7 +16,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
-#include "route/params.h"
+#include "route/params_gathering.h"
 #include "route/route.h"
 #include "pg/scan.h"
 

@@ -1,6 +1,6 @@
 /* params_array.c: the text of an array, every element in quotes, so that none can be taken for more than one.
  */
-#include "route/params_private.h"
+#include "route/params_array.h"
 
 #include "pg/pgtypes.h"
 

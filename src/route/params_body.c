@@ -1,8 +1,10 @@
 /* params_body.c: parameters out of a JSON body. */
-#include "route/params_private.h"
+#include "route/params_body.h"
 
 #include "base/json_read.h"
 #include "pg/pgtypes.h"
+#include "route/params_array.h"
+#include "route/params_value.h"
 
 static bool is_json(uint32_t type)
 {

@@ -1,5 +1,5 @@
 /* params_check.c: which texts PostgreSQL takes for a type. */
-#include "route/params.h"
+#include "route/params_check.h"
 
 #include <strings.h>
 

@@ -1,9 +1,11 @@
 /* params_url.c: parameters out of the query, and how the bytes of a URL are decoded. */
-#include "route/params_private.h"
+#include "route/params_url.h"
 
 #include "base/percent.h"
-#include "pg/pgtypes.h"
 #include "base/utf8.h"
+#include "pg/pgtypes.h"
+#include "route/params_array.h"
+#include "route/params_value.h"
 
 /*
  * Decodes raw from the byte at on into out, where what is before it has been copied already. Sets *len.

@@ -1,9 +1,10 @@
 /* params_value.c: is a text what its parameter may be? Its type, its choices, its bounds. */
-#include "route/params_private.h"
+#include "route/params_value.h"
 
 #include <stdio.h>
 
 #include "base/decimal.h"
+#include "route/params_check.h"
 
 /* Fails with `<parameter> <end>`, or `<parameter>: element <n> <end>`. */
 static bool fail(const struct params_gathering *all, size_t i, size_t element, const char *end)

@@ -10,6 +10,7 @@
 
 #include "fuzz.h"
 #include "route/params.h"
+#include "route/params_check.h"
 #include "pg/pgtypes.h"
 
 enum {

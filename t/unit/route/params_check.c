@@ -1,5 +1,5 @@
 /* params_check.c: which texts are of a type. */
-#include "route/params.h"
+#include "route/params_check.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,0 +1,75 @@
+/* params_gathering.h: what a request's parameters are gathered from, and how that fails. */
+#ifndef HAYFORK_ROUTE_PARAMS_GATHERING_H
+#define HAYFORK_ROUTE_PARAMS_GATHERING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/str.h"
+
+enum params_source {
+    PARAMS_PATH,    /* a part of the path */
+    PARAMS_QUERY,   /* a URL parameter */
+    PARAMS_BODY,    /* a field of the body, which is a JSON object */
+    PARAMS_BODY_AS, /* the whole body, as it came */
+};
+
+/* Where one parameter comes from, and what else is asked of it. */
+struct params_spec {
+    const char *name;
+    enum params_source source;
+    size_t capture; /* PARAMS_PATH: which capture of the route's pattern */
+    bool is_rest;   /* PARAMS_PATH: the capture is a {name...} */
+
+    /* PARAMS_QUERY and PARAMS_BODY */
+    const char *default_text; /* the value when the request has none; NULL is SQL NULL */
+    bool required;            /* a request that has none is refused */
+    const char *min;          /* the least number allowed, as base/decimal.h has them; NULL for no bound */
+    const char *max;          /* the greatest one */
+    const char **one_of;      /* the only texts allowed; all are if there are none */
+    size_t n_one_of;
+};
+
+/* A request's bytes as they came, and how its route takes them. */
+struct params_request {
+    const struct str *captures; /* of the path, not decoded */
+    struct str query;           /* what follows '?', empty if nothing does */
+    struct str body;            /* empty if there is none */
+    bool ignore_unknown_query;  /* a URL parameter that no spec has is no mistake */
+    const char **body_fields;   /* the fields that the body may have, whether or not a spec uses them */
+    size_t n_body_fields;       /* 0: any, unless a spec is PARAMS_BODY */
+};
+
+struct params_problem {
+    const char *parameter; /* its name; for an unknown one the decoded name, in the arena; NULL if the name
+                            * itself cannot be read, or the body as a whole is at fault */
+    const char *detail;    /* a sentence for the client without its full stop, in the arena or static */
+};
+
+/* The arguments of params_gather. */
+struct params_gathering {
+    const struct params_spec *specs;
+    const uint32_t *types;
+    size_t n;
+    const struct params_request *request;
+    const struct arena *arena;
+    const char **values;
+    struct params_problem *problem;
+};
+
+/*
+ * values[i] while the request has not given the parameter, and while it has given an empty text that does not
+ * count; told by their addresses.
+ */
+extern const char params_not_given[], params_given_empty[];
+
+/* Fills in the problem, the detail from a format. Returns false, for the caller to do the same. */
+bool params_fail(const struct params_gathering *all, const char *parameter, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The same for a name that no spec has: `<name> <end>`. What is long is cut. */
+bool params_fail_unknown(const struct params_gathering *all, struct str name, const char *end);
+
+#endif

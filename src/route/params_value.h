@@ -1,0 +1,14 @@
+/* params_value.h: is a text what its parameter may be? */
+#ifndef HAYFORK_ROUTE_PARAMS_VALUE_H
+#define HAYFORK_ROUTE_PARAMS_VALUE_H
+
+#include "route/params_gathering.h"
+
+/*
+ * Fails if text is not of the type, or not what the parameter i may be. element is 0 for the value itself,
+ * else which one of an array it is, from 1 on.
+ */
+bool params_value_check(const struct params_gathering *all, size_t i, uint32_t type, struct str text,
+                        size_t element);
+
+#endif
