@@ -485,15 +485,33 @@ subtest 'a mistake goes before a database that is away' => sub {
     is $run->{exit}, 'exit 78', 'for a conf that is wrong will not become right';
 };
 
-subtest 'a conninfo that libpq cannot read' => sub {
-    my $run = check($one_route, connect => 'dbname=contacts hots=here');
-    is $run->{stderr},
-      qq(hayfork: database.connect is no connection string that libpq can read: invalid connection option "hots"\n);
-    is $run->{exit}, 'exit 78';
-
-    $run = check($one_route, connect => 'dbname=contacts password=my guess');
-    like $run->{stderr}, qr/^hayfork: database\.connect is no connection string that libpq can read; .*password/;
-    unlike $run->{stderr}, qr/guess/, 'a password in it is not shown';
+subtest 'a conninfo that libpq cannot read is a mistake in the conf, for -t and at start, too' => sub {
+    my %said = (
+        'dbname=contacts hots=here' => <<~'END',
+            hayfork.conf:1:39: error: libpq has no option "hots"; did you mean "host"?
+                database: { connect: "dbname=contacts hots=here" }
+                                                      ^
+            END
+        'dbname=contacts password=my guess' => <<~'END',
+            hayfork.conf:1:51: error: this word has no `=`: options are written KEY=VALUE, and a value with blanks stands in single quotes
+                database: { connect: "dbname=contacts password=********" }
+                                                                  ^
+            END
+        'junk' => <<~'END',
+            hayfork.conf:1:23: error: "junk" is not a connection string: write dbname=junk
+                database: { connect: "junk" }
+                                      ^
+            END
+    );
+    for my $connect (sort keys %said) {
+        my $run = check($one_route, connect => $connect);
+        is $run->{stderr}, $said{$connect}, "-t --db: $connect";
+        is $run->{exit}, 'exit 78';
+        for my $mode ([], ['-t'], ['-T']) {
+            my $other = hayfork(@$mode, '-c', 'hayfork.conf');
+            is_deeply $other, $run, "hayfork @$mode";
+        }
+    }
 };
 
 # Runs a check while somebody else holds the table: $do->() is called once its first statement waits.

@@ -26,7 +26,7 @@ my @FLOORS = (
 # Who may include a library's header, and which headers are not for those below.
 my %ONLY_FOR = (
     '<h2o.h>'             => qr{^(?:process/worker|server/|upstream/|handlers/|db/|loop/)},
-    '<libpq-fe.h>'        => qr{^(?:db/|pg/pgjson|handlers/sql)},
+    '<libpq-fe.h>'        => qr{^(?:conf/conninfo|db/|pg/pgjson|handlers/sql)},
     '<json-c/json.h>'     => qr{^(?:http/problem|conf/)},
     '<yaml.h>'            => qr{^conf/},
     '<liburing.h>'        => qr{^loop/outbox},

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "conf/check.h"
+#include "conf/conninfo.h"
 #include "conf/env.h"
 #include "conf/files.h"
 #include "conf/hint.h"
@@ -79,6 +80,22 @@ static void note_unknown(struct conf *conf, const char *section, struct conf_pos
     free(meaning);
 }
 
+/* A connection string is looked at as libpq does, and what is secret in it is not shown with any mistake. */
+static void read_connect(struct conf *conf, const struct conf_directive *row, const struct conf_yaml *node)
+{
+    char *mask = mem_calloc(strlen(node->value) + 1, 1);
+    size_t at;
+    conf_conninfo_mark(node->value, mask);
+    conf_files_hide(conf->files, node->pos, node->end_line, node->value, mask);
+    char *problem = conf_conninfo_check(node->value, &at);
+    if (problem != NULL)
+        conf_files_error(conf->files, conf_files_place(conf->files, node->pos, node->value, at), "%s",
+                         problem);
+    free(conf_table_set(row, conf, node->value));
+    free(problem);
+    free(mask);
+}
+
 static void read_directive(struct conf *conf, const struct conf_directive *row, const struct conf_yaml *node)
 {
     if (row->type == CONF_TYPE_LANES) {
@@ -96,8 +113,11 @@ static void read_directive(struct conf *conf, const struct conf_directive *row, 
     } else if (row->type == CONF_TYPE_UPSTREAMS) {
         conf_relay_read_upstreams(conf, node);
     } else if (node->kind != CONF_YAML_SCALAR) {
-        conf_files_error(conf->files, node->pos, "%s takes a single value, not %s", row->name,
-                         conf_yaml_what(node));
+        conf_files_error(
+            conf->files, node->pos, "%s takes a single value, not %s%s", row->name, conf_yaml_what(node),
+            row->type == CONF_TYPE_CONNECT ? ": write host=db1.example.org dbname=contacts" : "");
+    } else if (row->type == CONF_TYPE_CONNECT) {
+        read_connect(conf, row, node);
     } else if (row->type == CONF_TYPE_ENV_FILE) {
         if (node->value[0] == '\0') /* else it was read before all others */
             conf_files_error(conf->files, node->pos, "%s is the name of a file", row->name);

@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "base/utf8.h"
+#include "conf/secret.h"
 
 struct mistake {
     struct conf_pos pos;
@@ -18,6 +19,14 @@ struct mistake {
     char *help; /* lines to go below the source line, or NULL */
 };
 
+/* Lines, or columns of one, that hold a secret. */
+struct hidden {
+    const char *file;
+    int line, column; /* of the first character */
+    int end_column;   /* of the last one; 0: to the end of the line, and */
+    int end_line;     /* with all lines up to this one */
+};
+
 struct conf_files {
     struct conf_file **files;
     size_t n_files;
@@ -25,6 +34,8 @@ struct conf_files {
     size_t n_mistakes;
     struct conf_pos *changed; /* where values begin that are not what the file says */
     size_t n_changed;
+    struct hidden *hidden;
+    size_t n_hidden;
 };
 
 /* A source line is shown up to this many characters; of a longer one, the part around the mistake. */
@@ -49,6 +60,7 @@ void conf_files_free(struct conf_files *files)
     free(files->files);
     free(files->mistakes);
     free(files->changed);
+    free(files->hidden);
     free(files);
 }
 
@@ -360,6 +372,51 @@ struct conf_pos conf_files_place(const struct conf_files *files, struct conf_pos
     return start;
 }
 
+void conf_files_set_unread(struct conf_files *files, const char *file_name)
+{
+    size_t index;
+    if (find_file(files, file_name, &index) != NULL)
+        files->files[index]->unread = true;
+}
+
+static void hide(struct conf_files *files, struct hidden hidden)
+{
+    MEM_GROW(&files->hidden, files->n_hidden);
+    files->hidden[files->n_hidden++] = hidden;
+}
+
+/* The bytes from and up to end of a value, which are on one line of it. */
+static void hide_bytes(struct conf_files *files, struct conf_pos start, const char *value, size_t from,
+                       size_t end)
+{
+    struct conf_pos first = conf_files_place(files, start, value, from);
+    struct conf_pos behind = conf_files_place(files, start, value, end);
+    bool same = behind.line == first.line && behind.column > first.column;
+    hide(files,
+         (struct hidden){first.file, first.line, first.column, same ? behind.column - 1 : 0, first.line});
+}
+
+void conf_files_hide(struct conf_files *files, struct conf_pos start, int end_line, const char *value,
+                     const char *mask)
+{
+    struct str line = conf_files_line(files, start.file, start.line);
+    size_t at = conf_files_byte_of(line, (size_t)start.column - 1);
+    bool literal = at < line.len && line.base[at] == '|';
+    bool whole = is_changed(files, start) || (!literal && end_line != start.line);
+    for (size_t i = 0, end; value[i] != '\0'; i = end) {
+        end = i + 1;
+        if (!mask[i])
+            continue;
+        if (whole) {
+            hide(files, (struct hidden){start.file, start.line, start.column, 0, end_line});
+            return;
+        }
+        while (mask[end] && value[end] != '\0' && value[end] != '\n')
+            end++;
+        hide_bytes(files, start, value, i, end);
+    }
+}
+
 void conf_files_error(struct conf_files *files, struct conf_pos pos, const char *format, ...)
 {
     struct mistake mistake = {.pos = pos, .order = files->n_mistakes};
@@ -421,6 +478,39 @@ static void print_source(struct str line, int column, FILE *out)
     fputs("^\n", out);
 }
 
+/* Sets the byte of mask of each byte of the line that is hidden. */
+static void mark_hidden(const struct conf_files *files, struct conf_pos pos, struct str line, char *mask)
+{
+    for (size_t i = 0; i < files->n_hidden; i++) {
+        const struct hidden *hidden = &files->hidden[i];
+        if (hidden->file != pos.file || pos.line < hidden->line || pos.line > hidden->end_line)
+            continue;
+        size_t from = pos.line > hidden->line ? 0 : conf_files_byte_of(line, (size_t)hidden->column - 1);
+        size_t end =
+            hidden->end_column == 0 ? line.len : conf_files_byte_of(line, (size_t)hidden->end_column);
+        if (end > from)
+            memset(mask + from, 1, end - from);
+    }
+}
+
+/* The line as it may be shown: each character of a secret is a star. The caller frees its base. */
+static struct str shown_line(const struct conf_files *files, const struct conf_file *file,
+                             struct conf_pos pos)
+{
+    struct str line = file->secret ? STR("") : line_of(file, pos.line);
+    char *mask = mem_calloc(line.len + 1, 1), *shown = mem_alloc(line.len + 1), *out = shown;
+    mark_hidden(files, pos, line, mask);
+    conf_secret_mark(line, file->unread, mask);
+    for (size_t i = 0; i < line.len; i++) {
+        if (!mask[i])
+            *out++ = line.base[i];
+        else if (!is_continuation(line.base[i]))
+            *out++ = '*';
+    }
+    free(mask);
+    return (struct str){shown, (size_t)(out - shown)};
+}
+
 static void print_help(const char *lines, FILE *out)
 {
     while (*lines != '\0') {
@@ -458,9 +548,10 @@ void conf_files_print(struct conf_files *files, FILE *out)
         putc('\n', out);
         size_t index;
         const struct conf_file *file = find_file(files, mistake->pos.file, &index);
-        struct str line = file == NULL || file->secret ? STR("") : line_of(file, mistake->pos.line);
+        struct str line = file == NULL ? (struct str){NULL, 0} : shown_line(files, file, mistake->pos);
         if (line.len > 0)
             print_source(line, mistake->pos.column, out);
+        free((char *)line.base);
         if (mistake->help != NULL)
             print_help(mistake->help, out);
     }

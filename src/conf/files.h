@@ -22,7 +22,8 @@ struct conf_file {
     char *text; /* NUL-terminated, without a byte order mark */
     size_t len;
     bool secret; /* its lines are not shown with the mistakes in them */
-    bool yaml; /* false for the files that the conf names, whose text is taken as it is */
+    bool unread; /* it is not YAML, so that nothing is known of what stands where */
+    bool yaml;   /* false for the files that the conf names, whose text is taken as it is */
 };
 
 struct conf_files *conf_files_new(void);
@@ -58,6 +59,17 @@ struct conf_pos conf_files_place(const struct conf_files *files, struct conf_pos
 
 /* The value that begins at pos is no longer what the file says: its mistakes are all at its beginning. */
 void conf_files_forget_columns(struct conf_files *files, struct conf_pos pos);
+
+/*
+ * What mask marks in a value (a byte of it for each of the value's) is shown as stars with the mistakes on
+ * its lines, or all of these lines from start on where the value is not what stands there. end_line is the
+ * value's last line.
+ */
+void conf_files_hide(struct conf_files *files, struct conf_pos start, int end_line, const char *value,
+                     const char *mask);
+
+/* The file of that name could not be read as YAML. */
+void conf_files_set_unread(struct conf_files *files, const char *file_name);
 
 /* The text of a line, without its line end; empty if there is no such line. */
 struct str conf_files_line(const struct conf_files *files, const char *file_name, int line);

@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "conf/conf.h"
+#include "conf/conninfo.h"
 #include "conf/env.h"
 #include "conf/headers.h"
 #include "conf/relay.h"
-#include "conf/secret.h"
 #include "conf/table.h"
 #include "base/mem.h"
 
@@ -395,7 +395,7 @@ static void print_directive(const struct conf *conf, const struct conf_directive
             print_route(conf, &conf->routes[i], out);
     } else {
         char *text = conf_table_get(row, conf);
-        char *shown = row->type == CONF_TYPE_CONNECT ? conf_secret_hide(text) : mem_strdup(text);
+        char *shown = row->type == CONF_TYPE_CONNECT ? conf_conninfo_hide(text) : mem_strdup(text);
         print_text(row->name, shown, indent, out);
         free(shown);
         free(text);

@@ -8,6 +8,7 @@
 
 #include "conf/headers.h"
 #include "conf/hint.h"
+#include "conf/secret.h"
 #include "conf/table.h"
 #include "base/mem.h"
 
@@ -131,9 +132,8 @@ static char *read_authority(struct str text, struct conf_server *server)
     if (colon == NULL)
         return NULL;
     server->port = read_port((struct str){colon + 1, (size_t)(end - colon - 1)});
-    return server->port == 0 ? mem_printf("\"%.*s\" is not a port: that is a number from 1 to 65535",
-                                          (int)(end - colon - 1 < 32 ? end - colon - 1 : 32), colon + 1)
-                             : NULL;
+    /* it is not quoted: it may be the beginning of a password with a `/` in it */
+    return server->port == 0 ? mem_strdup("a port is a number from 1 to 65535") : NULL;
 }
 
 /*
@@ -164,9 +164,14 @@ static char *read_server(const char *text, struct conf_server *server, const cha
         return mem_strdup(
             "a relay speaks HTTP without TLS: write http://, or go by way of a program that adds "
             "TLS");
-    if (strncmp(text, "http://", 7) != 0)
-        return mem_printf("\"%.*s\" is not the address of a server: that is http://HOST:PORT or unix:/PATH",
-                          CONF_FILES_QUOTE(text));
+    if (strncmp(text, "http://", 7) != 0) {
+        char *shown = conf_secret_hide(text);
+        char *problem =
+            mem_printf("\"%.*s\" is not the address of a server: that is http://HOST:PORT or unix:/PATH",
+                       CONF_FILES_QUOTE(shown));
+        free(shown);
+        return problem;
+    }
     size_t len = strcspn(text + 7, "/?#");
     *rest = text + 7 + len;
     server->address = mem_strndup(text, len + 7);
@@ -398,7 +403,7 @@ static void note_no_upstream(struct conf *conf, const struct conf_route *route)
     }
     const char *text = route->relay;
     size_t len = strcspn(text, "/");
-    char *word = mem_strndup(text, len);
+    char *word = mem_strndup(text, len), *shown = conf_secret_hide(text);
     size_t at;
     const char *near = conf_hint_nearest(text, names, n);
     char *meant = conf_hint_did_you_mean(near);
@@ -411,12 +416,13 @@ static void note_no_upstream(struct conf *conf, const struct conf_route *route)
             "a relay speaks HTTP without TLS: write http://, or go by way of a program that adds TLS");
     else if (find_upstream(conf, str_of(word), false, &at) || strpbrk(text, ":/.") != NULL)
         conf_files_error(conf->files, route->relay_pos,
-                         "with a port or a path this is a URL: write http://%.*s", CONF_FILES_QUOTE(text));
+                         "with a port or a path this is a URL: write http://%.*s", CONF_FILES_QUOTE(shown));
     else
         conf_files_error(conf->files, route->relay_pos, "there is no upstream \"%.*s\"%s",
-                         CONF_FILES_QUOTE(text),
+                         CONF_FILES_QUOTE(shown),
                          near != NULL ? meant : "; a server is http://HOST:PORT/PATH or unix:/SOCKET:/PATH");
     free(meant);
+    free(shown);
     free(word);
     free(names);
 }

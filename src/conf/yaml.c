@@ -106,6 +106,7 @@ static void note_syntax_error(struct reader *reader)
     size_t at = conf_files_byte_of(line, (size_t)pos.column - 1);
 
     reader->failed = true;
+    conf_files_set_unread(reader->files, pos.file);
     if (has_context && strstr(problem, "could not find expected ':'") != NULL)
         pos = opened;
     if (strstr(problem, "mapping values") != NULL && blame_line_above(reader, &pos))
@@ -174,6 +175,7 @@ static struct conf_yaml *read_scalar(struct reader *reader)
                   : style == YAML_FOLDED_SCALAR_STYLE  ? CONF_YAML_FOLDED
                                                        : CONF_YAML_QUOTED;
     node->one_line = event->start_mark.line == event->end_mark.line;
+    node->end_line = pos_of(reader, event->end_mark).line;
     node->value = mem_strndup((const char *)event->data.scalar.value, event->data.scalar.length);
     refuse_properties(reader, node, event->data.scalar.anchor, event->data.scalar.tag);
     if (strlen(node->value) != event->data.scalar.length) {

@@ -27,6 +27,7 @@ struct conf_yaml {
     /* CONF_YAML_SCALAR */
     enum conf_yaml_style style;
     bool one_line; /* begins and ends on the same line */
+    int end_line;  /* but for a block: on which it ends */
     bool expanded; /* variables were put in: what they stood for is not looked at again */
     char *value;
 

@@ -28,7 +28,6 @@ struct trial {
     const char *lost; /* why nothing more can be asked on pg, or NULL */
     bool useless[2];  /* database.connect, database.read: need not be tried for another lane */
     bool away;        /* a statement could not be asked about */
-    bool unreadable;  /* a conninfo is wrong */
     struct db_budget budget;
 };
 
@@ -240,28 +239,6 @@ static bool try_route(struct trial *trial, const struct conf_route *route)
     return trial->lost == NULL;
 }
 
-/*
- * A conninfo that libpq cannot read is a mistake in the conf. Its reasons quote what they stumble over, which
- * may be half a password.
- */
-static bool is_readable(struct trial *trial, const char *key, const char *conninfo)
-{
-    char *reason = NULL;
-    PQconninfoOption *parsed = PQconninfoParse(conninfo, &reason);
-    bool readable = parsed != NULL;
-    bool secret = strcasestr(conninfo, "pass") != NULL || strstr(conninfo, "://") != NULL;
-    if (!readable) {
-        char *clean = mem_strndup(reason == NULL ? "" : reason, strcspn(reason == NULL ? "" : reason, "\n"));
-        fprintf(trial->errors, "hayfork: %s is no connection string that libpq can read%s%s\n", key,
-                secret ? "" : ": ", secret ? "; what it says is not shown, it may hold a password" : clean);
-        trial->unreadable = true;
-        free(clean);
-    }
-    PQfreemem(reason);
-    PQconninfoFree(parsed);
-    return readable;
-}
-
 /* Opens a session of the lane. Returns false, with nothing to close, where that cannot be done. */
 static bool connect_lane(struct trial *trial, const struct conf_lane *lane)
 {
@@ -276,8 +253,6 @@ static bool connect_lane(struct trial *trial, const struct conf_lane *lane)
     if (trial->useless[replica])
         return false;
     trial->useless[replica] = true;
-    if (!is_readable(trial, key, lane->connect))
-        return false;
     trial->pg = db_session_connect(&lane_conf, CONNECT_LIMIT_S);
     if (PQstatus(trial->pg) != CONNECTION_OK) {
         note_away(trial, "connect to the database of", key, PQerrorMessage(trial->pg));
@@ -319,7 +294,7 @@ int db_try(const struct conf *conf, unsigned workers, FILE *errors)
     conf_files_print(conf->files, errors);
     db_budget_warn(&trial.budget, conf, workers, errors);
     db_budget_clear(&trial.budget);
-    if (conf_files_errors(conf->files) > 0 || trial.unreadable)
+    if (conf_files_errors(conf->files) > 0)
         return EX_CONFIG;
     return trial.away ? EX_UNAVAILABLE : EX_OK;
 }
