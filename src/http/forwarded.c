@@ -1,7 +1,8 @@
 /* forwarded.c: the lists that proxies add themselves to. */
 #include "http/forwarded.h"
 
-#include "http/http1_private.h"
+#include "http/http1_class.h"
+#include "http/http1_field.h"
 
 /* What is left of a value. */
 struct rest {

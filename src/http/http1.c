@@ -12,7 +12,8 @@
 #include <strings.h>
 
 #include "base/hex.h"
-#include "http/http1_private.h"
+#include "http/http1.h"
+#include "http/http1_class.h"
 
 /* The request target (RFC 9112 section 3.2) */
 

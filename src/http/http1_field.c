@@ -1,54 +1,7 @@
 /* http1_field.c: what requests and answers have in common: field lines, lists in them, body lengths. */
-#include "http/http1_private.h"
+#include "http/http1_field.h"
 
-#define LETTER     (TOKEN | VALUE | PATH | QUERY | REG_NAME)
-#define HEX_LETTER (LETTER | HEX | ADDRESS)
-#define NUMBER     (HEX_LETTER | DIGIT)
-#define MARK       (TOKEN | VALUE | PATH | QUERY | REG_NAME) /* ! $ & ' * + - _ ~ */
-#define BROWSER    (VALUE | QUERY)
-
-const unsigned char http1_classes[256] = {
-    ['\t'] = VALUE,
-    [' '] = VALUE,
-    ['!'] = MARK,
-    ['"'] = VALUE,
-    ['#'] = TOKEN | VALUE,
-    ['$'] = MARK,
-    ['%'] = MARK,
-    ['&'] = MARK,
-    ['\''] = MARK,
-    ['('] = VALUE | PATH | QUERY | REG_NAME,
-    [')'] = VALUE | PATH | QUERY | REG_NAME,
-    ['*'] = MARK,
-    ['+'] = MARK,
-    [','] = VALUE | PATH | QUERY | REG_NAME,
-    ['-'] = MARK,
-    ['.'] = MARK | ADDRESS,
-    ['/'] = VALUE | PATH | QUERY,
-    ['0' ... '9'] = NUMBER,
-    [':'] = VALUE | PATH | QUERY | ADDRESS,
-    [';'] = VALUE | PATH | QUERY | REG_NAME,
-    ['<'] = VALUE,
-    ['='] = VALUE | PATH | QUERY | REG_NAME,
-    ['>'] = VALUE,
-    ['?'] = VALUE | QUERY,
-    ['@'] = VALUE | PATH | QUERY,
-    ['A' ... 'F'] = HEX_LETTER,
-    ['G' ... 'Z'] = LETTER,
-    ['['] = BROWSER,
-    ['\\'] = BROWSER,
-    [']'] = BROWSER,
-    ['^'] = TOKEN | BROWSER,
-    ['_'] = MARK,
-    ['`'] = TOKEN | BROWSER,
-    ['a' ... 'f'] = HEX_LETTER,
-    ['g' ... 'z'] = LETTER,
-    ['{'] = BROWSER,
-    ['|'] = TOKEN | BROWSER,
-    ['}'] = BROWSER,
-    ['~'] = MARK,
-    [128 ... 255] = VALUE,
-};
+#include "http/http1_class.h"
 
 bool http1_refuse(struct http1_head *head, int status, const char *detail)
 {

@@ -1,7 +1,7 @@
 /* http1_response.c: a strict parser for the heads of HTTP/1.1 answers (RFC 9110, RFC 9112). */
 #include "http/http1_response.h"
 
-#include "http/http1_private.h"
+#include "http/http1_class.h"
 
 enum { VERSION_LEN = 8, CODE_LEN = 3 };
 
