@@ -240,11 +240,11 @@ subtest 'an error is the answer of the one whose it is' => sub {
         connections => 64,
         target      => sub ($n) { $targets[$n] },
         check       => sub ($n, $response) {
-            return $response->status == 500 if $targets[$n] eq '/ratio/10';
+            return $response->status == 400 if $targets[$n] eq '/ratio/10';
             return $response->body eq '{"ratio":' . int(100 / ($targets[$n] =~ /(\d)$/)[0]) . '}';
         },
     );
-    is $load->summary, '200: 3800, 500: 200, lost: 0', 'who divides by zero gets the error';
+    is $load->summary, '200: 3800, 400: 200, lost: 0', 'who divides by zero gets the error';
     is_deeply [ $load->wrong ], [], '… and nobody else';
     is $server->stop, 'exit 0', 'it ends well';
 };

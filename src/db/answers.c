@@ -44,8 +44,10 @@ static void refresh(struct db_connection *connection, struct db_flight *flight)
 static void tell(struct db_flight *flight)
 {
     struct db_query *query = flight->query;
-    struct db_answer answer = {
-        .columns = flight->description->columns, .tag = flight->tag, .error = flight->error};
+    struct db_answer answer = {.columns = flight->description->columns,
+                               .tag = flight->tag,
+                               .error = flight->error,
+                               .ran = flight->ran};
     flight->query = NULL;
     db_query_end(query, flight->error == NULL ? DB_OK : DB_REJECTED, &answer);
 }
@@ -172,6 +174,7 @@ static void on_error(struct db_connection *connection, const struct pgwire_messa
         db_connection_fail(connection, "%s:  %s", pgwire_error_field(message->body, PG_DIAG_SEVERITY),
                            pgwire_error_field(message->body, PG_DIAG_MESSAGE_PRIMARY));
     } else {
+        flight->ran = flight->phase > AT_BIND && !flight->in_prefix;
         flight->phase = AT_FAILED;
         flight->error = mem_alloc(message->len);
         memcpy(flight->error, message->body, message->len);

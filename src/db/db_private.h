@@ -115,6 +115,7 @@ struct db_flight {
     bool alone;         /* nothing is to be sent behind it */
     bool holds;         /* it is counted in its statement's n_holding */
     bool gave_rows;     /* its query's asker was called */
+    bool ran;           /* all values were taken before its error */
     char *error;        /* an ErrorResponse's body; owned */
     char tag[32];
     struct db_description *told; /* of a preparation: what it described so far */

@@ -57,6 +57,7 @@ struct db_answer {
     const struct pgjson_columns *columns; /* how rows are written; NULL if it was never sent */
     const char *tag;                      /* of DB_OK: "UPDATE 0", or an empty text */
     const char *error;                    /* of DB_REJECTED: for pgwire_error_field */
+    bool ran; /* of DB_REJECTED: all values had been taken, and what was made of them failed */
 };
 
 /* Who asks. None of these is called from within db_submit. */

@@ -48,7 +48,7 @@ static void on_done(void *owner, enum db_outcome outcome, const struct db_answer
         handler_sql_answer(call, answer);
         break;
     case DB_REJECTED:
-        handler_sql_error(call, answer->error);
+        handler_sql_error(call, answer);
         break;
     case DB_NOT_SENT:
         handler_sql_refuse(

@@ -4,6 +4,8 @@
 #include <libpq-fe.h>
 #include <stdlib.h>
 
+#include "base/complain.h"
+#include "base/mem.h"
 #include "handlers/sql_private.h"
 #include "base/log.h"
 
@@ -21,7 +23,9 @@ static const struct meaning meanings[] = {
     {"22007", 400, "A date or time is not valid.", false},
     {"22008", 400, "A date or time is out of range.", false},
     {"22P02", 400, "A value is not of its type.", false},
+    {"22012", 400, "This divides by zero.", false},
     {"22023", 400, "A value is not valid.", false},
+    {"22", 400, "A value cannot be used here.", false},
     {"23505", 409, "There is a row with such a value already.", true},
     {"23P01", 409, "This is in conflict with another row.", true},
     {"23503", 409, "This names a row that is not there, or takes one away that others name.", true},
@@ -48,15 +52,52 @@ static const struct meaning *meaning_of(const char *state)
 }
 
 /*
- * The number of the parameter whose value could not be taken, or 0. The context says "unnamed portal
- * parameter $1 = '…'", in the language of the server's messages: what counts is that a $ and digits come
- * before anything that could be quoted from a statement or a value.
+ * The length of a text without a value in quotes at its end. Within the quotes two stand for one, so of those
+ * that stand together the first one opens the value if their number is odd; before the end it is even.
  */
-static size_t parameter_at_fault(const char *error)
+static size_t without_value(const char *text, size_t len)
 {
-    const char *context = pgwire_error_field(error, PG_DIAG_CONTEXT);
-    const char *dollar = context + strcspn(context, "$\"'(=\n");
-    return *dollar == '$' ? strtoul(dollar + 1, NULL, 10) : 0;
+    bool is_end = true;
+    if (len == 0 || text[len - 1] != '\'')
+        return len;
+    for (size_t at = len; at > 0;) {
+        size_t run = 0;
+        while (run < at && text[at - run - 1] == '\'')
+            run++;
+        at -= run;
+        if (run > 0 && (run % 2 == 0) == is_end)
+            return at;
+        is_end = false;
+        while (at > 0 && text[at - 1] != '\'')
+            at--;
+    }
+    return len;
+}
+
+/*
+ * The number of the parameter whose value could not be taken, or 0. The last line of the context says so, in
+ * the language of the server's messages: "unnamed portal parameter $1", perhaps with " = '...'" or the value
+ * behind it (PostgreSQL 15, section 20.8, log_parameter_max_length_on_error). No other line ends so: those
+ * about functions have quotes or brackets.
+ */
+static size_t parameter_at_fault(const struct db_answer *answer)
+{
+    const char *context = pgwire_error_field(answer->error, PG_DIAG_CONTEXT);
+    size_t end = without_value(context, strlen(context)), begin = end;
+    if (answer->ran)
+        return 0; /* then such a line has all parameters */
+    while (begin > 0 && context[begin - 1] != '\n')
+        begin--;
+    size_t at = begin;
+    while (at < end && !isdigit((unsigned char)context[at]))
+        at++;
+    size_t digits = strspn(context + at, "0123456789");
+    for (size_t i = begin; i < end; i++) {
+        bool is_other_number = isdigit((unsigned char)context[i]) && (i < at || i >= at + digits);
+        if (is_other_number || strchr(":'\"()", context[i]) != NULL)
+            return 0;
+    }
+    return digits == 0 || digits > 4 ? 0 : (size_t)atoi(context + at);
 }
 
 /* RAISE with a SQLSTATE of the form PTnnn asks for that status. */
@@ -73,31 +114,37 @@ static const char *kept(struct call *call, const char *text)
     return arena_copy(&call->sink->arena, str_of(text));
 }
 
-/* The number of the parameter that is the whole body, whose fields PostgreSQL takes apart; 0 if there is
- * none. */
-static size_t body_parameter(const struct conf_route *route)
+/* Did this request bring a value? If not, what PostgreSQL complains of is all our own. */
+static bool has_values_of_client(const struct call *call)
 {
+    const struct conf_route *route = call->handler->route;
     for (size_t i = 0; i < route->statement.n_params; i++) {
-        if (route->params[i].source == PARAMS_BODY_AS)
-            return i + 1;
+        const struct params_spec *spec = &route->params[i];
+        bool may_be_default = spec->source == PARAMS_QUERY || spec->source == PARAMS_BODY;
+        if (!may_be_default || call->values[i] != spec->default_text)
+            return true;
     }
-    return 0;
+    return false;
 }
 
-/* A value that PostgreSQL could not take for its parameter (class 22): the client's mistake, if it has a
- * name. */
-static bool refuse_value(struct call *call, const char *error)
+static bool is_class(const char *state, const char *class)
 {
-    const struct sql_statement *statement = &call->handler->route->statement;
-    size_t number = parameter_at_fault(error);
-    if (number == 0 || number > statement->n_params)
-        number = body_parameter(call->handler->route);
-    if (number == 0)
-        return false;
-    const char *name = statement->names[number - 1];
+    return strncmp(state, class, 2) == 0;
+}
+
+/* Is it about what a value says, and not about rights, resources or PostgreSQL itself? */
+static bool is_about_value(const char *state)
+{
+    return is_class(state, "22") || is_class(state, "3F") || is_class(state, "54") ||
+           (is_class(state, "42") && strcmp(state, "42501") != 0);
+}
+
+/* A value that PostgreSQL could not take for the parameter that it names: the client's mistake. */
+static void refuse_value(struct call *call, size_t number)
+{
+    const char *name = call->handler->route->statement.names[number - 1];
     const char *detail = arena_printf(&call->sink->arena, "%s is not a value of its type.", name);
     handler_sql_refuse(call, (struct problem){.status = 400, .detail = detail, .parameter = name});
-    return true;
 }
 
 /* The parameter that a column without a value belongs to, where they have the same name. */
@@ -115,18 +162,30 @@ static const char *parameter_named(const struct call *call, const char *column)
     return NULL;
 }
 
-static void log_it(const struct call *call, const char *error, const char *state, int status)
+static const char *advice_of(const char *state)
 {
-    void (*log_line)(const char *, ...) = status >= 500 || status == 403 ? log_errorx : log_info;
-    const char *detail = pgwire_error_field(error, PG_DIAG_MESSAGE_DETAIL);
-    const char *advice = "";
     if (strcmp(state, "25006") == 0)
-        advice = "; GET runs in a read-only session: use POST, or `lane: write`";
-    else if (strcmp(state, "42501") == 0)
-        advice = "; is a GRANT missing?";
-    log_line("%s: %d: SQLSTATE %s: %s%s%s%s (request %016" PRIx64 ")", call->sink->route, status, state,
-             pgwire_error_field(error, PG_DIAG_MESSAGE_PRIMARY), detail[0] == '\0' ? "" : ": ", detail,
-             advice, sink_request_id(call->sink));
+        return "; GET runs in a read-only session: use POST, or `lane: write`";
+    return strcmp(state, "42501") == 0 ? "; is a GRANT missing?" : "";
+}
+
+/*
+ * What a client can bring about at any rate is logged once a minute, with the number of such lines; it may as
+ * well be a row of the tables that breaks, so somebody should look at it.
+ */
+static void log_it(struct call *call, const char *error, const char *state, int status)
+{
+    const char *detail = pgwire_error_field(error, PG_DIAG_MESSAGE_DETAIL);
+    char *about = mem_printf("%s: %d: SQLSTATE %s", call->sink->route, status, state);
+    char *line = mem_printf("%s: %s%s%s%s (request %016" PRIx64 ")", about,
+                            pgwire_error_field(error, PG_DIAG_MESSAGE_PRIMARY), detail[0] == '\0' ? "" : ": ",
+                            detail, advice_of(state), sink_request_id(call->sink));
+    if (status == 400 && is_about_value(state))
+        complain(LOG_LEVEL_WARN, about, "%s", line);
+    else
+        log_at(status >= 500 || status == 403 ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, "%s", line);
+    free(about);
+    free(line);
 }
 
 void handler_sql_log_error(struct call *call, const char *error)
@@ -136,15 +195,18 @@ void handler_sql_log_error(struct call *call, const char *error)
                pgwire_error_field(error, PG_DIAG_MESSAGE_PRIMARY), sink_request_id(call->sink));
 }
 
-void handler_sql_error(struct call *call, const char *error)
+void handler_sql_error(struct call *call, const struct db_answer *answer)
 {
-    const char *state = pgwire_error_field(error, PG_DIAG_SQLSTATE);
-    if (strncmp(state, "22", 2) == 0 && strcmp(state, "22012") != 0 && refuse_value(call, error))
+    const char *error = answer->error, *state = pgwire_error_field(error, PG_DIAG_SQLSTATE);
+    size_t number = parameter_at_fault(answer);
+    bool is_named = number >= 1 && number <= call->handler->route->statement.n_params;
+    if (is_named && is_about_value(state)) {
+        refuse_value(call, number);
         return;
+    }
     const struct meaning *meaning = meaning_of(state);
-    /* where the client gave no value, it is one of the tables' own that cannot be taken */
-    if (strncmp(state, "22", 2) == 0 && call->handler->route->statement.n_params == 0)
-        meaning = meaning_of("");
+    if (is_class(state, "22") && !has_values_of_client(call))
+        meaning = meaning_of(""); /* what cannot be taken is in the tables, or in the SQL */
     struct problem problem = {.status = meaning->status, .detail = meaning->detail};
     if (strcmp(state, "P0001") == 0 || status_asked_for(state) != 0) {
         problem.status = strcmp(state, "P0001") == 0 ? 400 : status_asked_for(state);
@@ -153,7 +215,9 @@ void handler_sql_error(struct call *call, const char *error)
     const char *constraint = pgwire_error_field(error, PG_DIAG_CONSTRAINT_NAME);
     if (meaning->names_constraint && constraint[0] != '\0')
         problem.constraint = kept(call, constraint);
-    if (strcmp(state, "23502") == 0)
+    if (is_named)
+        problem.parameter = call->handler->route->statement.names[number - 1];
+    else if (strcmp(state, "23502") == 0)
         problem.parameter = parameter_named(call, pgwire_error_field(error, PG_DIAG_COLUMN_NAME));
     log_it(call, error, state, problem.status);
     handler_sql_refuse(call, problem);

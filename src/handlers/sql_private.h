@@ -72,7 +72,7 @@ void handler_sql_stream_row(struct call *call);
 void handler_sql_stream_end(struct call *call, bool complete);
 
 /* Answers with what PostgreSQL's error means (handlers/sql_error.c), and logs what the client is not told. */
-void handler_sql_error(struct call *call, const char *error);
+void handler_sql_error(struct call *call, const struct db_answer *answer);
 
 /* Only logs it: the answer has begun, and is cut off. */
 void handler_sql_log_error(struct call *call, const char *error);
