@@ -1,8 +1,8 @@
 /*
  * env.h: variables of the environment in the conf's one-line values.
  *
- * ${NAME} and ${NAME:-default} are put in after YAML was read, and what they stand for is never read again: no
- * value can become a key, a list or another variable. $${ is a literal ${.
+ * ${NAME} and ${NAME:-default} are put in after YAML was read, and what they stand for is never read again:
+ * no value can become a key, a list or another variable. $${ is a literal ${.
  */
 #ifndef HAYFORK_CONF_ENV_H
 #define HAYFORK_CONF_ENV_H
