@@ -135,7 +135,7 @@ sub like_format ($text, $format)
 }
 
 subtest 'mandoc has nothing to say' => sub {
-    installed('mandoc');
+    needs_program('mandoc');
     my $run = run([ 'mandoc', '-Tlint', '-Wwarning', map { "$top/man/$_" } sort keys %page ]);
     is $run->{stdout} . $run->{stderr}, '';
     is $run->{exit}, 'exit 0';
@@ -149,7 +149,7 @@ my %renderer = (
 
 for my $name (sort keys %renderer) {
     subtest "in 80 columns, $name breaks no table and no line" => sub {
-        installed($name);
+        needs_program($name);
         for my $file (sort keys %page) {
             my $run = run([ @{ $renderer{$name} }, "$top/man/$file" ]);
             is $run->{exit}, 'exit 0', "$file is shown";
@@ -176,13 +176,6 @@ subtest 'a broken table is told from a good one' => sub {
     my @broken = ('     400    malformed' . ' ' x 60 . 'JSON', ' ' x 80 . 'or', ' ' x 80 . 'HTTP');
     is_deeply [ narrow_cells(@broken) ], [ $broken[2] ], 'a cell that has none';
 };
-
-# Ends the subtest where a program is not installed.
-sub installed ($program)
-{
-    return if grep { -x "$_/$program" } split /:/, $ENV{PATH};
-    plan skip_all => "$program is not installed";
-}
 
 my @texts = (map({ "man/$_" } sort keys %page), 'README.md');
 

@@ -17,13 +17,7 @@ use Time::HiRes qw(time);
 
 use Hayfork::Test::Process qw(spawn wait_for temporary_folder slurp spew);
 
-my ($haproxy) = grep { -x } map { "$_/haproxy" } split(/:/, $ENV{PATH}), '/usr/sbin', '/usr/local/sbin';
-if (!defined $haproxy) {
-    plan skip_all => 'HAProxy is not installed' if !$ENV{HAYFORK_REQUIRE_PG};
-    fail 'HAProxy is installed, as HAYFORK_REQUIRE_PG demands';
-    done_testing;
-    exit;
-}
+my $haproxy = needs_program('haproxy');
 
 my $cases = $ENV{HAYFORK_CASES} // 3000;
 my $seed  = $ENV{HAYFORK_SEED}  // int rand 1 << 31;

@@ -34,8 +34,8 @@ subtest 'several addresses at once' => sub {
 
 subtest 'IPv6' => sub {
     my $port = Hayfork::Test::Server::free_port();
-    my $able = IO::Socket::IP->new(LocalHost => '::1', LocalPort => 0, Listen => 1, Type => SOCK_STREAM)
-      or plan skip_all => 'no IPv6 on this machine';
+    needs(IO::Socket::IP->new(LocalHost => '::1', LocalPort => 0, Listen => 1, Type => SOCK_STREAM),
+        'this machine has no IPv6');
     my $server = server($CONF, also => ["[::1]:$port"]);
     is hello("[::1]:$port"), "hello\n", '[::1]';
     is $server->stop, 'exit 0';

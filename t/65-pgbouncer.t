@@ -11,13 +11,7 @@ use Time::HiRes qw(sleep);
 use Hayfork::Test::Process qw(spawn wait_for temporary_folder slurp spew);
 
 needs_postgres;
-my ($pgbouncer) = grep { -x } map { "$_/pgbouncer" } split(/:/, $ENV{PATH}), '/usr/sbin', '/usr/local/sbin';
-if (!defined $pgbouncer) {
-    plan skip_all => 'PgBouncer is not installed' if !$ENV{HAYFORK_REQUIRE_PG};
-    fail 'PgBouncer is installed, as HAYFORK_REQUIRE_PG demands';
-    done_testing;
-    exit;
-}
+my $pgbouncer = needs_program('pgbouncer');
 my $cluster = cluster->load_contacts;
 
 # Starts PgBouncer with these settings. Returns how to connect by way of it.

@@ -228,7 +228,7 @@ subtest 'a connection is not used for longer than its age' => sub {
 # --- names ---
 
 # How to start a server that finds these names, and asks that name server for all others: with its own files in the
-# place of the machine's. undef where that is not allowed.
+# place of the machine's. Ends the subtest where that is not allowed.
 sub with_names ($hosts, $nameserver)
 {
     my $folder = temporary_folder();
@@ -237,65 +237,57 @@ sub with_names ($hosts, $nameserver)
       [ 'resolv.conf', "nameserver $nameserver\noptions timeout:30 attempts:1\n" ];
     my @under = (qw(unshare --mount sh -c),
         'while [ "$1" != -- ]; do mount --bind "$1" "$2" || exit; shift 2; done; shift; exec "$@"', 'sh', @files, '--');
-    return undef if eval { run([ @under, 'true' ])->{exit} } ne 'exit 0';
+    needs(eval { run([ @under, 'true' ])->{exit} } eq 'exit 0', 'only root may put files in the place of those in /etc');
     return { hosts => "$folder/hosts", under => \@under };
 }
 
-SKIP: {
-    my $names = with_names("127.0.0.1 there.test\n", '127.0.0.1')
-      // skip 'names: only root may put other files in the place of those in /etc', 1;
-
-    subtest 'resolve: a server that has moved is found' => sub {
-        my $here   = Hayfork::Test::Upstream->new;
-        my $there  = Hayfork::Test::Upstream->new('tcp', host => '127.0.0.2', port => $here->{port});
-        my $server = relay("  GET /x:\n    relay: http://there.test:$here->{port}/y\n", {}, "resolve: 500ms\n",
-            under => $names->{under});
-        my $ask = sub () {
-            my $client   = $server->client->ask('GET', '/x');
-            my $upstream = whoever_is_asked($here, $there);
-            my $peer     = $upstream->accept;
-            $peer->request;
-            $peer->send($CLOSED);
-            return $client->receive->body eq 'hi' ? $upstream : die 'not the answer';
-        };
-        is $ask->(), $here, 'its first address';
-        spew($names->{hosts}, "127.0.0.2 there.test\n");
-        wait_for('its new one', sub { $ask->() == $there });
-        is $ask->(), $there, 'then its new one';
-        spew($names->{hosts}, "127.0.0.1 there.test\n");
-        wait_for('the first one again', sub { $ask->() == $here });
-        pass 'and so on';
-        is $server->stop, 'exit 0';
+subtest 'resolve: a server that has moved is found' => sub {
+    my $names  = with_names("127.0.0.1 there.test\n", '127.0.0.1');
+    my $here   = Hayfork::Test::Upstream->new;
+    my $there  = Hayfork::Test::Upstream->new('tcp', host => '127.0.0.2', port => $here->{port});
+    my $server = relay("  GET /x:\n    relay: http://there.test:$here->{port}/y\n", {}, "resolve: 500ms\n",
+        under => $names->{under});
+    my $ask = sub () {
+        my $client   = $server->client->ask('GET', '/x');
+        my $upstream = whoever_is_asked($here, $there);
+        my $peer     = $upstream->accept;
+        $peer->request;
+        $peer->send($CLOSED);
+        return $client->receive->body eq 'hi' ? $upstream : die 'not the answer';
     };
-}
+    is $ask->(), $here, 'its first address';
+    spew($names->{hosts}, "127.0.0.2 there.test\n");
+    wait_for('its new one', sub { $ask->() == $there });
+    is $ask->(), $there, 'then its new one';
+    spew($names->{hosts}, "127.0.0.1 there.test\n");
+    wait_for('the first one again', sub { $ask->() == $here });
+    pass 'and so on';
+    is $server->stop, 'exit 0';
+};
 
-SKIP: {
+subtest 'names that take long to look up are in nobody\'s way' => sub {
     # A name server that never answers.
     my $address = join '.', 127, map { 1 + int rand 250 } 1 .. 3;
-    my $silent  = IO::Socket::IP->new(LocalHost => $address, LocalPort => 53, Type => SOCK_DGRAM)
-      // skip 'names: only root may play a name server', 1;
-    my $names = with_names("127.0.0.1 fast.test\n", $address)
-      // skip 'names: only root may put other files in the place of those in /etc', 1;
-
-    subtest 'names that take long to look up are in nobody\'s way' => sub {
-        my $upstream = Hayfork::Test::Upstream->new;
-        my $routes   = join '', map { "  GET /slow/$_:\n    relay: http://slow$_.test:1/y\n" } 1 .. 8;
-        my $server   = relay("$routes  GET /fast:\n    relay: http://fast.test:$upstream->{port}/y\n", {}, '',
-            under => $names->{under});
-        my @slow = map { $server->client->ask('GET', "/slow/$_") } 1 .. 8;
-        for (1 .. 3) {
-            my $client = $server->client->ask('GET', '/fast');
-            my $peer   = $upstream->accept;
-            $peer->request;
-            $peer->send($CLOSED);
-            is $client->receive->body, 'hi', 'another name is found';
-        }
-        ok !(grep { $_->readable(0) } @slow), '… while those are looked up';
-        is $server->get('/')->status, 200, 'other routes are served';
-        $_->close for @slow;
-        is $server->stop, 'exit 0', 'it does not wait for them to stop';
-    };
-}
+    my $silent  = IO::Socket::IP->new(LocalHost => $address, LocalPort => 53, Type => SOCK_DGRAM);
+    needs($silent, 'only root may play a name server');
+    my $names    = with_names("127.0.0.1 fast.test\n", $address);
+    my $upstream = Hayfork::Test::Upstream->new;
+    my $routes   = join '', map { "  GET /slow/$_:\n    relay: http://slow$_.test:1/y\n" } 1 .. 8;
+    my $server   = relay("$routes  GET /fast:\n    relay: http://fast.test:$upstream->{port}/y\n", {}, '',
+        under => $names->{under});
+    my @slow = map { $server->client->ask('GET', "/slow/$_") } 1 .. 8;
+    for (1 .. 3) {
+        my $client = $server->client->ask('GET', '/fast');
+        my $peer   = $upstream->accept;
+        $peer->request;
+        $peer->send($CLOSED);
+        is $client->receive->body, 'hi', 'another name is found';
+    }
+    ok !(grep { $_->readable(0) } @slow), '… while those are looked up';
+    is $server->get('/')->status, 200, 'other routes are served';
+    $_->close for @slow;
+    is $server->stop, 'exit 0', 'it does not wait for them to stop';
+};
 
 # --- memory, and the end ---
 

@@ -10,7 +10,7 @@ use JSON::PP ();
 use Test::More;
 
 use Hayfork::Bench::Flame qw(fold draw);
-use Hayfork::Test qw($TOP_SRCDIR);
+use Hayfork::Test qw($TOP_SRCDIR needs_program);
 use Hayfork::Test::Process qw(run slurp spew temporary_folder);
 
 my $folder = temporary_folder();
@@ -61,7 +61,7 @@ sub row ($text, $name)
 }
 
 subtest 'figures' => sub {
-    plan skip_all => 'gnuplot is not installed' if !grep { -x "$_/gnuplot" } split /:/, $ENV{PATH};
+    needs_program('gnuplot');
 
     my $text = report(results(
         { kind => 'note', server => 'go-slow', what => 'list', why => 'GET /contacts: 500 instead of 200' },

@@ -13,7 +13,8 @@
 #   done_testing;
 #
 # The environment says what is tested: HAYFORK is the program (./hayfork), top_srcdir the repository, and
-# HAYFORK_REQUIRE_PG=1 makes missing PostgreSQL (or HAProxy) a failure instead of a skip.
+# HAYFORK_REQUIRE_ALL=1 makes what a test needs and does not find (PostgreSQL, HAProxy, IPv6, root…) a failure instead of
+# a skip.
 package Hayfork::Test;
 
 use v5.36;
@@ -31,7 +32,7 @@ use Hayfork::Test::Process qw(run);
 use Hayfork::Test::Server;
 
 our @EXPORT = (
-    @Test::More::EXPORT, qw(needs_postgres cluster server sample_server hayfork),
+    @Test::More::EXPORT, qw(needs needs_program needs_postgres cluster server sample_server hayfork),
     qw(problem_is json_is header_is quiet),
 );
 our @EXPORT_OK = qw($HAYFORK $TOP_SRCDIR);
@@ -59,14 +60,25 @@ my %REASON = (
     504 => 'Gateway Timeout',
 );
 
-# Ends the test here where PostgreSQL is not installed.
+# Ends the test, or the subtest, here unless something is there that it needs.
+sub needs ($is_there, $else)
+{
+    return if $is_there;
+    plan skip_all => $else if !$ENV{HAYFORK_REQUIRE_ALL};
+    die "$else, and HAYFORK_REQUIRE_ALL is set\n";
+}
+
+# The path of a program. Ends the test, or the subtest, where it is not installed.
+sub needs_program ($name)
+{
+    my ($path) = grep { -x } map { "$_/$name" } split(/:/, $ENV{PATH}), '/usr/sbin', '/usr/local/sbin';
+    needs(defined $path, "$name is not installed");
+    return $path;
+}
+
 sub needs_postgres ()
 {
-    return if defined Hayfork::Test::Cluster::programs();
-    plan skip_all => 'PostgreSQL is not installed' if !$ENV{HAYFORK_REQUIRE_PG};
-    fail 'PostgreSQL is installed, as HAYFORK_REQUIRE_PG demands';
-    done_testing;
-    exit 1;
+    return needs(defined Hayfork::Test::Cluster::programs(), 'PostgreSQL is not installed');
 }
 
 # A new cluster that runs, with an empty database "contacts".
