@@ -86,8 +86,8 @@ static bool take(struct complaint *place, uint32_t key, uint32_t words, uint32_t
 }
 
 /*
- * Is a line about the key to be written? Returns the key's place, or NULL where there is none and the line
- * was counted. A place can be lost to another key in the instant of taking it.
+ * Is a line about the key to be written? Returns the key's place, or NULL where there is none. A place can be
+ * lost to another key in the instant of taking it.
  */
 static struct complaint *look_up(uint32_t key, uint32_t words, bool *is_news)
 {
@@ -99,7 +99,6 @@ static struct complaint *look_up(uint32_t key, uint32_t words, bool *is_news)
         if (*is_news || is_of(atomic_load(&place->stamp), key))
             return place;
     }
-    atomic_fetch_add(&table->left_out, 1);
     return NULL;
 }
 
@@ -141,7 +140,9 @@ static void tell_left_out(struct complaint *place)
                (int)sizeof(place->about), place->about, left_out);
 }
 
-/* Returns whether the line is to be written. If not, it was counted. */
+/* Returns whether the line is to be written at its level. If not, it was counted, or is written for
+ * debugging.
+ */
 static bool count(enum log_level level, const char *about, uint32_t words)
 {
     bool is_news;
@@ -150,8 +151,8 @@ static bool count(enum log_level level, const char *about, uint32_t words)
         tell_left_out(place);
         atomic_store(&place->level, (int)level);
         snprintf(place->about, sizeof(place->about), "%s", about);
-    } else if (place != NULL) {
-        atomic_fetch_add(&place->left_out, 1);
+    } else if (!log_writes(LOG_LEVEL_DEBUG)) {
+        atomic_fetch_add(place == NULL ? &table->left_out : &place->left_out, 1);
     }
     return is_news;
 }

@@ -2,6 +2,8 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +12,9 @@
 #include <sysexits.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "base/str.h"
+#include "base/utf8.h"
 
 /* What log_open was told. One per process, like standard error itself. */
 static struct {
@@ -69,30 +74,88 @@ bool log_writes(enum log_level level)
     return level <= this_log.level;
 }
 
-/* Writes the line in one write(2), so that lines of several processes do not mix. */
+/*
+ * What would not be seen, or would make a terminal or an editor show something else than is there (CWE-150,
+ * CWE-117): controls, what turns the direction of text around, separators of lines, and what Unicode calls
+ * Default_Ignorable_Code_Point.
+ */
+static bool is_invisible(uint32_t c)
+{
+    static const struct {
+        uint32_t first, last;
+    } ranges[] = {
+        {0x00, 0x1f},     {0x7f, 0x9f},       {0xad, 0xad},       {0x034f, 0x034f},   {0x061c, 0x061c},
+        {0x115f, 0x1160}, {0x17b4, 0x17b5},   {0x180b, 0x180f},   {0x200b, 0x200f},   {0x2028, 0x202e},
+        {0x2060, 0x206f}, {0x3164, 0x3164},   {0xfe00, 0xfe0f},   {0xfeff, 0xfeff},   {0xffa0, 0xffa0},
+        {0xfff0, 0xfffb}, {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff},
+    };
+    for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+        if (c <= ranges[i].last)
+            return c >= ranges[i].first;
+    }
+    return false;
+}
+
+/* Writes a character that begins the text as it is shown. Returns how many bytes of the text it has. */
+static size_t show(struct str text, char shown[16])
+{
+    static const char *const short_ones[0x20] = {['\t'] = "\\t", ['\n'] = "\\n", ['\r'] = "\\r"};
+    unsigned char byte = (unsigned char)text.base[0];
+    size_t len = utf8_character(text);
+    uint32_t c = len == 0 ? 0 : utf8_code_point(text, len);
+    if (len == 0 || (byte < 0x20 && short_ones[byte] == NULL) || byte == 0x7f)
+        sprintf(shown, "\\x%02x", byte);
+    else if (byte < 0x20)
+        strcpy(shown, short_ones[byte]);
+    else if (byte == '\\')
+        strcpy(shown, "\\\\"); /* so that nobody can write what looks like one of the others */
+    else if (is_invisible(c))
+        sprintf(shown, c <= 0xffff ? "\\u%04" PRIx32 : "\\U%08" PRIx32, c);
+    else
+        *(char *)mempcpy(shown, text.base, len) = '\0';
+    return len == 0 ? 1 : len;
+}
+
+/* Adds a text as it is shown, as far as there is room. Returns where the line ends then. */
+static char *put(char *out, const char *end, struct str text)
+{
+    static const char cut[] = "…";
+    char *may_cut = out; /* where there is room for that, in case of need */
+    while (text.len > 0) {
+        char shown[16];
+        size_t len = show(text, shown), n = strlen(shown);
+        if ((size_t)(end - out) < n)
+            return (size_t)(end - may_cut) < strlen(cut) ? may_cut : mempcpy(may_cut, cut, strlen(cut));
+        out = mempcpy(out, shown, n);
+        if ((size_t)(end - out) >= strlen(cut))
+            may_cut = out;
+        text = (struct str){text.base + len, text.len - len};
+    }
+    return out;
+}
+
+/*
+ * Writes the line in one write(2), so that lines of several processes do not mix: a pipe takes PIPE_BUF bytes
+ * as one. The message may hold anybody's bytes.
+ */
 static void write_line(enum log_level level, int errnum, const char *format, va_list args)
 {
     if (!log_writes(level))
         return;
-    char line[4096];
-    size_t room = sizeof(line) - 1; /* the newline always fits */
-    size_t used = write_prefix(line, room, level);
-    int n = vsnprintf(line + used, room - used, format, args);
-    used = n < 0 || (size_t)n >= room - used ? room - 1 : used + (size_t)n;
-    if (errnum != 0) {
-        n = snprintf(line + used, room - used, ": %s", strerror(errnum));
-        used = n < 0 || (size_t)n >= room - used ? room - 1 : used + (size_t)n;
-    }
-    while (used > 0 && line[used - 1] == '\n')
-        used--;
-    for (size_t i = 0; i < used; i++) {
-        if ((unsigned char)line[i] < 0x20)
-            line[i] = ' '; /* a message of many lines, or somebody's bytes, stay one line */
-    }
-    line[used++] = '\n';
+    char text[PIPE_BUF + 1], line[PIPE_BUF];
+    const char *end = line + sizeof(line) - 1; /* the newline always fits */
+    char *out = line + write_prefix(line, sizeof(line), level);
+    int n = vsnprintf(text, sizeof(text), format, args);
+    struct str message = {text, n < 0 ? 0 : (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1};
+    while (message.len > 0 && message.base[message.len - 1] == '\n')
+        message.len--;
+    out = put(out, end, message);
+    if (errnum != 0)
+        out = put(put(out, end, STR(": ")), end, str_of(strerror(errnum)));
+    *out++ = '\n';
     ssize_t written;
     do
-        written = write(STDERR_FILENO, line, used);
+        written = write(STDERR_FILENO, line, (size_t)(out - line));
     while (written < 0 && errno == EINTR);
 }
 

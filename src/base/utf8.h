@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/str.h"
 
@@ -28,6 +29,16 @@ static inline size_t utf8_character(struct str text)
     return len;
 }
 
+/* The character of utf8_character, which has given its length: 1 to 4. */
+static inline uint32_t utf8_code_point(struct str text, size_t len)
+{
+    static const unsigned char first_bits[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+    uint32_t c = (unsigned char)text.base[0] & first_bits[len];
+    for (size_t i = 1; i < len; i++)
+        c = c << 6 | ((unsigned char)text.base[i] & 0x3f);
+    return c;
+}
+
 static inline bool utf8_is_valid(struct str text)
 {
     while (text.len > 0) {
@@ -37,6 +48,17 @@ static inline bool utf8_is_valid(struct str text)
         text = (struct str){text.base + len, text.len - len};
     }
     return true;
+}
+
+/* The text's beginning, of so many bytes at most, without a character that is cut in two. */
+static inline struct str utf8_cut(struct str text, size_t most)
+{
+    if (text.len <= most)
+        return text;
+    size_t len = most;
+    while (len > 0 && most - len < 3 && ((unsigned char)text.base[len] & 0xc0) == 0x80)
+        len--;
+    return (struct str){text.base, len};
 }
 
 #endif

@@ -4,7 +4,6 @@
 #include <strings.h>
 
 #include "handlers/sql_private.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "route/params.h"
 
@@ -35,12 +34,8 @@ static void on_done(void *owner, enum db_outcome outcome, const struct db_answer
     call->pending = NULL;
     if (call->streaming) {
         handler_sql_stream_end(call, outcome == DB_OK);
-        if (outcome == DB_REJECTED)
-            handler_sql_log_error(call, answer->error);
-        else if (outcome != DB_OK)
-            log_errorx("%s: broke off after %" PRIu64
-                       " rows: the connection to the database was lost (request %016" PRIx64 ")",
-                       call->sink->route, call->n_rows, sink_request_id(call->sink));
+        if (outcome != DB_OK)
+            handler_sql_broke_off(call, outcome == DB_REJECTED ? answer->error : NULL);
         return;
     }
     switch (outcome) {

@@ -6,8 +6,11 @@
 
 #include "base/complain.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "handlers/sql_private.h"
-#include "base/log.h"
+
+/* Bytes of PostgreSQL's texts that the log gets. */
+enum { MOST_OF_MESSAGE = 400, MOST_OF_DETAIL = 200 };
 
 struct meaning {
     const char *state; /* an SQLSTATE, or the beginning that several have in common */
@@ -169,30 +172,52 @@ static const char *advice_of(const char *state)
     return strcmp(state, "42501") == 0 ? "; is a GRANT missing?" : "";
 }
 
-/*
- * What a client can bring about at any rate is logged once a minute, with the number of such lines; it may as
- * well be a row of the tables that breaks, so somebody should look at it.
+/* What a client can bring about may as well be a row of the tables that breaks: somebody should look at it.
  */
-static void log_it(struct call *call, const char *error, const char *state, int status)
+static enum log_level level_of(const char *state, int status)
 {
-    const char *detail = pgwire_error_field(error, PG_DIAG_MESSAGE_DETAIL);
-    char *about = mem_printf("%s: %d: SQLSTATE %s", call->sink->route, status, state);
-    char *line = mem_printf("%s: %s%s%s%s (request %016" PRIx64 ")", about,
-                            pgwire_error_field(error, PG_DIAG_MESSAGE_PRIMARY), detail[0] == '\0' ? "" : ": ",
-                            detail, advice_of(state), sink_request_id(call->sink));
-    if (status == 400 && is_about_value(state))
-        complain(LOG_LEVEL_WARN, about, "%s", line);
-    else
-        log_at(status >= 500 || status == 403 ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, "%s", line);
-    free(about);
-    free(line);
+    if (status >= 500 || status == 403)
+        return LOG_LEVEL_ERROR;
+    return status == 400 && is_about_value(state) ? LOG_LEVEL_WARN : LOG_LEVEL_INFO;
 }
 
-void handler_sql_log_error(struct call *call, const char *error)
+/* A field of the error for the log, which may hold a client's value or a whole row: its beginning will do. */
+static char *beginning_of(const char *error, char field, size_t most)
 {
-    log_errorx("%s: broke off after %" PRIu64 " rows: SQLSTATE %s: %s (request %016" PRIx64 ")",
-               call->sink->route, call->n_rows, pgwire_error_field(error, PG_DIAG_SQLSTATE),
-               pgwire_error_field(error, PG_DIAG_MESSAGE_PRIMARY), sink_request_id(call->sink));
+    struct str text = str_of(pgwire_error_field(error, field)), cut = utf8_cut(text, most);
+    return mem_printf("%.*s%s", (int)cut.len, cut.base, cut.len < text.len ? "…" : "");
+}
+
+static void log_it(const struct call *call, const char *error, const char *state, int status)
+{
+    char *about = mem_printf("%s: %d: SQLSTATE %s", call->sink->route, status, state);
+    char *message = beginning_of(error, PG_DIAG_MESSAGE_PRIMARY, MOST_OF_MESSAGE);
+    char *detail = beginning_of(error, PG_DIAG_MESSAGE_DETAIL, MOST_OF_DETAIL);
+    complain(level_of(state, status), about, "%s: %s%s%s%s (request %016" PRIx64 ")", about, message,
+             detail[0] == '\0' ? "" : ": ", detail, advice_of(state), sink_request_id(call->sink));
+    free(about);
+    free(message);
+    free(detail);
+}
+
+void handler_sql_broke_off(const struct call *call, const char *error)
+{
+    struct sink *sink = call->sink;
+    const char *state = error == NULL ? "" : pgwire_error_field(error, PG_DIAG_SQLSTATE);
+    char *about = mem_printf("%s: broke off: %s", sink->route, error == NULL ? "connection lost" : state);
+    if (error == NULL) {
+        complain(LOG_LEVEL_ERROR, about,
+                 "%s: broke off after %" PRIu64
+                 " rows: the connection to the database was lost (request %016" PRIx64 ")",
+                 sink->route, call->n_rows, sink_request_id(sink));
+    } else {
+        char *message = beginning_of(error, PG_DIAG_MESSAGE_PRIMARY, MOST_OF_MESSAGE);
+        complain(LOG_LEVEL_ERROR, about,
+                 "%s: broke off after %" PRIu64 " rows: SQLSTATE %s: %s (request %016" PRIx64 ")",
+                 sink->route, call->n_rows, state, message, sink_request_id(sink));
+        free(message);
+    }
+    free(about);
 }
 
 void handler_sql_error(struct call *call, const struct db_answer *answer)

@@ -74,8 +74,8 @@ void handler_sql_stream_end(struct call *call, bool complete);
 /* Answers with what PostgreSQL's error means (handlers/sql_error.c), and logs what the client is not told. */
 void handler_sql_error(struct call *call, const struct db_answer *answer);
 
-/* Only logs it: the answer has begun, and is cut off. */
-void handler_sql_log_error(struct call *call, const char *error);
+/* Only logs it: the answer has begun, and is cut off. error is NULL where the connection was lost. */
+void handler_sql_broke_off(const struct call *call, const char *error);
 
 /* For headers_fill: a parameter's value, when there is no row. arg is the call. */
 bool handler_sql_parameter(void *arg, const char *name, struct str *value);

@@ -181,6 +181,7 @@ static void test_debug(void)
     log_open("", LOG_LEVEL_DEBUG);
     is_str(LOGGED(complain_often("x", 2)), "x: disk full (request 1)\nx: disk full (request 2)\n",
            "a log that takes all gets all");
+    is_str(LOGGED(complain_sum_up_all()), "", "and nothing is left to tell");
 }
 
 enum { PROCESSES = 4, ROUNDS = 20000 };
