@@ -21,7 +21,7 @@ static char *written(const char *text, size_t len)
 static void check(const char *text, const char *want, const char *name)
 {
     char *got = written(text, strlen(text));
-    is_str(got, want, name);
+    is_str(got, want, "%s", name);
     free(got);
 }
 
