@@ -382,19 +382,52 @@ hayfork.conf:11:7: error: {fistname} is neither a column of the answer nor a par
           ^
 END
 
-# What answers arrays is asked for through a WITH, in which PostgreSQL allows less.
-refused 'a column that cannot be left to to_json', <<'CONF', <<'END';
+accepted 'arrays of a statement that writes in its WITH', <<'CONF';
   POST /a:
     sql: |
       WITH new AS (INSERT INTO contact (id, firstname) VALUES (1, '') RETURNING id, tags)
       SELECT * FROM new
     answer: row
 CONF
-hayfork.conf:5:7: error: write to_json(COLUMN) for columns that are arrays, composites or of your own types
-          WITH new AS (INSERT INTO contact (id, firstname) VALUES (1, '') RETURNING id, tags)
+
+# What answers records is executed within another statement, in which PostgreSQL allows less.
+$cluster->psql(<<~'SQL');
+    CREATE VIEW guest AS SELECT id, firstname FROM contact;
+    CREATE RULE welcome AS ON INSERT TO guest DO INSTEAD
+        INSERT INTO contact (id, firstname) VALUES (NEW.id, NEW.firstname) RETURNING id, firstname;
+    CREATE RULE announce AS ON INSERT TO guest DO ALSO NOTIFY guests;
+    SQL
+refused 'a record where a rule makes two statements of one', <<'CONF', <<'END';
+  POST /a:
+    sql: |
+      INSERT INTO guest VALUES (1, '') RETURNING ROW(id, firstname) AS guest
+    answer: row
+CONF
+hayfork.conf:5:7: error: write to_json(COLUMN) for columns that are records or of a type with a cast to json
+          INSERT INTO guest VALUES (1, '') RETURNING ROW(id, firstname) AS guest
           ^
-    detail: PostgreSQL cannot be asked for that afterwards: WITH clause containing a data-modifying statement must be at the top level
+    detail: PostgreSQL cannot be asked for that afterwards: DO ALSO rules are not supported for data-modifying statements in WITH
 END
+
+accepted '… unless it is made json there', <<'CONF';
+  POST /a:
+    sql: |
+      INSERT INTO guest VALUES (1, '') RETURNING to_json(ROW(id, firstname)) AS guest
+    answer: row
+CONF
+
+accepted 'a record of what writes, in its WITH and after it', <<'CONF', '2 statements';
+  POST /a:
+    sql: |
+      WITH new AS (INSERT INTO contact (id, firstname) VALUES (1, '') RETURNING id, tags)
+      SELECT ROW(id, tags) AS new FROM new
+    answer: row
+  POST /b:
+    sql: |
+      WITH old AS (DELETE FROM contact WHERE id = 1 RETURNING *)
+      INSERT INTO contact SELECT * FROM old RETURNING ROW(id, tags) AS new
+    answer: row
+CONF
 
 subtest 'nothing is run' => sub {
     check(<<~'CONF');

@@ -13,32 +13,25 @@ static void wrong_order(struct db_connection *connection, const struct pgwire_me
 }
 
 /*
- * The tables have changed since the statement was prepared: its result would be another, or a column of its
- * wrapped form is gone. PostgreSQL finds that out before it executes anything, so the query may go back to
- * the queue while its statement is prepared anew, once.
+ * The tables have changed since the statement was prepared: its result would be another, or a column is gone.
+ * PostgreSQL finds that out before it executes anything, so the query may go back to the queue while its
+ * statement is prepared anew, once.
  */
 static bool is_outdated(const struct db_flight *flight)
 {
     return !flight->query->refreshed && flight->error != NULL && !flight->gave_rows &&
            (pgwire_error_is(flight->error, "0A000", "RevalidateCachedQuery") ||
-            pgwire_error_is(flight->error, "42703", "errorMissingColumn") ||
-            pgwire_error_is(flight->error, "42P10", "analyzeCTETargetList"));
+            pgwire_error_is(flight->error, "42703", "errorMissingColumn"));
 }
 
 static void refresh(struct db_connection *connection, struct db_flight *flight)
 {
     struct db_query *query = flight->query;
-    struct db_statement *statement = flight->statement;
-    struct db_preparation *preparation = &connection->preparations[statement->number];
     query->refreshed = true;
     query->flight = NULL;
     flight->query = NULL;
     db_wait_again(query);
-    if (preparation->state == PREPARED && preparation->generation == statement->generation) {
-        statement->unmergeable = false;
-        statement->generation++; /* other connections prepare it anew when it is their turn */
-        db_prepare(connection, statement);
-    }
+    db_refresh(connection, flight->statement);
 }
 
 static void tell(struct db_flight *flight)
@@ -106,7 +99,7 @@ static void on_ready_for_query(struct db_connection *connection, struct db_fligh
     if (spoilt && connection->read_only && may_ask_again)
         return; /* likewise: perhaps it was not this one */
     connection->head_since = lane->now;
-    if (flight->kind != FLIGHT_LOOKS)
+    if (flight->statement != NULL)
         db_spill_release(connection, flight->statement, ran);
     switch (flight->kind) {
     case FLIGHT_QUERIES:
@@ -117,6 +110,9 @@ static void on_ready_for_query(struct db_connection *connection, struct db_fligh
         break;
     case FLIGHT_PREPARES:
         db_on_prepared(connection, flight);
+        break;
+    case FLIGHT_TYPES:
+        db_types_answered(connection, flight);
         break;
     case FLIGHT_PROBES:
         db_merge_asked(connection, flight);
@@ -134,9 +130,11 @@ static size_t columns_in_flight(const struct db_flight *flight)
 {
     if (flight->kind == FLIGHT_LOOKS)
         return DB_SESSION_LOOK_COLUMNS;
+    if (flight->kind == FLIGHT_TYPES)
+        return PGCATALOGUE_COLUMNS;
     if (flight->kind == FLIGHT_PROBES || flight->in_prefix)
         return 1;
-    return pgjson_columns_count(flight->description->columns) + db_is_merged(flight);
+    return pgjson_values(flight->description->columns) + db_is_merged(flight);
 }
 
 static void on_row(struct db_connection *connection, struct db_flight *flight,
@@ -147,6 +145,9 @@ static void on_row(struct db_connection *connection, struct db_flight *flight,
         db_connection_fail(connection, "PostgreSQL sent a row that is not well formed");
     } else if (flight->kind == FLIGHT_LOOKS) {
         db_session_seen(connection, row);
+    } else if (flight->kind == FLIGHT_TYPES) {
+        if (!db_types_take(flight, row))
+            db_connection_fail(connection, "PostgreSQL's catalogue has a type that cannot be read");
     } else if (flight->kind == FLIGHT_PROBES) {
         db_merge_probed(flight, row);
     } else if (db_is_merged(flight)) {

@@ -248,6 +248,7 @@ static void close_session(struct db_connection *connection)
         connection->changed[i] = false;
     }
     connection->ends = connection->paused = connection->has_rest = connection->reserved = false;
+    connection->wants_types = false;
 }
 
 static void complain(struct db_connection *connection, bool was_ready)
@@ -319,6 +320,7 @@ void db_connection_end(struct db_connection *connection)
 void db_connection_flush(struct db_connection *connection)
 {
     struct db_io *io = &connection->io;
+    db_types_ask(connection);
     if (connection->ends || io->out_from == io->out.len)
         return;
     if (db_io_flush(io) == DB_IO_WAIT && !h2o_socket_is_writing(io->socket))

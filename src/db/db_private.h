@@ -3,8 +3,8 @@
  *
  * db/lane.c has the queue and decides what goes where, db/place.c sees to those that are in the way of
  * others, db/merge.c asks for several reads as one, db/connection.c is one connection, db/flight.c what is in
- * flight on it, db/answers.c the answers to that, db/statement.c its statements, db/session.c what it begins
- * with, db/io.c its bytes.
+ * flight on it, db/answers.c the answers to that, db/statement.c its statements, db/types.c their types,
+ * db/session.c what it begins with, db/io.c its bytes.
  */
 #ifndef HAYFORK_DB_DB_PRIVATE_H
 #define HAYFORK_DB_DB_PRIVATE_H
@@ -18,8 +18,9 @@
 /* What PostgreSQL said of a statement. Kept by those who have to read rows by it. */
 struct db_description {
     unsigned references;
-    uint32_t *types;
+    uint32_t *types; /* of the parameters */
     size_t n_types;
+    struct pgtypes_parameter *parameters; /* what these take */
     struct pgjson_columns *columns;
 };
 
@@ -57,14 +58,19 @@ struct db_preparation {
     enum preparation state;
     char name[64];
     unsigned generation; /* of the statement when it began */
-    bool wrapped;        /* it leaves some columns to to_json */
     char merged_name[72];
     bool is_merged;       /* its merged form is prepared, too, and has the columns of description */
     uint64_t not_before;  /* clock_ms: when to try again */
     unsigned attempts;    /* each has a name of its own */
     unsigned n_in_flight; /* of its queries, those asked as one counted once */
-    unsigned mismatches;  /* how often in a row the wrapped form had other columns */
     struct db_description *description;
+    struct pgwire_field *fields; /* while its types are asked for: its columns, their names in fields_text */
+    size_t n_fields;
+    char *fields_text;
+    bool wants_types;                    /* they are to be asked for, */
+    const struct db_flight *types_asked; /* and this asks for them */
+    bool by_server;    /* what is being prepared is the form whose rows PostgreSQL writes (pg/pgjson.h) */
+    unsigned restarts; /* in a row: the tables had changed before that form was described */
     struct db_inference *inference; /* while a type is being found out */
     size_t inferred;                /* the parameter's number, as in $1 */
 };
@@ -91,6 +97,7 @@ enum flight_kind {
     FLIGHT_QUERIES,
     FLIGHT_LOOKS, /* at the session: db/session.c */
     FLIGHT_PREPARES,
+    FLIGHT_TYPES,           /* asks for the types of what was prepared */
     FLIGHT_PROBES,          /* whether a statement may be merged */
     FLIGHT_PREPARES_MERGED, /* … and its merged form */
 };
@@ -103,7 +110,7 @@ struct db_flight {
     h2o_linklist_t link; /* in connection->in_flight, or lane->spare_flights */
     struct db_connection *connection;
     enum flight_kind kind;
-    struct db_statement *statement; /* NULL for FLIGHT_LOOKS */
+    struct db_statement *statement; /* NULL for FLIGHT_LOOKS and FLIGHT_TYPES */
     struct db_query **queries; /* of FLIGHT_QUERIES, by their place; NULL: nobody waits for it any more */
     size_t n_queries;          /* several went out as one statement: then queries is owned */
     struct db_query *query;    /* where queries points if it is only one */
@@ -122,6 +129,7 @@ struct db_flight {
     struct pgwire_field *fields; /* likewise; names in fields_text */
     size_t n_fields;
     char *fields_text;
+    struct pgcatalogue *catalogue; /* of FLIGHT_TYPES: what has come so far */
 };
 
 enum {
@@ -151,6 +159,7 @@ struct db_connection {
     uint64_t wake_at;     /* clock_ms: when an attempt has failed, or the next one begins */
     unsigned back_off;    /* ms */
     unsigned n_alone;     /* flights that nothing is to be sent behind */
+    bool wants_types;     /* of some preparations, at the end of the turn */
     unsigned waited;      /* those who had to wait for the present head, for the log */
     bool paused;
     bool has_rest;  /* bytes came before the pause that no event will tell of */
@@ -309,6 +318,13 @@ void db_prepare(struct db_connection *connection, struct db_statement *statement
 /* The answer to a preparation has come. */
 void db_on_prepared(struct db_connection *connection, struct db_flight *flight);
 
+/* So have the types that it needs; or an error's body instead. */
+void db_on_types(struct db_connection *connection, struct db_statement *statement,
+                 struct pgcatalogue *catalogue, const char *error);
+
+/* To be prepared anew everywhere, first on this connection: the tables or types have changed. */
+void db_refresh(struct db_connection *connection, struct db_statement *statement);
+
 /* Ends what is known of the connection's preparations. */
 void db_forget_preparations(struct db_connection *connection);
 
@@ -316,6 +332,18 @@ void db_statement_free(struct db_statement *statement);
 
 /* Was it the database that could not look into a statement now (PostgreSQL 15, appendix A)? */
 bool db_is_passing(const char *state);
+
+/* db/types.c */
+
+/* Notes that a described statement needs types that are not built in. Returns false if it does not. */
+bool db_types_wanted(struct db_connection *connection, struct db_statement *statement);
+
+/* Asks for all that is needed, if anything is. To be called at the end of a turn. */
+void db_types_ask(struct db_connection *connection);
+
+/* The answer: a row, false if it is not well formed; and its end. */
+bool db_types_take(struct db_flight *flight, struct pgwire_row row);
+void db_types_answered(struct db_connection *connection, struct db_flight *flight);
 
 /* db/merge.c */
 

@@ -184,14 +184,14 @@ void db_explain_error(const struct conf *conf, const struct conf_route *route, c
     free(help);
 }
 
-void db_explain_wrapped(const struct conf *conf, const struct conf_route *route, const PGresult *error,
-                        db_explain_cb *note, void *arg)
+void db_explain_rows(const struct conf *conf, const struct conf_route *route, const PGresult *error,
+                     db_explain_cb *note, void *arg)
 {
     struct finding finding = {conf, route, note, arg, false};
     const char *reason = db_explain_field(error, PG_DIAG_MESSAGE_PRIMARY);
     char *help = mem_printf("detail: PostgreSQL cannot be asked for that afterwards: %s", reason);
     note_at(&finding, place_of_statement(&finding),
-            mem_strdup("write to_json(COLUMN) for columns that are arrays, composites or of your own types"),
+            mem_strdup("write to_json(COLUMN) for columns that are records or of a type with a cast to json"),
             help);
     free(help);
 }
@@ -228,11 +228,11 @@ static void check_kind(struct finding *finding, const PGresult *description)
         note_at(finding, place_of_statement(finding), message, NULL);
 }
 
-/* Types that are not built in may be domains over anything. */
+/* Other types that are not built in may take any text. */
 static bool may_be_json(Oid type)
 {
     return type == PGTYPES_JSON || type == PGTYPES_JSONB || type == PGTYPES_TEXT || type == PGTYPES_VARCHAR ||
-           type >= PGTYPES_FIRST_NOT_BUILT_IN;
+           pgtypes_builtin(type) == NULL;
 }
 
 static bool may_be_number(Oid type)
@@ -247,14 +247,14 @@ static bool may_be_number(Oid type)
     case PGTYPES_NUMERIC:
         return true;
     default:
-        return type >= PGTYPES_FIRST_NOT_BUILT_IN;
+        return pgtypes_builtin(type) == NULL;
     }
 }
 
-static void check_parameter(struct finding *finding, size_t parameter, Oid type)
+static void check_parameter(struct finding *finding, size_t parameter, struct pgtypes_parameter takes)
 {
     const struct params_spec *spec = &finding->route->params[parameter];
-    Oid element = pgtypes_element(type);
+    Oid type = takes.type, element = takes.element;
     char *message = NULL;
     if (spec->source == PARAMS_BODY_AS && !may_be_json(type))
         message =
@@ -300,12 +300,14 @@ static void check_headers(struct finding *finding, const PGresult *description)
 }
 
 bool db_explain_description(const struct conf *conf, const struct conf_route *route,
-                            const PGresult *description, db_explain_cb *note, void *arg)
+                            const PGresult *description, const struct pgcatalogue *catalogue,
+                            db_explain_cb *note, void *arg)
 {
     struct finding finding = {conf, route, note, arg, false};
     check_kind(&finding, description);
     for (size_t i = 0; i < route->statement.n_params && (int)i < PQnparams(description); i++)
-        check_parameter(&finding, i, PQparamtype(description, (int)i));
+        check_parameter(&finding, i,
+                        pgtypes_parameter(pgcatalogue_find(catalogue, PQparamtype(description, (int)i))));
     check_headers(&finding, description);
     return !finding.any;
 }

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "conf/conf.h"
+#include "pg/pgcatalogue.h"
 
 /*
  * Takes one thing that is wrong with a route. help is what PostgreSQL adds to it, one or two lines such as
@@ -32,16 +33,17 @@ void db_explain_error(const struct conf *conf, const struct conf_route *route, c
 /*
  * Notes what about a prepared statement does not fit its route: a command that is no query, no columns where
  * `answer` needs some, a parameter whose type does not suit `body_as` or bounds, a name in a header that
- * stands for nothing. Returns true if nothing was noted.
+ * stands for nothing. The catalogue has the types that are not built in. Returns true if nothing was noted.
  */
 bool db_explain_description(const struct conf *conf, const struct conf_route *route,
-                            const PGresult *description, db_explain_cb *note, void *arg);
+                            const PGresult *description, const struct pgcatalogue *catalogue,
+                            db_explain_cb *note, void *arg);
 
 /*
- * Notes why PostgreSQL refused the form of a statement that leaves columns to its to_json (see pgjson_wrap),
+ * Notes why PostgreSQL refused the form of a statement whose rows it is to write (see pgjson_rows_sql),
  * though it took the statement itself.
  */
-void db_explain_wrapped(const struct conf *conf, const struct conf_route *route, const PGresult *error,
-                        db_explain_cb *note, void *arg);
+void db_explain_rows(const struct conf *conf, const struct conf_route *route, const PGresult *error,
+                     db_explain_cb *note, void *arg);
 
 #endif

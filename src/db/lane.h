@@ -77,17 +77,17 @@ struct db_lane *db_lane_new(h2o_loop_t *loop, const struct db_lane_conf *conf);
 struct db_statement_conf {
     const char *label; /* its route, for the log */
     const struct sql_statement *statement;
-    unsigned deadline; /* ms: from db_submit to the end of the answer or to db_outgrown */
-    bool as_text;      /* columns are wanted as PostgreSQL's own text, and not as JSON */
-    bool streams;      /* its asker calls db_outgrown */
-    bool merges;       /* of a result only the first row counts: several queries may be asked as one */
+    unsigned deadline;     /* ms: from db_submit to the end of the answer or to db_outgrown */
+    enum pgjson_want want; /* of its rows */
+    bool streams;          /* its asker calls db_outgrown */
+    bool merges;           /* of a result only the first row counts: several queries may be asked as one */
 };
 
 /* Adds a statement, to be prepared when the lane connects. To be called before db_lane_start. */
 struct db_statement *db_statement_new(struct db_lane *lane, const struct db_statement_conf *conf);
 
-/* The types of its parameters. Valid once db_check has accepted it, for the rest of the loop's turn. */
-const uint32_t *db_statement_types(const struct db_statement *statement);
+/* What its parameters take. Valid once db_check has accepted it, for the rest of the loop's turn. */
+const struct pgtypes_parameter *db_statement_parameters(const struct db_statement *statement);
 
 /*
  * Begins to connect; returns at once. settled(arg) is called once, when the lane is ready or the first
@@ -116,6 +116,14 @@ struct db_query *db_submit(struct db_lane *lane, struct db_statement *statement,
  * come; the query is asked again on a connection of its own, where this will be true.
  */
 bool db_outgrown(struct db_query *query);
+
+/*
+ * To be called from row: pgjson_row could not write it, since a type has changed. The statement is described
+ * anew. True: the rows so far do not count and no more of them will come; the query is asked again. False: it
+ * cannot be asked again, because it may have written something, was asked again already, or is past
+ * db_outgrown.
+ */
+bool db_outdated(struct db_query *query);
 
 /* No more rows after this one, until db_resume. Only once db_outgrown said true. */
 void db_pause(struct db_query *query);

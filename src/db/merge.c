@@ -79,15 +79,16 @@ static char *with_keys(const struct db_statement *statement)
     return sql_rename(statement->conf.statement, "(CASE WHEN true THEN hayfork_k.hayfork_p", " END)");
 }
 
-/* The same, in its wrapped form if it has one. */
+/* The same, in the form whose rows PostgreSQL writes if it has to. */
 static char *of_one_key(const struct db_statement *statement, const struct db_preparation *preparation)
 {
+    const struct pgjson_columns *columns = preparation->description->columns;
     char *sql = with_keys(statement);
-    if (!preparation->wrapped)
+    if (!pgjson_by_server(columns))
         return sql;
-    char *wrapped = pgjson_wrap(preparation->description->columns, sql);
+    char *rows = pgjson_rows_sql(columns, sql);
     free(sql);
-    return wrapped;
+    return rows;
 }
 
 /* The merged form, with something in the place of the route's SQL, and the types of its parameters. */
@@ -160,7 +161,7 @@ void db_merge_prepare(struct db_connection *connection, struct db_statement *sta
     }
     for (size_t i = 0; i < preparation->description->n_types; i++) {
         uint32_t type = preparation->description->types[i];
-        if (pgtypes_array(type) == 0 || pgtypes_delimiter(type) != ',') {
+        if (pgtypes_array(type) == 0 || type == PGTYPES_BOX) { /* boxes have a semicolon between them */
             refuse(statement, "a parameter has a type of which there is no plain array");
             return;
         }
@@ -213,7 +214,7 @@ void db_merge_prepared(struct db_connection *connection, struct db_flight *fligh
     if (!is_good(connection, flight))
         return;
     if (flight->n_fields > 0 && flight->fields[0].type == PGTYPES_INT8 &&
-        pgjson_is_wrapped_form(flight->description->columns, flight->fields + 1, flight->n_fields - 1))
+        pgjson_fits(flight->description->columns, flight->fields + 1, flight->n_fields - 1))
         connection->preparations[statement->number].is_merged = true;
     else
         refuse(statement, "its columns would be others");

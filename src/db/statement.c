@@ -1,4 +1,4 @@
-/* statement.c: preparing a lane's statements: describe, wrap what needs to_json, find out types. */
+/* statement.c: preparing a lane's statements: describe, find out the types of parameters and columns. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 #include "base/mem.h"
 
 enum {
-    MISMATCHES_MAX = 5, /* how often tables may change between the two steps of a preparation */
+    RESTARTS_MAX = 5, /* how often tables may change between the steps of a preparation */
 };
 
 static bool take_error(struct db_connection *connection, struct db_statement *statement,
@@ -39,9 +39,9 @@ void db_statement_free(struct db_statement *statement)
     free(statement);
 }
 
-const uint32_t *db_statement_types(const struct db_statement *statement)
+const struct pgtypes_parameter *db_statement_parameters(const struct db_statement *statement)
 {
-    return statement->description->types;
+    return statement->description->parameters;
 }
 
 struct db_description *db_description_keep(struct db_description *description)
@@ -55,6 +55,7 @@ void db_description_drop(struct db_description *description)
     if (description == NULL || --description->references > 0)
         return;
     pgjson_columns_free(description->columns);
+    free(description->parameters);
     free(description->types);
     free(description);
 }
@@ -87,14 +88,26 @@ void db_prepare(struct db_connection *connection, struct db_statement *statement
     struct db_preparation *preparation = preparation_of(connection, statement);
     const struct sql_statement *sql = statement->conf.statement;
     preparation->state = PREPARING;
-    preparation->wrapped = preparation->is_merged = false;
+    preparation->by_server = preparation->is_merged = false;
     preparation->generation = statement->generation;
     statement->tried_at = clock_ms();
     send_preparation(connection, statement, sql->text, sql->n_params, statement->declared);
 }
 
+static void forget_fields(struct db_preparation *preparation)
+{
+    free(preparation->fields);
+    free(preparation->fields_text);
+    preparation->fields = NULL;
+    preparation->fields_text = NULL;
+    preparation->n_fields = 0;
+}
+
 static void forget(struct db_preparation *preparation)
 {
+    forget_fields(preparation);
+    preparation->wants_types = false;
+    preparation->types_asked = NULL;
     preparation->state = UNPREPARED;
     preparation->is_merged = false;
     db_infer_free(preparation->inference);
@@ -117,7 +130,7 @@ static bool is_prepared(struct db_connection *connection, struct db_statement *s
 {
     struct db_preparation *preparation = preparation_of(connection, statement);
     preparation->state = PREPARED;
-    preparation->mismatches = 0;
+    preparation->restarts = 0;
     statement->unusable = statement->complained = false;
     db_description_drop(statement->description);
     statement->description = db_description_keep(preparation->description);
@@ -125,41 +138,64 @@ static bool is_prepared(struct db_connection *connection, struct db_statement *s
     return true;
 }
 
-/* The statement can be used; unless it has columns that need PostgreSQL's own to_json, then in its wrapped
- * form. */
+/*
+ * What the parameters take and how the columns are written is known. Where PostgreSQL itself has to write the
+ * rows, the form of the statement for that is still to be prepared.
+ */
+static bool take_types(struct db_connection *connection, struct db_statement *statement,
+                       struct pgcatalogue *catalogue)
+{
+    struct db_preparation *preparation = preparation_of(connection, statement);
+    struct db_description *description = preparation->description;
+    description->parameters = mem_calloc(description->n_types, sizeof(*description->parameters));
+    for (size_t i = 0; i < description->n_types; i++)
+        description->parameters[i] = pgtypes_parameter(pgcatalogue_find(catalogue, description->types[i]));
+    description->columns =
+        pgjson_columns_new(preparation->fields, preparation->n_fields, statement->conf.want, catalogue);
+    forget_fields(preparation);
+    if (!pgjson_by_server(description->columns))
+        return is_prepared(connection, statement);
+    char *sql = pgjson_rows_sql(description->columns, statement->conf.statement->text);
+    preparation->by_server = true;
+    send_preparation(connection, statement, sql, description->n_types, description->types);
+    free(sql);
+    return false;
+}
+
+/* The form whose rows PostgreSQL writes; unless the tables have changed since the statement was described. */
+static bool take_by_server(struct db_connection *connection, struct db_flight *flight)
+{
+    struct db_statement *statement = flight->statement;
+    struct db_preparation *preparation = preparation_of(connection, statement);
+    if (pgjson_fits(preparation->description->columns, flight->fields, flight->n_fields))
+        return is_prepared(connection, statement);
+    if (++preparation->restarts > RESTARTS_MAX) {
+        struct db_report report = {.state = "42804", .message = "its columns change with each preparation"};
+        return take_error(connection, statement, &report);
+    }
+    db_prepare(connection, statement);
+    return false;
+}
+
 static bool take_description(struct db_connection *connection, struct db_flight *flight)
 {
     struct db_statement *statement = flight->statement;
     struct db_preparation *preparation = preparation_of(connection, statement);
-    if (preparation
-            ->wrapped) { /* the columns are those of the first description, unless the tables changed */
-        if (pgjson_is_wrapped_form(preparation->description->columns, flight->fields, flight->n_fields))
-            return is_prepared(connection, statement);
-        if (++preparation->mismatches <= MISMATCHES_MAX) {
-            db_prepare(connection, statement);
-            return false;
-        }
-        struct db_report report = {.state = "42804", .message = "its columns change with each preparation"};
-        return take_error(connection, statement, &report);
-    }
-    bool wrap_wanted;
-    const struct sql_statement *sql = statement->conf.statement;
-    if (flight->told->n_types != sql->n_params) {
+    if (preparation->by_server)
+        return take_by_server(connection, flight);
+    if (flight->told->n_types != statement->conf.statement->n_params) {
         db_connection_fail(connection, "PostgreSQL has described another statement than it was asked for");
         return true;
     }
     db_description_drop(preparation->description);
     preparation->description = flight->told;
+    preparation->fields = flight->fields;
+    preparation->n_fields = flight->n_fields;
+    preparation->fields_text = flight->fields_text;
     flight->told = NULL;
-    preparation->description->columns =
-        pgjson_columns_new(flight->fields, flight->n_fields, statement->conf.as_text, &wrap_wanted);
-    if (!wrap_wanted)
-        return is_prepared(connection, statement);
-    char *wrapped = pgjson_wrap(preparation->description->columns, sql->text);
-    preparation->wrapped = true;
-    send_preparation(connection, statement, wrapped, sql->n_params, statement->declared);
-    free(wrapped);
-    return false;
+    flight->fields = NULL;
+    flight->fields_text = NULL;
+    return !db_types_wanted(connection, statement) && take_types(connection, statement, NULL);
 }
 
 static void complain(struct db_statement *statement, const struct db_report *report)
@@ -245,15 +281,22 @@ static bool take_inference(struct db_connection *connection, struct db_statement
     return true;
 }
 
+static struct db_report report_of(const char *error)
+{
+    return (struct db_report){
+        .state = pgwire_error_field(error, PG_DIAG_SQLSTATE),
+        .message = pgwire_error_field(error, PG_DIAG_MESSAGE_PRIMARY),
+        .has_detail = pgwire_error_field(error, PG_DIAG_MESSAGE_DETAIL)[0] != '\0',
+    };
+}
+
 void db_on_prepared(struct db_connection *connection, struct db_flight *flight)
 {
     struct db_statement *statement = flight->statement;
     struct db_report report = {0};
     bool done;
     if (flight->error != NULL) {
-        report.state = pgwire_error_field(flight->error, PG_DIAG_SQLSTATE);
-        report.message = pgwire_error_field(flight->error, PG_DIAG_MESSAGE_PRIMARY);
-        report.has_detail = pgwire_error_field(flight->error, PG_DIAG_MESSAGE_DETAIL)[0] != '\0';
+        report = report_of(flight->error);
     } else {
         report.types = flight->told->types;
         report.n_types = flight->told->n_types;
@@ -266,4 +309,40 @@ void db_on_prepared(struct db_connection *connection, struct db_flight *flight)
         done = take_error(connection, statement, &report);
     if (done)
         db_connection_prepared(connection);
+}
+
+void db_on_types(struct db_connection *connection, struct db_statement *statement,
+                 struct pgcatalogue *catalogue, const char *error)
+{
+    bool done;
+    if (error == NULL) {
+        done = take_types(connection, statement, catalogue);
+    } else {
+        struct db_report report = report_of(error);
+        done = take_error(connection, statement, &report);
+    }
+    if (done)
+        db_connection_prepared(connection);
+}
+
+void db_refresh(struct db_connection *connection, struct db_statement *statement)
+{
+    const struct db_preparation *preparation = preparation_of(connection, statement);
+    if (preparation->state != PREPARED || preparation->generation != statement->generation)
+        return;
+    statement->unmergeable = false;
+    statement->generation++; /* other connections prepare it anew when it is their turn */
+    db_prepare(connection, statement);
+}
+
+bool db_outdated(struct db_query *query)
+{
+    struct db_connection *connection = query->flight->connection;
+    db_refresh(connection, query->statement);
+    if (!connection->read_only || query->refreshed || query->streaming)
+        return false;
+    query->refreshed = true;
+    db_leave(query);
+    db_wait_again(query);
+    return true;
 }

@@ -182,26 +182,62 @@ static PGresult *prepare_statement(struct trial *trial, const struct sql_stateme
     }
 }
 
-/*
- * Columns without a plain rule are left to PostgreSQL's to_json by another form of the statement, which it
- * has to take as well. Returns the error if it does not, else NULL.
- */
-static PGresult *try_wrapped(struct trial *trial, const struct conf_route *route, const PGresult *description,
-                             const Oid *declared)
+/* One value of a row, as it would come in a message. */
+static struct pgwire_value value_of(const PGresult *result, int row, int column)
 {
-    bool wanted;
+    bool is_null = PQgetisnull(result, row, column) == 1;
+    return (struct pgwire_value){PQgetvalue(result, row, column),
+                                 is_null ? -1 : PQgetlength(result, row, column)};
+}
+
+/* Asks for the types of a description that are not built in. The answer is NULL if that cannot be done. */
+static struct pgcatalogue *ask_for_types(struct trial *trial, const PGresult *description)
+{
+    size_t n = (size_t)PQnparams(description), n_fields = (size_t)PQnfields(description);
+    uint32_t *oids = mem_calloc(n + n_fields + 1, sizeof(*oids));
+    for (size_t i = 0; i < n + n_fields; i++)
+        oids[i] = i < n ? PQparamtype(description, (int)i) : PQftype(description, (int)(i - n));
+    char *array = pgcatalogue_array(oids, n + n_fields);
+    const char *values[] = {array};
+    PGresult *result =
+        receive_if(trial, PQsendQueryParams(trial->pg, pgcatalogue_sql, 1, NULL, values, NULL, NULL, 0));
+    struct pgcatalogue *catalogue = pgcatalogue_new();
+    bool good = result != NULL && PQresultStatus(result) == PGRES_TUPLES_OK;
+    for (int row = 0; good && row < PQntuples(result); row++) {
+        struct pgwire_value fields[PGCATALOGUE_COLUMNS];
+        for (int i = 0; i < PGCATALOGUE_COLUMNS; i++)
+            fields[i] = value_of(result, row, i);
+        good = pgcatalogue_take(catalogue, fields);
+    }
+    if (!good && trial->lost == NULL)
+        trial->lost = "the types of its columns cannot be looked up";
+    pgcatalogue_complete(catalogue);
+    PQclear(result);
+    free(array);
+    free(oids);
+    return catalogue;
+}
+
+/*
+ * Some rows are left to PostgreSQL's own row_to_json by another form of the statement, which it has to take
+ * as well. Returns the error if it does not, else NULL.
+ */
+static PGresult *try_rows(struct trial *trial, const struct conf_route *route, const PGresult *description,
+                          struct pgcatalogue *catalogue, const Oid *declared)
+{
+    bool as_text = route->answer == CONF_ANSWER_VALUE || route->answer == CONF_ANSWER_NONE;
     size_t n = (size_t)PQnfields(description);
     struct pgwire_field *fields = mem_calloc(n + 1, sizeof(*fields));
     for (size_t i = 0; i < n; i++)
         fields[i] = (struct pgwire_field){PQfname(description, (int)i), PQftype(description, (int)i)};
     struct pgjson_columns *columns =
-        pgjson_columns_new(fields, n, route->answer == CONF_ANSWER_VALUE, &wanted);
+        pgjson_columns_new(fields, n, as_text ? PGJSON_TEXTS : PGJSON_OBJECTS, catalogue);
     free(fields);
     PGresult *result = NULL;
-    if (wanted) {
-        char *wrapped = pgjson_wrap(columns, route->statement.text);
-        result = prepare(trial, wrapped, declared, route->statement.n_params);
-        free(wrapped);
+    if (pgjson_by_server(columns)) {
+        char *sql = pgjson_rows_sql(columns, route->statement.text);
+        result = prepare(trial, sql, declared, route->statement.n_params);
+        free(sql);
     }
     pgjson_columns_free(columns);
     if (is_good(result)) {
@@ -214,12 +250,15 @@ static PGresult *try_wrapped(struct trial *trial, const struct conf_route *route
 static void try_description(struct trial *trial, const struct conf_route *route, const PGresult *description,
                             const Oid *declared)
 {
-    if (!db_explain_description(trial->conf, route, description, note_mistake, trial))
-        return;
-    PGresult *error = try_wrapped(trial, route, description, declared);
-    if (error != NULL)
-        db_explain_wrapped(trial->conf, route, error, note_mistake, trial);
-    PQclear(error);
+    struct pgcatalogue *catalogue = ask_for_types(trial, description);
+    if (trial->lost == NULL &&
+        db_explain_description(trial->conf, route, description, catalogue, note_mistake, trial)) {
+        PGresult *error = try_rows(trial, route, description, catalogue, declared);
+        if (error != NULL)
+            db_explain_rows(trial->conf, route, error, note_mistake, trial);
+        PQclear(error);
+    }
+    pgcatalogue_drop(catalogue);
 }
 
 /* Asks about one statement. Returns false where there is no use in asking about another one. */

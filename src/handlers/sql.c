@@ -118,8 +118,8 @@ static void ask(struct call *call, struct str body)
     };
     struct params_problem wrong = {0};
     const char **values = arena_alloc(&call->sink->arena, (n + 1) * sizeof(*values));
-    if (!params_gather(route->params, db_statement_types(self->statement), n, &request, &call->sink->arena,
-                       values, &wrong)) {
+    if (!params_gather(route->params, db_statement_parameters(self->statement), n, &request,
+                       &call->sink->arena, values, &wrong)) {
         handler_sql_refuse(
             call, (struct problem){.status = 400, .detail = wrong.detail, .parameter = wrong.parameter});
         return;
@@ -196,6 +196,14 @@ static void find_names(struct handler_sql *self)
     }
 }
 
+static enum pgjson_want wanted(const struct handler_sql *self)
+{
+    enum conf_answer answer = self->route->answer;
+    if (answer == CONF_ANSWER_VALUE || answer == CONF_ANSWER_NONE)
+        return PGJSON_TEXTS;
+    return self->n_names > 0 ? PGJSON_BOTH : PGJSON_OBJECTS;
+}
+
 struct handler *handler_sql_new(const struct conf_route *route, struct db_lane *lane, size_t buffer)
 {
     struct handler_sql *self = mem_calloc(1, sizeof(*self));
@@ -206,18 +214,17 @@ struct handler *handler_sql_new(const struct conf_route *route, struct db_lane *
         .route = route,
         .buffer = buffer,
         .lane = lane,
-        .statement = db_statement_new(lane,
-                                      &(struct db_statement_conf){
-                                          .label = route->label,
-                                          .statement = &route->statement,
-                                          .deadline = route->deadline,
-                                          .as_text = route->answer == CONF_ANSWER_VALUE,
-                                          .streams = route->answer == CONF_ANSWER_ROWS,
-                                          .merges = route->answer == CONF_ANSWER_ROW && !route->merge_off &&
-                                                    route->statement.n_params > 0,
-                                      }),
     };
     find_names(self);
+    self->statement = db_statement_new(lane, &(struct db_statement_conf){
+                                                 .label = route->label,
+                                                 .statement = &route->statement,
+                                                 .deadline = route->deadline,
+                                                 .want = wanted(self),
+                                                 .streams = route->answer == CONF_ANSWER_ROWS,
+                                                 .merges = route->answer == CONF_ANSWER_ROW &&
+                                                           !route->merge_off && route->statement.n_params > 0,
+                                             });
     route_check_pattern(str_of(route->path), names, &self->n_captures, &error_at);
     return &self->super;
 }

@@ -38,7 +38,7 @@ static void take_named(struct call *call, const struct pgjson_columns *columns, 
         int column = pgjson_find(columns, self->names[i]);
         call->named[i] = (struct str){NULL, 0};
         if (column >= 0)
-            call->named[i] = kept(call, pgjson_text(columns, row, column, &call->sink->arena));
+            call->named[i] = kept(call, pgjson_text(columns, row, column));
     }
 }
 
@@ -48,27 +48,50 @@ static void begin_answer(struct call *call)
         call->answer = json_writer_on(arena_alloc(&call->sink->arena, FIRST_BODY_SIZE), FIRST_BODY_SIZE);
 }
 
-static void take_one_of_rows(struct call *call, const struct pgjson_columns *columns, struct pgwire_row row)
+static bool take_one_of_rows(struct call *call, const struct pgjson_columns *columns, struct pgwire_row row)
 {
     begin_answer(call);
     json_char(&call->answer, call->n_rows == 0 ? '[' : ',');
-    pgjson_row(&call->answer, columns, row);
+    return pgjson_row(&call->answer, columns, row);
+}
+
+/* A row that cannot be written, since a type has changed: the query is asked again, or has failed. */
+static void take_no_row(struct call *call)
+{
+    if (db_outdated(call->pending)) {
+        handler_sql_again(call);
+    } else if (call->streaming) {
+        db_abandon(call->pending);
+        call->pending = NULL;
+        handler_sql_stream_end(call, false);
+        log_errorx("%s: broke off after %" PRIu64
+                   " rows: a type has changed since its statement was prepared (request %016" PRIx64 ")",
+                   call->sink->route, call->n_rows, sink_request_id(call->sink));
+    } else {
+        call->unreadable = true;
+    }
 }
 
 void handler_sql_row(void *owner, const struct pgjson_columns *columns, struct pgwire_row row)
 {
     struct call *call = owner;
     enum conf_answer answer = call->handler->route->answer;
-    bool is_first = call->n_rows == 0;
+    bool is_first = call->n_rows == 0, good = true;
+    if (call->unreadable)
+        return;
     if (is_first)
         take_named(call, columns, row);
     if (answer == CONF_ANSWER_ROWS) {
-        take_one_of_rows(call, columns, row);
+        good = take_one_of_rows(call, columns, row);
     } else if (is_first && answer == CONF_ANSWER_ROW) {
         begin_answer(call);
-        pgjson_row(&call->answer, columns, row);
+        good = pgjson_row(&call->answer, columns, row);
     } else if (is_first && answer == CONF_ANSWER_VALUE) {
         take_value(call, columns, row);
+    }
+    if (!good) {
+        take_no_row(call);
+        return;
     }
     call->n_rows++;
     if (call->streaming)
@@ -182,9 +205,24 @@ static bool touched_nothing(const char *tag)
     return len > 2 && strcmp(tag + len - 2, " 0") == 0;
 }
 
+/* It may have been done, by a statement that writes. */
+static void answer_unreadable(struct call *call)
+{
+    log_errorx("%s: 500: a type has changed since its statement was prepared; what it did is done (request "
+               "%016" PRIx64 ")",
+               call->sink->route, sink_request_id(call->sink));
+    handler_sql_refuse(call, (struct problem){.status = 500,
+                                              .detail = "This was done, but its answer cannot be shown: the "
+                                                        "database's types have just changed."});
+}
+
 void handler_sql_answer(struct call *call, const struct db_answer *answer)
 {
     const struct conf_route *route = call->handler->route;
+    if (call->unreadable) {
+        answer_unreadable(call);
+        return;
+    }
     switch (route->answer) {
     case CONF_ANSWER_ROWS:
         if (call->n_rows == 0) {

@@ -35,6 +35,7 @@ struct call {
     struct str *named;         /* of the first row: the values of handler->names; NULL base for SQL NULL */
     struct str value;          /* `answer: value`: the first one; NULL base for SQL NULL */
     uint32_t value_type;       /* its OID */
+    bool unreadable;           /* one of them could not be written */
     struct json_writer answer; /* the body, or what of it is not handed to the sink yet */
 
     /* Once it is streamed. */

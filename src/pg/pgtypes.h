@@ -1,11 +1,16 @@
 /*
- * pgtypes.h: the OIDs of PostgreSQL's built-in scalar types and of arrays of them, which never change (its
- * file pg_type.dat).
+ * pgtypes.h: the OIDs of PostgreSQL's built-in types and of arrays of them, which never change (its file
+ * pg_type.dat), and how values of a type are written as JSON. What is not built in is learned from the
+ * database's catalogue (pg/pgcatalogue.h).
  */
 #ifndef HAYFORK_PG_PGTYPES_H
 #define HAYFORK_PG_PGTYPES_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+#include "base/str.h"
 
 enum pgtypes {
     /* numbers and truth */
@@ -96,6 +101,14 @@ enum pgtypes {
     PGTYPES_REGNAMESPACE = 4089,
     PGTYPES_REGROLE = 4096,
     PGTYPES_REGCOLLATION = 4191,
+
+    /* arrays with a text form of their own: elements with blanks between them */
+    PGTYPES_INT2VECTOR = 22,
+    PGTYPES_OIDVECTOR = 30,
+
+    /* rows and arrays whose types no catalogue has: each value brings its own */
+    PGTYPES_RECORD = 2249,
+    PGTYPES_ANYARRAY = 2277,
 };
 
 /* The arrays of these types, in the same order. */
@@ -173,21 +186,60 @@ enum pgtypes_array {
     PGTYPES_REGNAMESPACE_ARRAY = 4090,
     PGTYPES_REGROLE_ARRAY = 4097,
     PGTYPES_REGCOLLATION_ARRAY = 4192,
+    PGTYPES_INT2VECTOR_ARRAY = 1006,
+    PGTYPES_OIDVECTOR_ARRAY = 1013,
+    PGTYPES_RECORD_ARRAY = 2287,
 };
 
-/* The first OID that PostgreSQL gives to what users create (its header access/transam.h). */
-enum { PGTYPES_FIRST_NOT_BUILT_IN = 16384 };
+/*
+ * How to_json writes the text of a value (PostgreSQL's function json_categorize_type). Domains have the rule
+ * of their base type.
+ */
+enum pgtypes_rule {
+    PGTYPES_AS_TEXT,      /* a JSON string */
+    PGTYPES_AS_NUMBER,    /* as it is; NaN and the infinities are strings */
+    PGTYPES_AS_BOOL,      /* t and f */
+    PGTYPES_AS_JSON,      /* as it is */
+    PGTYPES_AS_TIMESTAMP, /* the blank between date and time becomes T, the zone gets its minutes */
+    PGTYPES_AS_ARRAY,     /* of elements of another type */
+    PGTYPES_AS_VECTOR,    /* likewise, with blanks between them */
+    PGTYPES_AS_COMPOSITE, /* an object of its fields */
+    PGTYPES_AS_HSTORE,    /* an object of texts */
+    PGTYPES_OPAQUE,       /* the text does not tell: only PostgreSQL's own to_json can do it */
+};
 
-/* The type of the elements of a built-in array type; 0 for any other type. */
-uint32_t pgtypes_element(uint32_t array);
+struct pgtypes_field;
+
+/* A type, as far as it matters for reading and writing its values. */
+struct pgtypes_type {
+    uint32_t oid;
+    uint32_t base; /* of a domain: the type that it is one of; else the same as oid */
+    enum pgtypes_rule rule;
+    bool opaque;                        /* it is PGTYPES_OPAQUE, or something within it is */
+    char delimiter;                     /* between the elements of an array of this type */
+    const struct pgtypes_type *element; /* of arrays and vectors */
+    const struct pgtypes_field *fields; /* of composites */
+    size_t n_fields;
+};
+
+struct pgtypes_field {
+    struct str key; /* as JSON: `{"id":` for the first field, `,"name":` for the others */
+    const struct pgtypes_type *type;
+};
+
+/* The built-in type of that OID, one of those above or an array of them; NULL for any other. */
+const struct pgtypes_type *pgtypes_builtin(uint32_t oid);
 
 /* The type of arrays of a built-in scalar type; 0 for any other type. */
 uint32_t pgtypes_array(uint32_t element);
 
-/* What stands between two elements where PostgreSQL writes an array of this type of elements. */
-static inline char pgtypes_delimiter(uint32_t element)
-{
-    return element == PGTYPES_BOX ? ';' : ',';
-}
+/* What a parameter takes. */
+struct pgtypes_parameter {
+    uint32_t type;    /* an OID; of a domain that of its base type */
+    uint32_t element; /* likewise, of an array's elements; 0 for what is not an array */
+    char delimiter;   /* between its elements */
+};
+
+struct pgtypes_parameter pgtypes_parameter(const struct pgtypes_type *type);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/mem.h"
 
@@ -16,7 +17,7 @@ struct scan {
     bool began;        /* something other than blanks and comments was seen */
     bool ended;        /* a ';' was seen */
     size_t end;        /* where the statement ends: at the first ';' or with the source */
-    struct sql_statement *out;
+    struct sql_statement *out; /* NULL where the text was scanned before */
     const char *error;
     size_t error_at;
 };
@@ -198,7 +199,8 @@ static void skip_word(struct scan *scan)
     size_t start = scan->at;
     while (is_word(peek(scan, 0)))
         scan->at++;
-    keep_plain_word(scan, start);
+    if (scan->out != NULL)
+        keep_plain_word(scan, start);
     bool is_e = scan->at - start == 1 && (scan->source.base[start] == 'e' || scan->source.base[start] == 'E');
     if (is_e && peek(scan, 0) == '\'')
         skip_quoted(scan, '\'', true);
@@ -436,6 +438,106 @@ bool sql_has_word(const struct sql_statement *statement, const char *word)
 {
     return statement->n_words > 0 && bsearch(&word, statement->words, statement->n_words,
                                              sizeof(*statement->words), compare_words) != NULL;
+}
+
+/* Goes on to the next word, quoted name or other piece, over blanks and comments. */
+static void skip_gap(struct scan *scan)
+{
+    for (;;) {
+        if (is_blank(peek(scan, 0)))
+            scan->at++;
+        else if (peek(scan, 0) == '-' && peek(scan, 1) == '-')
+            skip_line_comment(scan);
+        else if (peek(scan, 0) == '/' && peek(scan, 1) == '*')
+            skip_block_comment(scan);
+        else
+            return;
+    }
+}
+
+/* Over one piece of a statement that has been scanned before. */
+static void skip_piece(struct scan *scan)
+{
+    char c = peek(scan, 0);
+    if (is_name_start(c))
+        skip_word(scan);
+    else if (c == '\'' || c == '"')
+        skip_quoted(scan, c, false);
+    else if (c == '$' && !is_digit(peek(scan, 1)))
+        skip_dollar_quote(scan);
+    else
+        scan->at++;
+    skip_gap(scan);
+}
+
+static bool is_at_word(const struct scan *scan, const char *word)
+{
+    size_t len = strlen(word);
+    return scan->source.len - scan->at >= len && strncasecmp(scan->source.base + scan->at, word, len) == 0 &&
+           !is_word(peek(scan, len));
+}
+
+static bool take_word(struct scan *scan, const char *word)
+{
+    bool is_there = is_at_word(scan, word);
+    if (is_there)
+        skip_piece(scan);
+    return is_there;
+}
+
+/* Over what is in brackets, if one is open here. */
+static bool skip_brackets(struct scan *scan)
+{
+    size_t depth = 0;
+    do {
+        char c = peek(scan, 0);
+        if (c == '\0' || (depth == 0 && c != '('))
+            return false;
+        depth += c == '(' ? 1 : 0;
+        depth -= c == ')' ? 1 : 0;
+        skip_piece(scan);
+    } while (depth > 0);
+    return true;
+}
+
+/* "name (columns) AS NOT MATERIALIZED (query)" */
+static bool skip_with_query(struct scan *scan)
+{
+    skip_piece(scan);
+    if (peek(scan, 0) == '(' && !skip_brackets(scan))
+        return false;
+    if (!take_word(scan, "AS"))
+        return false;
+    take_word(scan, "NOT");
+    take_word(scan, "MATERIALIZED");
+    return skip_brackets(scan) && !is_at_word(scan, "SEARCH") && !is_at_word(scan, "CYCLE");
+}
+
+size_t sql_main_part(const char *text)
+{
+    struct scan scan = {.source = str_of(text)};
+    skip_gap(&scan);
+    if (!take_word(&scan, "WITH"))
+        return 0;
+    take_word(&scan, "RECURSIVE");
+    while (skip_with_query(&scan)) {
+        if (peek(&scan, 0) != ',')
+            return scan.at;
+        skip_piece(&scan);
+    }
+    return 0;
+}
+
+bool sql_is_write(const char *text)
+{
+    static const char *const writes[] = {"INSERT", "UPDATE", "DELETE", "MERGE"};
+    struct scan scan = {.source = str_of(text)};
+    skip_gap(&scan);
+    for (size_t i = 0; i < sizeof(writes) / sizeof(writes[0]); i++) {
+        if (is_at_word(&scan, writes[i]))
+            return true;
+    }
+    return false;
 }
 
 void sql_free(struct sql_statement *statement)

@@ -77,6 +77,15 @@ size_t sql_first_word(struct str source);
 /* Is that keyword in the statement? word is in small letters. A name in quotes that reads so counts, too. */
 bool sql_has_word(const struct sql_statement *statement, const char *word);
 
+/*
+ * Where in a statement's text what stands after its WITH list begins (PostgreSQL 15, section 7.8): a byte
+ * offset. 0 if it has no such list, or one with SEARCH or CYCLE.
+ */
+size_t sql_main_part(const char *text);
+
+/* Does the text, which has no WITH list, begin with INSERT, UPDATE, DELETE or MERGE? */
+bool sql_is_write(const char *text);
+
 /* Frees what sql_scan has put into *statement, not statement itself, and leaves it empty. */
 void sql_free(struct sql_statement *statement);
 

@@ -34,7 +34,7 @@ static bool gather_capture(const struct params_gathering *all, size_t i, struct 
     struct str text;
     const char *error = params_url_decode(all, raw, part, &text);
     if (error == NULL)
-        error = params_check(all->types[i], text);
+        error = params_check(all->types[i].type, text);
     all->values[i] = text.base;
     return error == NULL || params_fail(all, name, "%s %s", name, error);
 }
@@ -54,7 +54,7 @@ static bool fill_in(const struct params_gathering *all)
     return true;
 }
 
-bool params_gather(const struct params_spec *specs, const uint32_t *types, size_t n,
+bool params_gather(const struct params_spec *specs, const struct pgtypes_parameter *types, size_t n,
                    const struct params_request *request, const struct arena *arena, const char **values,
                    struct params_problem *problem)
 {
@@ -68,7 +68,7 @@ bool params_gather(const struct params_spec *specs, const uint32_t *types, size_
             continue;
         }
         struct str raw = request->captures[specs[i].capture];
-        values[i] = copy_digits(raw, types[i], arena);
+        values[i] = copy_digits(raw, types[i].type, arena);
         if (values[i] == NULL && !gather_capture(&all, i, raw))
             return false;
     }

@@ -13,17 +13,15 @@
 
 /*
  * Fills values[0..n) with NUL-terminated text, or NULL for SQL NULL, for n parameters, of which types[i] is
- * the type (an OID of pg_type; 0 is unknown). Values lie in the arena or are the specs' default_text. Returns
+ * the type (0 is unknown). Values lie in the arena or are the specs' default_text. Returns
  * true, or false with *problem filled in; then values are undefined.
  *
  * Path and query: percent-encoding is undone once (RFC 3986 section 2.1), in queries '+' is a blank (WHATWG
  * URL Standard section 5.1). Refused: a broken escape, a NUL byte, an escape of '/' in one segment of a path,
- * invalid UTF-8 (RFC 3629), a URL parameter that no spec has. A URL parameter of an array type (see
- * pgtypes_element) becomes an array, whether it is given once or several times, each of them an element as it
- * stands. One of a type that is not built in becomes an array if it is given several times, since such a type
- * may be one. Any other is refused if it is given twice. One that is given once and empty is '' for
- * PostgreSQL's own text types (text, varchar, char, name), an array of one '' for arrays of these, and counts
- * as not given otherwise.
+ * invalid UTF-8 (RFC 3629), a URL parameter that no spec has. A URL parameter of an array type becomes an
+ * array, whether it is given once or several times, each of them an element as it stands. Any other is
+ * refused if it is given twice. One that is given once and empty is '' for PostgreSQL's own text types (text,
+ * varchar, char, name), an array of one '' for arrays of these, and counts as not given otherwise.
  *
  * Body: must be JSON as base/json_read.h has it. For PARAMS_BODY it must be an object with no other fields
  * than these and body_fields.
@@ -31,18 +29,17 @@
  *   true, false  true, false
  *   string       its text
  *   null         SQL NULL. It counts as given, and bounds and choices do not concern it, as in a CHECK
- *   array        an array of its numbers, booleans, strings and nulls, for array types and types that are
- *                not built in
+ *   array        an array of its numbers, booleans, strings and nulls, for array types
  * For json and jsonb, and elements of arrays of these, numbers, booleans, strings, arrays and objects are the
  * JSON text itself; null is SQL NULL here, too. A string for an array type is an array as PostgreSQL writes
  * it, {1,2}, and so is a part of the path. For PARAMS_BODY_AS the body is an object or an array, together
- * with body_fields or PARAMS_BODY an object.
+ * with body_fields or PARAMS_BODY an object. A domain is what its base type is.
  *
  * Every value, and every element of an array, must be of its type as far as params_check knows, one of
  * one_of, and a decimal number within min and max if there is one of these (NaN and Infinity are not).
  * Defaults are the conf's and are not checked.
  */
-bool params_gather(const struct params_spec *specs, const uint32_t *types, size_t n,
+bool params_gather(const struct params_spec *specs, const struct pgtypes_parameter *types, size_t n,
                    const struct params_request *request, const struct arena *arena, const char **values,
                    struct params_problem *problem);
 

@@ -2,18 +2,11 @@
  */
 #include "route/params_array.h"
 
-#include "pg/pgtypes.h"
-
-bool params_array_allowed(uint32_t type)
-{
-    return type == 0 || type >= PGTYPES_FIRST_NOT_BUILT_IN || pgtypes_element(type) != 0;
-}
-
-struct params_array params_array_begin(const struct params_gathering *all, uint32_t type, size_t size)
+struct params_array params_array_begin(const struct params_gathering *all, size_t i, size_t size)
 {
     struct params_array array = {
         .text = arena_alloc(all->arena, size),
-        .delimiter = pgtypes_delimiter(pgtypes_element(type)),
+        .delimiter = all->types[i].delimiter,
     };
     array.text[array.len++] = '{';
     return array;

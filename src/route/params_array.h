@@ -4,9 +4,6 @@
 
 #include "route/params_gathering.h"
 
-/* May a parameter of this type be an array? It may if it is not built in, too. */
-bool params_array_allowed(uint32_t type);
-
 /* A one-dimensional array in the making, as PostgreSQL writes it (PostgreSQL 15, chapter 8.15). */
 struct params_array {
     char *text; /* in the arena */
@@ -20,7 +17,8 @@ static inline size_t params_array_size(size_t n, size_t texts_len)
     return texts_len * 2 + n * 3 + 3;
 }
 
-struct params_array params_array_begin(const struct params_gathering *all, uint32_t type, size_t size);
+/* For the parameter i, whose type is an array. */
+struct params_array params_array_begin(const struct params_gathering *all, size_t i, size_t size);
 void params_array_add(struct params_array *array, struct str text);
 void params_array_add_null(struct params_array *array);
 

@@ -35,7 +35,7 @@ static struct str read_text(const struct json_value *value, uint32_t type, char 
 
 static bool set_scalar(const struct params_gathering *all, size_t i, const struct json_value *value)
 {
-    uint32_t type = all->types[i];
+    uint32_t type = all->types[i].type;
     char *copy = arena_alloc(all->arena, value->text.len + 1);
     struct str text = read_text(value, type, copy);
     if (text.base != copy)
@@ -48,7 +48,7 @@ static bool set_scalar(const struct params_gathering *all, size_t i, const struc
 static bool set_array(const struct params_gathering *all, size_t i, const struct json_value *value)
 {
     const char *name = all->specs[i].name, *error;
-    uint32_t element_type = pgtypes_element(all->types[i]);
+    uint32_t element_type = all->types[i].element;
     struct json_iterator counting = json_members(*value), elements = counting;
     struct json_value element;
     struct str no_name;
@@ -57,7 +57,7 @@ static bool set_array(const struct params_gathering *all, size_t i, const struct
         n++;
         len += element.text.len;
     }
-    struct params_array array = params_array_begin(all, all->types[i], params_array_size(n, len));
+    struct params_array array = params_array_begin(all, i, params_array_size(n, len));
     char *scratch = arena_alloc(all->arena, value->text.len);
     for (n = 1; json_next(&elements, &no_name, &element); n++) {
         if (element.kind == JSON_NULL) {
@@ -78,16 +78,17 @@ static bool set_array(const struct params_gathering *all, size_t i, const struct
 static bool set_value(const struct params_gathering *all, size_t i, const struct json_value *value)
 {
     const char *name = all->specs[i].name;
-    uint32_t type = all->types[i];
+    uint32_t type = all->types[i].type;
+    bool is_array = all->types[i].element != 0;
     if (value->kind == JSON_NULL) {
         all->values[i] = NULL;
         return true;
     }
     if (is_json(type))
         return set_scalar(all, i, value);
-    if (value->kind == JSON_ARRAY && params_array_allowed(type))
+    if (value->kind == JSON_ARRAY && is_array)
         return set_array(all, i, value);
-    if (pgtypes_element(type) != 0 && value->kind != JSON_STRING)
+    if (is_array && value->kind != JSON_STRING)
         return params_fail(all, name, "%s must be an array", name);
     const char *error = why_no_scalar(value->kind);
     return error == NULL ? set_scalar(all, i, value) : params_fail(all, name, "%s %s", name, error);

@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/str.h"
+#include "pg/pgtypes.h"
 
 enum params_source {
     PARAMS_PATH,    /* a part of the path */
@@ -51,7 +52,7 @@ struct params_problem {
 /* The arguments of params_gather. */
 struct params_gathering {
     const struct params_spec *specs;
-    const uint32_t *types;
+    const struct pgtypes_parameter *types;
     size_t n;
     const struct params_request *request;
     const struct arena *arena;

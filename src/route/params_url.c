@@ -93,24 +93,22 @@ static bool takes_empty(uint32_t type)
 
 static bool set_value(const struct params_gathering *all, size_t i, struct str text)
 {
-    if (text.len == 0 && !takes_empty(all->types[i])) {
+    if (text.len == 0 && !takes_empty(all->types[i].type)) {
         all->values[i] = params_given_empty;
         return true;
     }
     all->values[i] = text.base;
-    return params_value_check(all, i, all->types[i], text, 0);
+    return params_value_check(all, i, all->types[i].type, text, 0);
 }
 
 static bool set_array(const struct params_gathering *all, size_t i, const struct given_list *list)
 {
-    uint32_t element = pgtypes_element(all->types[i]);
-    if (list->n == 1 && element == 0)
-        return set_value(all, i, list->first->text);
+    uint32_t element = all->types[i].element;
     if (list->n == 1 && list->len == 0 && !takes_empty(element)) {
         all->values[i] = params_given_empty;
         return true;
     }
-    struct params_array array = params_array_begin(all, all->types[i], params_array_size(list->n, list->len));
+    struct params_array array = params_array_begin(all, i, params_array_size(list->n, list->len));
     size_t n = 0;
     for (const struct given *given = list->first; given != NULL; given = given->next) {
         if (!params_value_check(all, i, element, given->text, list->n == 1 ? 0 : ++n))
@@ -125,7 +123,7 @@ static bool take_value(struct query *query, size_t i, struct str raw)
 {
     const struct params_gathering *all = query->all;
     const char *name = all->specs[i].name;
-    bool may_repeat = params_array_allowed(all->types[i]);
+    bool may_repeat = all->types[i].element != 0;
     struct str text;
     if (all->values[i] != params_not_given && !may_repeat)
         return params_fail(all, name, "%s is given twice", name);

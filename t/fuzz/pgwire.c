@@ -10,15 +10,15 @@
 #include "pg/pgjson.h"
 #include "pg/pgtypes.h"
 
-/* The columns that were described last, or NULL; with as_text, those without a rule are texts. */
+/* The columns that were described last, or NULL: as objects, and with their texts. */
 struct described {
-    struct pgjson_columns *columns, *as_text;
+    struct pgjson_columns *columns, *with_texts;
 };
 
 static void forget(struct described *described)
 {
     pgjson_columns_free(described->columns);
-    pgjson_columns_free(described->as_text);
+    pgjson_columns_free(described->with_texts);
     *described = (struct described){NULL, NULL};
 }
 
@@ -39,13 +39,6 @@ static size_t count_nuls(const char *bytes, size_t len)
 static bool is_ended(const struct pgwire_message *message)
 {
     return message->len > 0 && message->body[message->len - 1] == '\0';
-}
-
-static void *give(void *arg, size_t size)
-{
-    char **block = arg;
-    FUZZ_CHECK(*block == NULL, "memory for one text is asked for twice");
-    return *block = mem_alloc(size);
 }
 
 /* Rows */
@@ -105,14 +98,13 @@ static void check_texts(struct json_value object, size_t n, struct pgwire_row ro
 static void check_as_texts(size_t n, struct pgwire_row row)
 {
     struct pgwire_field *fields = mem_calloc(n + 1, sizeof(*fields));
-    bool wrap_wanted;
     for (size_t i = 0; i < n; i++)
         fields[i] = (struct pgwire_field){mem_printf("%zu", i), PGTYPES_TEXT};
-    struct pgjson_columns *columns = pgjson_columns_new(fields, n, false, &wrap_wanted);
+    struct pgjson_columns *columns = pgjson_columns_new(fields, n, PGJSON_OBJECTS, NULL);
     struct json_writer writer = json_writer_on(NULL, 0);
     struct json_value object;
     size_t at;
-    pgjson_row(&writer, columns, row);
+    FUZZ_CHECK(pgjson_row(&writer, columns, row), "texts are not written");
     const char *error = json_read_check((struct str){writer.base, writer.len}, &object, &at);
     FUZZ_CHECK(error == NULL || strcmp(error, "this is not UTF-8") == 0 ||
                    strcmp(error, "PostgreSQL has no character \\u0000") == 0,
@@ -126,22 +118,34 @@ static void check_as_texts(size_t n, struct pgwire_row row)
     free(fields);
 }
 
-/* As the server does it. Of a wrapped column the text is asked for only if it is JSON, as to_json's is. */
+/* As the server does it: an object, or nothing where a text is not of its type. */
 static void check_object(const struct pgjson_columns *columns, struct pgwire_row row)
 {
     struct json_writer writer = json_writer_on(NULL, 0);
-    size_t n = pgjson_columns_count(columns);
-    pgjson_row(&writer, columns, row);
-    FUZZ_CHECK(writer.len >= 2 && writer.base[0] == '{' && writer.base[writer.len - 1] == '}', "no object");
-    for (size_t i = 0; i < n; i++) {
-        struct pgwire_value value = pgwire_row_value(row, i);
-        char *block = NULL;
-        struct str text = pgjson_text(columns, row, (int)i, &(struct arena){give, &block});
-        FUZZ_CHECK((text.base == NULL) == (value.len < 0), "the text of column %zu", i);
-        FUZZ_CHECK(value.len < 0 || text.len <= (size_t)value.len, "the text of column %zu", i);
-        free(block);
-    }
+    bool by_server = pgjson_by_server(columns), is_null = pgwire_row_value(row, 0).len < 0;
+    if (!pgjson_row(&writer, columns, row))
+        FUZZ_CHECK(!by_server && writer.len == 0, "%zu bytes of no row", writer.len);
+    else if (!by_server)
+        FUZZ_CHECK(writer.len >= 2 && writer.base[0] == '{' && writer.base[writer.len - 1] == '}',
+                   "no object");
+    else
+        FUZZ_CHECK(is_null || writer.len == (size_t)pgwire_row_value(row, 0).len, "not as it came");
     free(writer.base);
+}
+
+static void check_columns(const struct pgjson_columns *columns, size_t n, struct pgwire_row row)
+{
+    size_t n_texts = pgjson_columns_count(columns), first = pgjson_by_server(columns) ? 1 : 0;
+    if (pgjson_values(columns) != n)
+        return;
+    if (n > 0)
+        check_object(columns, row);
+    for (size_t i = 0; first + n_texts == n && i < n_texts; i++) {
+        struct pgwire_value value = pgwire_row_value(row, first + i);
+        struct str text = pgjson_text(columns, row, (int)i);
+        FUZZ_CHECK((text.base == NULL) == (value.len < 0), "the text of column %zu", i);
+        FUZZ_CHECK(value.len < 0 || text.len == (size_t)value.len, "the text of column %zu", i);
+    }
 }
 
 static void check_row(const struct pgwire_message *message, const struct described *described)
@@ -163,45 +167,27 @@ static void check_row(const struct pgwire_message *message, const struct describ
     FUZZ_CHECK(n == 0 || pgwire_row_value(row, n - 1).text <= at, "the last value");
     check_bound(message, n, row);
     check_as_texts(n, row);
-    if (described->columns != NULL && pgjson_columns_count(described->columns) == n) {
-        check_object(described->columns, row);
-        check_object(described->as_text, row);
+    if (described->columns != NULL) {
+        check_columns(described->columns, n, row);
+        check_columns(described->with_texts, n, row);
     }
 }
 
 /* Descriptions */
-
-/* As the answer to a wrapped statement has them. */
-static void check_wrapped(const struct pgjson_columns *columns, struct pgwire_field *fields, size_t n,
-                          bool wanted)
-{
-    FUZZ_CHECK(pgjson_is_wrapped_form(columns, fields, n) == !wanted, "%zu fields", n);
-    char *wrapped = pgjson_wrap(columns, "SELECT 1");
-    FUZZ_CHECK(strncmp(wrapped, "WITH q", 6) == 0 && (strstr(wrapped, "to_json(") != NULL || !wanted), "%s",
-               wrapped);
-    free(wrapped);
-    for (size_t i = 0; i < n; i++) {
-        struct pgjson_columns *alone = pgjson_columns_new(&fields[i], 1, false, &wanted);
-        pgjson_columns_free(alone);
-        if (wanted)
-            fields[i].type = PGTYPES_JSON;
-    }
-    FUZZ_CHECK(pgjson_is_wrapped_form(columns, fields, n), "%zu wrapped fields", n);
-}
 
 static void check_fields(const struct pgwire_message *message, struct described *described)
 {
     struct pgwire_field *fields;
     const char *at = message->body + 2;
     size_t n;
-    bool wanted, never;
     if (!pgwire_fields(message, &fields, &n))
         return;
     forget(described);
     FUZZ_CHECK(n == number_at(message->body), "%zu fields", n);
-    described->columns = pgjson_columns_new(fields, n, false, &wanted);
-    described->as_text = pgjson_columns_new(fields, n, true, &never);
-    FUZZ_CHECK(!never && pgjson_columns_count(described->columns) == n, "%zu columns", n);
+    described->columns = pgjson_columns_new(fields, n, PGJSON_OBJECTS, NULL);
+    described->with_texts = pgjson_columns_new(fields, n, PGJSON_BOTH, NULL);
+    FUZZ_CHECK(pgjson_columns_count(described->columns) == n, "%zu columns", n);
+    FUZZ_CHECK(pgjson_by_server(described->columns) || pgjson_fits(described->columns, fields, n), "fields");
     for (size_t i = 0; i < n; i++) {
         FUZZ_CHECK(fields[i].name == at, "field %zu", i);
         at += strlen(at) + 1;
@@ -215,8 +201,6 @@ static void check_fields(const struct pgwire_message *message, struct described 
         FUZZ_CHECK(found >= 0 && (size_t)found <= i && strcmp(fields[found].name, fields[i].name) == 0, "%s",
                    fields[i].name);
     }
-    if (n <= 64) /* wrapping many takes long */
-        check_wrapped(described->columns, fields, n, wanted);
     free(fields);
 }
 

@@ -162,13 +162,14 @@ static void check_params(const struct route *route, const struct str *captures, 
         {.name = "name", .source = PARAMS_QUERY},
         {.name = "from", .source = PARAMS_QUERY, .default_text = "here"},
     };
-    uint32_t types[MOST_PARAMS] = {PGTYPES_INT4, PGTYPES_TEXT, PGTYPES_TEXT};
+    struct pgtypes_parameter types[MOST_PARAMS] = {
+        {.type = PGTYPES_INT4}, {.type = PGTYPES_TEXT}, {.type = PGTYPES_TEXT}};
     const char *values[MOST_PARAMS];
     size_t n = QUERY_PARAMS;
     for (size_t i = 0; i < route->n_names; i++, n++) {
         names[i] = mem_strndup(route->names[i].base, route->names[i].len);
         specs[n] = (struct params_spec){.name = names[i], .source = PARAMS_PATH, .capture = i};
-        types[n] = PGTYPES_TEXT;
+        types[n].type = PGTYPES_TEXT;
     }
     struct blocks blocks = {0};
     struct arena arena = {blocks_alloc, &blocks};

@@ -55,8 +55,7 @@ static char *object_in(size_t size, const struct pgjson_columns *columns, const 
 static void object_is(const struct pgwire_field *fields, size_t n, const char *const *values,
                       const char *want, const char *name)
 {
-    bool wrap_wanted;
-    struct pgjson_columns *columns = pgjson_columns_new(fields, n, false, &wrap_wanted);
+    struct pgjson_columns *columns = pgjson_columns_new(fields, n, PGJSON_OBJECTS, NULL);
     char *got = object_in(0, columns, values);
     is_str(got, want, "%s", name);
     free(got);
@@ -64,11 +63,10 @@ static void object_is(const struct pgwire_field *fields, size_t n, const char *c
 }
 
 /* A value of a type, NULL for SQL NULL, as JSON. */
-static void value_is(uint32_t type, bool as_text, const char *value, const char *want)
+static void value_is(uint32_t type, const char *value, const char *want)
 {
     struct pgwire_field field = {"v", type};
-    bool wrap_wanted;
-    struct pgjson_columns *columns = pgjson_columns_new(&field, 1, as_text, &wrap_wanted);
+    struct pgjson_columns *columns = pgjson_columns_new(&field, 1, PGJSON_OBJECTS, NULL);
     char *got = object_in(0, columns, &value), *whole = mem_printf("{\"v\":%s}", want);
     is_str(got, whole, "type %u: %s", (unsigned)type, value == NULL ? "NULL" : value);
     free(whole);
@@ -79,37 +77,58 @@ static void value_is(uint32_t type, bool as_text, const char *value, const char 
 /* Rules */
 
 static const uint32_t text_types[] = {
-    PGTYPES_TEXT,  PGTYPES_VARCHAR, PGTYPES_BPCHAR,   PGTYPES_CHAR,     PGTYPES_NAME,    PGTYPES_BYTEA,
-    PGTYPES_BIT,   PGTYPES_VARBIT,  PGTYPES_UUID,     PGTYPES_DATE,     PGTYPES_TIME,    PGTYPES_TIMETZ,
-    PGTYPES_MONEY, PGTYPES_INET,    PGTYPES_CIDR,     PGTYPES_INTERVAL, PGTYPES_MACADDR, PGTYPES_MACADDR8,
-    PGTYPES_XML,   PGTYPES_OID,     PGTYPES_TSVECTOR, PGTYPES_TSQUERY,
+    PGTYPES_TEXT,
+    PGTYPES_VARCHAR,
+    PGTYPES_BPCHAR,
+    PGTYPES_CHAR,
+    PGTYPES_NAME,
+    PGTYPES_BYTEA,
+    PGTYPES_BIT,
+    PGTYPES_VARBIT,
+    PGTYPES_UUID,
+    PGTYPES_DATE,
+    PGTYPES_TIME,
+    PGTYPES_TIMETZ,
+    PGTYPES_MONEY,
+    PGTYPES_INET,
+    PGTYPES_CIDR,
+    PGTYPES_INTERVAL,
+    PGTYPES_MACADDR,
+    PGTYPES_MACADDR8,
+    PGTYPES_XML,
+    PGTYPES_OID,
+    PGTYPES_TSVECTOR,
+    PGTYPES_TSQUERY,
+    PGTYPES_POINT,
+    PGTYPES_INT4RANGE,
+    PGTYPES_JSONPATH,
+    PGTYPES_REGCLASS,
+    PGTYPES_PG_LSN,
+    PGTYPES_XID8,
+    TYPE_OF_USERS,
+    UINT32_MAX,
+    0,
 };
 static const uint32_t number_types[] = {PGTYPES_INT2,   PGTYPES_INT4,   PGTYPES_INT8,
                                         PGTYPES_FLOAT4, PGTYPES_FLOAT8, PGTYPES_NUMERIC};
 static const uint32_t json_types[] = {PGTYPES_JSON, PGTYPES_JSONB};
-static const uint32_t other_types[] = {PGTYPES_BOOL, PGTYPES_TIMESTAMP, PGTYPES_TIMESTAMPTZ};
-static const uint32_t types_without_rule[] = {
-    PGTYPES_INT4_ARRAY, PGTYPES_POINT, PGTYPES_INT4RANGE, PGTYPES_JSONPATH, PGTYPES_REGCLASS,
-    PGTYPES_PG_LSN,     PGTYPES_XID8,  TYPE_OF_USERS,     UINT32_MAX,       0};
-
 static void test_texts(void)
 {
     for (size_t i = 0; i < LENGTH(text_types); i++) {
-        value_is(text_types[i], false, "2026-11-21 BC", "\"2026-11-21 BC\"");
-        value_is(text_types[i], false, "", "\"\"");
-        value_is(text_types[i], false, NULL, "null");
+        value_is(text_types[i], "2026-11-21 BC", "\"2026-11-21 BC\"");
+        value_is(text_types[i], "", "\"\"");
+        value_is(text_types[i], NULL, "null");
     }
-    value_is(PGTYPES_TEXT, false, "a \"quote\", a \\ and\ta tab\n",
-             "\"a \\\"quote\\\", a \\\\ and\\ta tab\\n\"");
-    value_is(PGTYPES_TEXT, false, "Zürich \x01\x7f", "\"Zürich \\u0001\x7f\"");
-    value_is(PGTYPES_TEXT, false, "null", "\"null\"");
-    value_is(PGTYPES_TEXT, false, "{\"a\":1}", "\"{\\\"a\\\":1}\"");
-    value_is(PGTYPES_BYTEA, false, "\\x00ff", "\"\\\\x00ff\"");
-    value_is(PGTYPES_OID, false, "4294967295", "\"4294967295\"");
-    value_is(PGTYPES_TIMETZ, false, "12:00:00+01", "\"12:00:00+01\"");
-    value_is(PGTYPES_DATE, false, "0044-03-15 BC", "\"0044-03-15 BC\"");
-    value_is(PGTYPES_DATE, false, "-infinity", "\"-infinity\"");
-    value_is(PGTYPES_TSVECTOR, false, "'a':1 'b'", "\"'a':1 'b'\"");
+    value_is(PGTYPES_TEXT, "a \"quote\", a \\ and\ta tab\n", "\"a \\\"quote\\\", a \\\\ and\\ta tab\\n\"");
+    value_is(PGTYPES_TEXT, "Zürich \x01\x7f", "\"Zürich \\u0001\x7f\"");
+    value_is(PGTYPES_TEXT, "null", "\"null\"");
+    value_is(PGTYPES_TEXT, "{\"a\":1}", "\"{\\\"a\\\":1}\"");
+    value_is(PGTYPES_BYTEA, "\\x00ff", "\"\\\\x00ff\"");
+    value_is(PGTYPES_OID, "4294967295", "\"4294967295\"");
+    value_is(PGTYPES_TIMETZ, "12:00:00+01", "\"12:00:00+01\"");
+    value_is(PGTYPES_DATE, "0044-03-15 BC", "\"0044-03-15 BC\"");
+    value_is(PGTYPES_DATE, "-infinity", "\"-infinity\"");
+    value_is(PGTYPES_TSVECTOR, "'a':1 'b'", "\"'a':1 'b'\"");
 }
 
 static void test_numbers(void)
@@ -130,32 +149,32 @@ static void test_numbers(void)
     };
     for (size_t i = 0; i < LENGTH(number_types); i++) {
         for (size_t j = 0; j < LENGTH(numbers); j++)
-            value_is(number_types[i], false, numbers[j], numbers[j]);
-        value_is(number_types[i], false, NULL, "null");
+            value_is(number_types[i], numbers[j], numbers[j]);
+        value_is(number_types[i], NULL, "null");
     }
     for (size_t i = 3; i < LENGTH(number_types); i++) { /* integers have none of these */
-        value_is(number_types[i], false, "NaN", "\"NaN\"");
-        value_is(number_types[i], false, "Infinity", "\"Infinity\"");
-        value_is(number_types[i], false, "-Infinity", "\"-Infinity\"");
+        value_is(number_types[i], "NaN", "\"NaN\"");
+        value_is(number_types[i], "Infinity", "\"Infinity\"");
+        value_is(number_types[i], "-Infinity", "\"-Infinity\"");
     }
     /* what no server says is at least no broken JSON */
-    value_is(PGTYPES_INT4, false, "", "\"\"");
-    value_is(PGTYPES_INT4, false, "-", "\"-\"");
-    value_is(PGTYPES_INT4, false, "\"", "\"\\\"\"");
+    value_is(PGTYPES_INT4, "", "\"\"");
+    value_is(PGTYPES_INT4, "-", "\"-\"");
+    value_is(PGTYPES_INT4, "\"", "\"\\\"\"");
 }
 
 static void test_bools_and_json(void)
 {
-    value_is(PGTYPES_BOOL, false, "t", "true");
-    value_is(PGTYPES_BOOL, false, "f", "false");
-    value_is(PGTYPES_BOOL, false, "", "false");
-    value_is(PGTYPES_BOOL, false, NULL, "null");
+    value_is(PGTYPES_BOOL, "t", "true");
+    value_is(PGTYPES_BOOL, "f", "false");
+    value_is(PGTYPES_BOOL, "", "false");
+    value_is(PGTYPES_BOOL, NULL, "null");
     for (size_t i = 0; i < LENGTH(json_types); i++) {
-        value_is(json_types[i], false, "{\"a\": [1, 2.50, \"\\u00fc\"]}", "{\"a\": [1, 2.50, \"\\u00fc\"]}");
-        value_is(json_types[i], false, " [\n] ", " [\n] ");
-        value_is(json_types[i], false, "\"text\"", "\"text\"");
-        value_is(json_types[i], false, "null", "null");
-        value_is(json_types[i], false, NULL, "null");
+        value_is(json_types[i], "{\"a\": [1, 2.50, \"\\u00fc\"]}", "{\"a\": [1, 2.50, \"\\u00fc\"]}");
+        value_is(json_types[i], " [\n] ", " [\n] ");
+        value_is(json_types[i], "\"text\"", "\"text\"");
+        value_is(json_types[i], "null", "null");
+        value_is(json_types[i], NULL, "null");
     }
 }
 
@@ -197,66 +216,7 @@ static void test_timestamps(void)
         {PGTYPES_TIMESTAMPTZ, " +01", "\"T+01:00\""},
     };
     for (size_t i = 0; i < LENGTH(times); i++)
-        value_is(times[i].type, false, times[i].text, times[i].want);
-}
-
-/* Types without a rule: to_json's answer goes out as it is, or they are texts. */
-static void test_wrapped(void)
-{
-    for (size_t i = 0; i < LENGTH(types_without_rule); i++) {
-        value_is(types_without_rule[i], false, "[1,2]", "[1,2]");
-        value_is(types_without_rule[i], false, "\"a\\\"b\"", "\"a\\\"b\"");
-        value_is(types_without_rule[i], false, NULL, "null");
-        value_is(types_without_rule[i], true, "{1,2}", "\"{1,2}\"");
-        value_is(types_without_rule[i], true, "\"a\"", "\"\\\"a\\\"\"");
-        value_is(types_without_rule[i], true, NULL, "null");
-    }
-    value_is(PGTYPES_INT4, true, "7", "7");
-    value_is(PGTYPES_JSON, true, "[7]", "[7]");
-}
-
-/* Is a column of that type left to PostgreSQL? */
-static bool is_wrapped(uint32_t type)
-{
-    struct pgwire_field field = {"v", type};
-    bool wrap_wanted;
-    pgjson_columns_free(pgjson_columns_new(&field, 1, false, &wrap_wanted));
-    return wrap_wanted;
-}
-
-static void none_wrapped(const uint32_t *types, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        ok(!is_wrapped(types[i]), "type %u needs no wrapping", (unsigned)types[i]);
-}
-
-static void test_wrap_wanted(void)
-{
-    static const struct pgwire_field fields[] = {
-        {"id", PGTYPES_INT8}, {"tags", PGTYPES_TEXT_ARRAY}, {"at", PGTYPES_TIMESTAMPTZ}};
-    static const struct {
-        size_t n;
-        bool as_text, want;
-        const char *name;
-    } cases[] = {
-        {0, false, false, "no columns need no wrapping"},
-        {1, false, false, "nor does a number"},
-        {2, false, true, "an array does"},
-        {3, false, true, "wherever it is"},
-        {3, true, false, "but not as a text"},
-    };
-    for (size_t i = 0; i < LENGTH(cases); i++) {
-        bool wanted = !cases[i].want;
-        struct pgjson_columns *columns = pgjson_columns_new(fields, cases[i].n, cases[i].as_text, &wanted);
-        is_int(wanted, cases[i].want, "%s", cases[i].name);
-        pgjson_columns_free(columns);
-    }
-    none_wrapped(text_types, LENGTH(text_types));
-    none_wrapped(number_types, LENGTH(number_types));
-    none_wrapped(json_types, LENGTH(json_types));
-    none_wrapped(other_types, LENGTH(other_types));
-    for (size_t i = 0; i < LENGTH(types_without_rule); i++)
-        ok(is_wrapped(types_without_rule[i]), "type %u does", (unsigned)types_without_rule[i]);
+        value_is(times[i].type, times[i].text, times[i].want);
 }
 
 /* Objects */
@@ -293,12 +253,12 @@ static void test_buffers(void)
                                                  {"at", PGTYPES_TIMESTAMPTZ},  {"text", PGTYPES_TEXT},
                                                  {"none", PGTYPES_UUID},       {"document", PGTYPES_JSON},
                                                  {"array", PGTYPES_INT4_ARRAY}};
-    static const char *const values[] = {"1.50",      "t",  "2026-11-21 22:04:29.5+01", "a \"b\"", NULL,
-                                         "{\"c\":1}", "[2]"};
-    static const char want[] = "{\"number\":1.50,\"yes\":true,\"at\":\"2026-11-21T22:04:29.5+01:00\","
-                               "\"text\":\"a \\\"b\\\"\",\"none\":null,\"document\":{\"c\":1},\"array\":[2]}";
-    bool wrap_wanted;
-    struct pgjson_columns *columns = pgjson_columns_new(fields, LENGTH(fields), false, &wrap_wanted);
+    static const char *const values[] = {"1.50",      "t",       "2026-11-21 22:04:29.5+01", "a \"b\"", NULL,
+                                         "{\"c\":1}", "{2,NULL}"};
+    static const char want[] =
+        "{\"number\":1.50,\"yes\":true,\"at\":\"2026-11-21T22:04:29.5+01:00\","
+        "\"text\":\"a \\\"b\\\"\",\"none\":null,\"document\":{\"c\":1},\"array\":[2,null]}";
+    struct pgjson_columns *columns = pgjson_columns_new(fields, LENGTH(fields), PGJSON_OBJECTS, NULL);
     size_t wrong = 0;
     for (size_t size = 0; size <= 2 * sizeof(want); size++) {
         char *got = object_in(size, columns, values);
@@ -322,104 +282,147 @@ static void test_buffers(void)
     pgjson_columns_free(columns);
 }
 
-/* Wrapping */
+/* Rows that PostgreSQL writes */
 
-static void wrap_is(const struct pgwire_field *fields, size_t n, const char *sql, const char *want,
-                    const char *name)
+static void rows_are(enum pgjson_want want, const char *sql, const char *rows)
 {
-    bool wrap_wanted;
-    struct pgjson_columns *columns = pgjson_columns_new(fields, n, false, &wrap_wanted);
-    char *got = pgjson_wrap(columns, sql);
-    is_str(got, want, "wrapped: %s", name);
+    struct pgwire_field field = {"r", PGTYPES_RECORD};
+    struct pgjson_columns *columns = pgjson_columns_new(&field, 1, want, NULL);
+    char *got = pgjson_rows_sql(columns, sql);
+    is_str(got, rows, "%s", sql);
     free(got);
     pgjson_columns_free(columns);
 }
 
-static void test_wrap(void)
+#define OBJECT "pg_catalog.row_to_json(hayfork_r.*)"
+
+static void test_rows_sql(void)
 {
-    wrap_is((struct pgwire_field[]){{"tags", PGTYPES_TEXT_ARRAY}}, 1, "SELECT tags FROM t WHERE id = $1",
-            "WITH q AS (SELECT tags FROM t WHERE id = $1\n) SELECT to_json(\"tags\") FROM q", "a column");
-    wrap_is(
-        (struct pgwire_field[]){
-            {"id", PGTYPES_INT4}, {"tags", PGTYPES_TEXT_ARRAY}, {"mood", TYPE_OF_USERS}, {"n", PGTYPES_INT4}},
-        4, "SELECT * FROM t",
-        "WITH q AS (SELECT * FROM t\n) SELECT \"id\", to_json(\"tags\"), to_json(\"mood\"), \"n\" FROM q",
-        "only columns without a rule");
-    wrap_is(
-        (struct pgwire_field[]){{"a \"b\"", PGTYPES_POINT}, {"\"", PGTYPES_INT4}, {"Größe", PGTYPES_INT4}}, 3,
-        "SELECT 1 -- one",
-        "WITH q AS (SELECT 1 -- one\n) SELECT to_json(\"a \"\"b\"\"\"), \"\"\"\", \"Größe\" FROM q",
-        "names with quotes, behind a comment");
-    wrap_is((struct pgwire_field[]){{"%s%n", PGTYPES_POINT}}, 1, "SELECT '%s%n'",
-            "WITH q AS (SELECT '%s%n'\n) SELECT to_json(\"%s%n\") FROM q", "percent signs");
-    wrap_is((struct pgwire_field[]){{"a", PGTYPES_POINT}, {"A", PGTYPES_POINT}}, 2, "SELECT 1",
-            "WITH q AS (SELECT 1\n) SELECT to_json(\"a\"), to_json(\"A\") FROM q",
-            "names that differ in their case");
-    wrap_is((struct pgwire_field[]){{"id", PGTYPES_INT4}, {"tags", PGTYPES_TEXT_ARRAY}, {"id", PGTYPES_INT4}},
-            3, "SELECT 1", "WITH q(c0, c1, c2) AS (SELECT 1\n) SELECT c0, to_json(c1), c2 FROM q",
-            "two columns with one name, by their places");
-    wrap_is((struct pgwire_field[]){{"id", PGTYPES_INT4}}, 1, "SELECT 1",
-            "WITH q AS (SELECT 1\n) SELECT \"id\" FROM q", "nothing that needs it");
+    rows_are(PGJSON_OBJECTS, "SELECT ROW(1)", "SELECT " OBJECT " FROM (SELECT ROW(1)\n) AS hayfork_r");
+    rows_are(PGJSON_BOTH, "SELECT ROW(1)",
+             "SELECT " OBJECT ", hayfork_r.* FROM (SELECT ROW(1)\n) AS hayfork_r");
+    rows_are(PGJSON_OBJECTS, "VALUES (ROW('%s%n')) -- %d",
+             "SELECT " OBJECT " FROM (VALUES (ROW('%s%n')) -- %d\n) AS hayfork_r");
+    rows_are(PGJSON_OBJECTS, "(SELECT 1)", "SELECT " OBJECT " FROM ((SELECT 1)\n) AS hayfork_r");
+    rows_are(PGJSON_OBJECTS, "INSERT INTO t VALUES (1) RETURNING ROW(1)",
+             "WITH hayfork_r AS (INSERT INTO t VALUES (1) RETURNING ROW(1)\n) SELECT " OBJECT
+             " FROM hayfork_r");
+    rows_are(PGJSON_BOTH, "/* */ delete FROM t RETURNING t",
+             "WITH hayfork_r AS (/* */ delete FROM t RETURNING t\n) SELECT " OBJECT
+             ", hayfork_r.* FROM hayfork_r");
+    rows_are(PGJSON_OBJECTS, "WITH a AS (INSERT INTO t VALUES (1) RETURNING *) SELECT ROW(1) FROM a",
+             "WITH a AS (INSERT INTO t VALUES (1) RETURNING *) SELECT " OBJECT
+             " FROM (SELECT ROW(1) FROM a\n) AS hayfork_r");
+    rows_are(PGJSON_OBJECTS, "with a as (select 1) update t set x = 2 from a returning t",
+             "with a as (select 1) , hayfork_r AS (update t set x = 2 from a returning t\n) SELECT " OBJECT
+             " FROM hayfork_r");
+    rows_are(
+        PGJSON_OBJECTS,
+        "WITH RECURSIVE a (n, \"as\") AS NOT MATERIALIZED (SELECT ')', 1), \"(b\" AS MATERIALIZED (SELECT"
+        " $q$)$q$ /* ) */), insert AS (SELECT 1) -- )\nSELECT ROW(1) FROM insert",
+        "WITH RECURSIVE a (n, \"as\") AS NOT MATERIALIZED (SELECT ')', 1), \"(b\" AS MATERIALIZED (SELECT"
+        " $q$)$q$ /* ) */), insert AS (SELECT 1) -- )\nSELECT " OBJECT
+        " FROM (SELECT ROW(1) FROM insert\n) AS hayfork_r");
+    /* what goes on after a query of the list stays within */
+    rows_are(PGJSON_OBJECTS,
+             "WITH RECURSIVE a (n) AS (SELECT 1) CYCLE n SET c USING p, b AS (SELECT 2) SELECT ROW(1)",
+             "SELECT " OBJECT " FROM (WITH RECURSIVE a (n) AS (SELECT 1) CYCLE n SET c USING p, b AS (SELECT "
+             "2) SELECT ROW(1)\n) AS hayfork_r");
+    rows_are(PGJSON_OBJECTS, "WITH", "SELECT " OBJECT " FROM (WITH\n) AS hayfork_r");
+    rows_are(PGJSON_OBJECTS, "WITH a AS (SELECT 1",
+             "SELECT " OBJECT " FROM (WITH a AS (SELECT 1\n) AS hayfork_r");
 }
 
-static void test_is_wrapped_form(void)
+/* Which types a row's text does not tell, and what is not asked then. */
+static void test_by_server(void)
 {
-    static const struct pgwire_field fields[] = {
-        {"id", PGTYPES_INT4}, {"tags", PGTYPES_TEXT_ARRAY}, {"j", PGTYPES_JSON}};
     static const struct {
+        uint32_t type;
+        bool by_server;
+    } types[] = {
+        {PGTYPES_RECORD, true},      {PGTYPES_RECORD_ARRAY, true}, {PGTYPES_ANYARRAY, true},
+        {PGTYPES_TEXT_ARRAY, false}, {PGTYPES_INT2VECTOR, false},  {PGTYPES_JSON, false},
+        {TYPE_OF_USERS, false},
+    };
+    for (size_t i = 0; i < LENGTH(types); i++) {
+        struct pgwire_field fields[] = {{"id", PGTYPES_INT4}, {"v", types[i].type}};
+        for (int want = PGJSON_OBJECTS; want <= PGJSON_BOTH; want++) {
+            struct pgjson_columns *columns = pgjson_columns_new(fields, 2, (enum pgjson_want)want, NULL);
+            bool by_server = types[i].by_server && want != PGJSON_TEXTS;
+            is_int(pgjson_by_server(columns), by_server, "type %u, want %d", (unsigned)types[i].type, want);
+            is_int((long long)pgjson_values(columns),
+                   !by_server            ? 2
+                   : want == PGJSON_BOTH ? 3
+                                         : 1,
+                   "so many values");
+            pgjson_columns_free(columns);
+        }
+    }
+}
+
+static void test_fits(void)
+{
+    static const struct pgwire_field fields[] = {{"id", PGTYPES_INT4}, {"r", PGTYPES_RECORD}};
+    static const struct {
+        enum pgjson_want want;
         struct pgwire_field fields[4];
         size_t n;
-        bool as_text, want;
-        const char *name;
+        bool fits;
     } forms[] = {
-        {{{"id", PGTYPES_INT4}, {"to_json", PGTYPES_JSON}, {"j", PGTYPES_JSON}}, 3, false, true, "the form"},
-        {{{"c0", PGTYPES_INT4}, {"to_json", PGTYPES_JSON}, {"c2", PGTYPES_JSON}},
-         3,
-         false,
-         true,
-         "with other names"},
-        {{{"id", PGTYPES_INT4}, {"tags", PGTYPES_TEXT_ARRAY}, {"j", PGTYPES_JSON}},
-         3,
-         false,
-         false,
-         "not wrapped"},
-        {{{"id", PGTYPES_INT4}, {"to_json", PGTYPES_JSONB}, {"j", PGTYPES_JSON}}, 3, false, false, "jsonb"},
-        {{{"id", PGTYPES_INT8}, {"to_json", PGTYPES_JSON}, {"j", PGTYPES_JSON}},
-         3,
-         false,
-         false,
-         "another type"},
-        {{{"to_json", PGTYPES_JSON}, {"id", PGTYPES_INT4}, {"j", PGTYPES_JSON}},
-         3,
-         false,
-         false,
-         "another order"},
-        {{{"id", PGTYPES_INT4}, {"to_json", PGTYPES_JSON}}, 2, false, false, "a column too few"},
-        {{{"id", PGTYPES_INT4}, {"to_json", PGTYPES_JSON}, {"j", PGTYPES_JSON}, {"x", PGTYPES_JSON}},
-         4,
-         false,
-         false,
-         "a column too many"},
-        {{{NULL, 0}}, 0, false, false, "no columns"},
-        {{{"id", PGTYPES_INT4}, {"tags", PGTYPES_TEXT_ARRAY}, {"j", PGTYPES_JSON}},
-         3,
-         true,
-         true,
-         "texts, as they are"},
-        {{{"id", PGTYPES_INT4}, {"to_json", PGTYPES_JSON}, {"j", PGTYPES_JSON}},
-         3,
-         true,
-         false,
-         "texts that are wrapped"},
+        {PGJSON_TEXTS, {{"id", PGTYPES_INT4}, {"r", PGTYPES_RECORD}}, 2, true},
+        {PGJSON_TEXTS, {{"id", PGTYPES_INT8}, {"r", PGTYPES_RECORD}}, 2, false},
+        {PGJSON_TEXTS, {{"id", PGTYPES_INT4}}, 1, false},
+        {PGJSON_TEXTS, {{"id", PGTYPES_INT4}, {"r", PGTYPES_RECORD}, {"x", PGTYPES_INT4}}, 3, false},
+        {PGJSON_OBJECTS, {{"row_to_json", PGTYPES_JSON}}, 1, true},
+        {PGJSON_OBJECTS, {{"row_to_json", PGTYPES_JSONB}}, 1, false},
+        {PGJSON_OBJECTS, {{NULL, 0}}, 0, false},
+        {PGJSON_BOTH, {{"row_to_json", PGTYPES_JSON}}, 1, false},
+        {PGJSON_BOTH, {{"row_to_json", PGTYPES_JSON}, {"id", PGTYPES_INT4}, {"r", PGTYPES_RECORD}}, 3, true},
+        {PGJSON_BOTH, {{"row_to_json", PGTYPES_JSON}, {"id", PGTYPES_INT4}, {"r", PGTYPES_TEXT}}, 3, false},
+        {PGJSON_BOTH, {{"row_to_json", PGTYPES_TEXT}, {"id", PGTYPES_INT4}, {"r", PGTYPES_RECORD}}, 3, false},
     };
     for (size_t i = 0; i < LENGTH(forms); i++) {
-        bool wrap_wanted;
-        struct pgjson_columns *columns =
-            pgjson_columns_new(fields, LENGTH(fields), forms[i].as_text, &wrap_wanted);
-        is_int(pgjson_is_wrapped_form(columns, forms[i].fields, forms[i].n), forms[i].want,
-               "is it what a wrapped statement answers with: %s", forms[i].name);
+        struct pgjson_columns *columns = pgjson_columns_new(fields, LENGTH(fields), forms[i].want, NULL);
+        is_int(pgjson_fits(columns, forms[i].fields, forms[i].n), forms[i].fits, "form %zu", i);
         pgjson_columns_free(columns);
     }
+}
+
+/* The object goes out as it is, and the texts behind it are those of the columns. */
+static void test_rows_by_server(void)
+{
+    static const struct pgwire_field fields[] = {{"id", PGTYPES_INT4}, {"r", PGTYPES_RECORD}};
+    static const char *const values[] = {"{\"id\":7,\"r\":{\"f1\":true}}", "7", "(t)"};
+    struct pgjson_columns *columns = pgjson_columns_new(fields, 2, PGJSON_BOTH, NULL);
+    struct pgwire_message message = message_of(values, 3);
+    struct json_writer writer = json_writer_on(NULL, 0);
+    struct pgwire_row row;
+    if (ok(pgwire_row(&message, pgjson_values(columns), &row), "a row with its texts")) {
+        ok(pgjson_row(&writer, columns, row), "is written");
+        ok(str_equal((struct str){writer.base, writer.len}, str_of(values[0])), "as PostgreSQL has it");
+        struct str id = pgjson_text(columns, row, 0), record = pgjson_text(columns, row, 1);
+        ok(str_equal(id, STR("7")) && str_equal(record, STR("(t)")), "and the texts");
+    }
+    free(writer.base);
+    free((char *)message.body);
+    pgjson_columns_free(columns);
+}
+
+/* A row that does not fit its types leaves nothing behind. */
+static void test_misfit(void)
+{
+    static const struct pgwire_field fields[] = {{"id", PGTYPES_INT4}, {"a", PGTYPES_INT4_ARRAY}};
+    static const char *const values[] = {"7", "{1,2"};
+    struct pgjson_columns *columns = pgjson_columns_new(fields, 2, PGJSON_OBJECTS, NULL);
+    struct pgwire_message message = message_of(values, 2);
+    struct json_writer writer = json_writer_on(NULL, 0);
+    struct pgwire_row row;
+    json_char(&writer, '[');
+    ok(pgwire_row(&message, 2, &row) && !pgjson_row(&writer, columns, row), "a text that is no array");
+    is_int((long long)writer.len, 1, "leaves nothing behind");
+    free(writer.base);
+    free((char *)message.body);
+    pgjson_columns_free(columns);
 }
 
 /* Values by name */
@@ -430,8 +433,7 @@ static void test_find(void)
     struct pgwire_field fields[LENGTH(names)];
     for (size_t i = 0; i < LENGTH(names); i++)
         fields[i] = (struct pgwire_field){names[i], (uint32_t)(20 + i)};
-    bool wrap_wanted;
-    struct pgjson_columns *columns = pgjson_columns_new(fields, LENGTH(fields), false, &wrap_wanted);
+    struct pgjson_columns *columns = pgjson_columns_new(fields, LENGTH(fields), PGJSON_OBJECTS, NULL);
     memset(names, 'x', sizeof(names)); /* the message that they were in is gone */
     is_int((long long)pgjson_columns_count(columns), LENGTH(names), "how many columns there are");
     for (size_t i = 0; i < LENGTH(names); i++)
@@ -443,72 +445,42 @@ static void test_find(void)
     is_int(pgjson_find(columns, ""), 3, "an empty name is one, too");
     pgjson_columns_free(columns);
 
-    columns = pgjson_columns_new(NULL, 0, false, &wrap_wanted);
+    columns = pgjson_columns_new(NULL, 0, PGJSON_OBJECTS, NULL);
     is_int(pgjson_find(columns, "id"), -1, "there is nothing among no columns");
     pgjson_columns_free(columns);
     pgjson_columns_free(NULL);
 }
 
-/* Memory for pgjson_text, in blocks of just the size that it asks for; the last one is kept. */
-struct memory {
-    char *block;
-    int asked;
-};
-
-static void *give(void *arg, size_t size)
-{
-    struct memory *memory = arg;
-    free(memory->block);
-    memory->asked++;
-    return memory->block = mem_alloc(size);
-}
-
-/* The text of such a value, which stands between two others. It is taken from the row, or undone in memory.
- */
-static void text_is(uint32_t type, bool as_text, const char *value, const char *want, bool undone)
+/* The text of such a value, which stands between two others. */
+static void text_is(uint32_t type, const char *value)
 {
     struct pgwire_field fields[] = {{"a", PGTYPES_TEXT}, {"v", type}, {"z", PGTYPES_TEXT}};
     struct pgwire_message message = message_of((const char *const[]){"a", value, NULL}, 3);
-    struct memory memory = {0};
     struct pgwire_row row;
-    bool wrap_wanted;
-    struct pgjson_columns *columns = pgjson_columns_new(fields, 3, as_text, &wrap_wanted);
+    struct pgjson_columns *columns = pgjson_columns_new(fields, 3, PGJSON_OBJECTS, NULL);
     if (ok(pgwire_row(&message, 3, &row), "text of type %u: %s", (unsigned)type,
            value == NULL ? "NULL" : value)) {
-        struct str text = pgjson_text(columns, row, 1, &(struct arena){give, &memory});
+        struct str text = pgjson_text(columns, row, 1);
         char *got = text.base == NULL ? NULL : mem_strndup(text.base, text.len);
-        is_str(got, want, "is right");
-        is_int(memory.asked, undone, undone ? "and takes memory" : "and takes no memory");
+        is_str(got, value, "is as it came");
         free(got);
     }
     pgjson_columns_free(columns);
-    free(memory.block);
     free((char *)message.body);
 }
 
 static void test_text(void)
 {
-    text_is(PGTYPES_TEXT, false, "Ada", "Ada", false);
-    text_is(PGTYPES_TEXT, false, "", "", false);
-    text_is(PGTYPES_TEXT, false, NULL, NULL, false);
-    text_is(PGTYPES_TEXT, false, "\"Ada\"", "\"Ada\"", false);
-    text_is(PGTYPES_INT4, false, "42", "42", false);
-    text_is(PGTYPES_BOOL, false, "t", "t", false);
-    text_is(PGTYPES_TIMESTAMP, false, "2026-11-21 22:04:29", "2026-11-21 22:04:29", false);
-    text_is(PGTYPES_JSON, false, "\"a\\nb\"", "\"a\\nb\"", false);
-
-    text_is(TYPE_OF_USERS, false, "\"happy\"", "happy", true);
-    text_is(TYPE_OF_USERS, false, "\"\"", "", true);
-    text_is(TYPE_OF_USERS, false, "\"say \\\"hi\\\"\\n\\u0001\\\\\"", "say \"hi\"\n\x01\\", true);
-    text_is(TYPE_OF_USERS, false, "\"Zürich\"", "Zürich", true);
-    text_is(TYPE_OF_USERS, false, NULL, NULL, false);
-    text_is(PGTYPES_INT4_ARRAY, false, "[1,2]", "[1,2]", false);
-    text_is(PGTYPES_INT4_ARRAY, false, "", "", false);
-    text_is(PGTYPES_XID8, false, "7", "7", false);
-    text_is(TYPE_OF_USERS, false, "\"", "\"", false);
-
-    text_is(TYPE_OF_USERS, true, "\"happy\"", "\"happy\"", false);
-    text_is(PGTYPES_INT4_ARRAY, true, "{1,2}", "{1,2}", false);
+    text_is(PGTYPES_TEXT, "Ada");
+    text_is(PGTYPES_TEXT, "");
+    text_is(PGTYPES_TEXT, NULL);
+    text_is(PGTYPES_TEXT, "\"Ada\"");
+    text_is(PGTYPES_INT4, "42");
+    text_is(PGTYPES_BOOL, "t");
+    text_is(PGTYPES_TIMESTAMP, "2026-11-21 22:04:29");
+    text_is(PGTYPES_JSON, "\"a\\nb\"");
+    text_is(TYPE_OF_USERS, "\"happy\"");
+    text_is(PGTYPES_INT4_ARRAY, "{1,2}");
 }
 
 int main(void)
@@ -517,12 +489,13 @@ int main(void)
     test_numbers();
     test_bools_and_json();
     test_timestamps();
-    test_wrapped();
-    test_wrap_wanted();
     test_objects();
     test_buffers();
-    test_wrap();
-    test_is_wrapped_form();
+    test_rows_sql();
+    test_by_server();
+    test_fits();
+    test_rows_by_server();
+    test_misfit();
     test_find();
     test_text();
     return done_testing();

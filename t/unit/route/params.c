@@ -201,7 +201,7 @@ static void test_one_and_none(void)
     struct blocks blocks = {0};
     struct arena arena = {.alloc = blocks_alloc, .arg = &blocks};
     struct params_problem problem;
-    const uint32_t type = PGTYPES_INT4;
+    const struct pgtypes_parameter type = parameter_of(PGTYPES_INT4);
     const char *value = NULL;
     struct str capture = exact(&blocks, "9999", 4);
     struct params_request request = {.captures = &capture};
@@ -231,7 +231,7 @@ static void test_one_and_none(void)
             is_str(value, strcmp(ids[i].raw, "%31") == 0 ? "1" : ids[i].raw, "and left as it is");
     }
 
-    const uint32_t unknown = 0;
+    const struct pgtypes_parameter unknown = {0};
     capture = exact(&blocks, "abc", 3);
     ok(params_gather(&one, &unknown, 1, &request, &arena, &value, &problem), "an unknown type");
     is_str(value, "abc", "is not checked");
@@ -255,8 +255,7 @@ static void test_query_arrays(void)
         {.name = "box", .source = PARAMS_QUERY},
         {.name = "doc", .source = PARAMS_QUERY},
     };
-    enum { USER_TYPE = PGTYPES_FIRST_NOT_BUILT_IN };
-    static const uint32_t list_types[] = {PGTYPES_INT4_ARRAY, PGTYPES_TEXT_ARRAY, USER_TYPE,
+    static const uint32_t list_types[] = {PGTYPES_INT4_ARRAY, PGTYPES_TEXT_ARRAY, OWN_SCALAR,
                                           PGTYPES_BOX_ARRAY, PGTYPES_JSONB_ARRAY};
     static const struct route route = {.specs = lists, .types = list_types, .n = 5};
     static const struct {
@@ -276,7 +275,7 @@ static void test_query_arrays(void)
         {"tag=a%00", "tag! tag must not hold a NUL byte (%00)"},
         {"kind=x", "{7}|NULL|x|NULL|NULL"},
         {"kind={x,y}", "{7}|NULL|{x,y}|NULL|NULL"},
-        {"kind=x&kind=y", "{7}|NULL|{\"x\",\"y\"}|NULL|NULL"},
+        {"kind=x&kind=y", "kind! kind is given twice"},
         {"kind=", "{7}|NULL|any|NULL|NULL"},
         {"box=(1,2),(3,4)&box=(0,0),(1,1)", "{7}|NULL|any|{\"(1,2),(3,4)\";\"(0,0),(1,1)\"}|NULL"},
         {"doc={\"a\":1}&doc=[]", "{7}|NULL|any|NULL|{\"{\\\"a\\\":1}\",\"[]\"}"},
@@ -289,6 +288,38 @@ static void test_query_arrays(void)
     for (size_t i = 0; i < sizeof(queries) / sizeof(queries[0]); i++) {
         char *got = gather_all(&route, (struct str[]){STR(""), STR("")}, str_of(queries[i].raw), STR(""));
         is_str(got, queries[i].want, "query with arrays %s", queries[i].raw);
+        free(got);
+    }
+}
+
+/* Types of the database's own are what its catalogue says. */
+static void test_own_types(void)
+{
+    static const struct params_spec own[] = {
+        {.name = "kinds", .source = PARAMS_QUERY}, {.name = "doc", .source = PARAMS_QUERY},
+        {.name = "docs", .source = PARAMS_QUERY},  {.name = "n", .source = PARAMS_QUERY},
+        {.name = "boxes", .source = PARAMS_QUERY},
+    };
+    static const uint32_t own_types[] = {OWN_ARRAY, OWN_JSONB, OWN_JSONB_ARRAY, OWN_INT4, OWN_BOX_ARRAY};
+    static const struct route route = {.specs = own, .types = own_types, .n = 5};
+    static const struct {
+        const char *raw, *want;
+    } queries[] = {
+        {"kinds=x", "{\"x\"}|NULL|NULL|NULL|NULL"},
+        {"kinds=x&kinds=y", "{\"x\",\"y\"}|NULL|NULL|NULL|NULL"},
+        {"kinds={x}", "{\"{x}\"}|NULL|NULL|NULL|NULL"},
+        {"doc={}", "NULL|{}|NULL|NULL|NULL"},
+        {"doc={a}", "doc! doc must be JSON"},
+        {"doc=1&doc=2", "doc! doc is given twice"},
+        {"docs={}&docs=1", "NULL|NULL|{\"{}\",\"1\"}|NULL|NULL"},
+        {"docs={}&docs=x", "docs! docs: element 2 must be JSON"},
+        {"n=7", "NULL|NULL|NULL|7|NULL"},
+        {"n=x", "n! n must be a whole number between -2147483648 and 2147483647"},
+        {"boxes=(1,2),(3,4)&boxes=(0,0),(1,1)", "NULL|NULL|NULL|NULL|{\"(1,2),(3,4)\";\"(0,0),(1,1)\"}"},
+    };
+    for (size_t i = 0; i < sizeof(queries) / sizeof(queries[0]); i++) {
+        char *got = gather_all(&route, (struct str[]){STR(""), STR("")}, str_of(queries[i].raw), STR(""));
+        is_str(got, queries[i].want, "query with types of its own %s", queries[i].raw);
         free(got);
     }
 }
@@ -405,6 +436,7 @@ int main(void)
     test_utf8();
     test_one_and_none();
     test_query_arrays();
+    test_own_types();
     test_limits();
     test_unknown_query();
     return done_testing();

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "pg/pgtypes.h"
 #include "route/params.h"
 #include "unit/tap.h"
 
@@ -37,6 +38,30 @@ static struct str exact(struct blocks *blocks, const char *text, size_t len)
     return (struct str){copy, len};
 }
 
+/* Types as a database may have them: a scalar of its own, an array of these, and domains. */
+enum { OWN_SCALAR = 16385, OWN_ARRAY, OWN_JSONB, OWN_JSONB_ARRAY, OWN_INT4, OWN_BOX_ARRAY };
+
+static struct pgtypes_parameter parameter_of(uint32_t oid)
+{
+    switch (oid) {
+    case 0:
+    case OWN_SCALAR:
+        return (struct pgtypes_parameter){.type = oid, .delimiter = ','};
+    case OWN_ARRAY:
+        return (struct pgtypes_parameter){.type = oid, .element = OWN_SCALAR, .delimiter = ','};
+    case OWN_JSONB:
+        return (struct pgtypes_parameter){.type = PGTYPES_JSONB, .delimiter = ','};
+    case OWN_JSONB_ARRAY:
+        return (struct pgtypes_parameter){.type = oid, .element = PGTYPES_JSONB, .delimiter = ','};
+    case OWN_INT4:
+        return (struct pgtypes_parameter){.type = PGTYPES_INT4, .delimiter = ','};
+    case OWN_BOX_ARRAY:
+        return (struct pgtypes_parameter){.type = oid, .element = PGTYPES_BOX, .delimiter = ';'};
+    default:
+        return pgtypes_parameter(pgtypes_builtin(oid));
+    }
+}
+
 /* A route's parameters, in the order in which its statement uses them. */
 struct route {
     const struct params_spec *specs;
@@ -66,9 +91,12 @@ TAP_UNUSED static char *gather_all(const struct route *route, struct str capture
         .n_body_fields = route->n_body_fields,
     };
     const char *values[MOST_PARAMS];
+    struct pgtypes_parameter types[MOST_PARAMS];
     struct params_problem problem;
     char *text;
-    if (params_gather(route->specs, route->types, route->n, &request, &arena, values, &problem)) {
+    for (size_t i = 0; i < route->n; i++)
+        types[i] = parameter_of(route->types[i]);
+    if (params_gather(route->specs, types, route->n, &request, &arena, values, &problem)) {
         text = mem_strdup("");
         for (size_t i = 0; i < route->n; i++) {
             const char *value = values[i] == NULL ? "NULL" : values[i];
