@@ -1,45 +1,33 @@
 /* json_read.c: checks a JSON text in one pass without recursion, then steps through what it has accepted. */
 #include "base/json_read.h"
 
-#include <stdint.h>
-#include <stdlib.h>
+#include <endian.h>
 
-#include "base/hex.h"
-#include "base/mem.h"
+#include "base/json_escape.h"
 #include "base/utf8.h"
 
-enum {
-    FIRST_KEYS = 64,        /* that fit without asking the heap */
-    COMPARED_ONE_BY_ONE = 8 /* keys of an object; more are sorted */
+/* What must come next. */
+enum step {
+    AT_VALUE,    /* a value */
+    AT_ELEMENT,  /* the first element of an array, or its end */
+    AT_MEMBER,   /* the first key of an object, or its end */
+    AT_KEY,      /* a key */
+    AT_COLON,    /* what stands behind a key */
+    AT_NEXT,     /* after a value: what leads to the next one, or the end of what it is in */
+    IN_STRING,   /* of which the opening quote was read */
+    IN_WHOLE,    /* digits of a number */
+    IN_FRACTION, /* those behind its point */
+    IN_EXPONENT, /* and those of its exponent */
+    AT_BEHIND,   /* blanks behind all of it */
+    AT_END,
 };
 
-/* A key, without its quotes. */
-struct key {
-    struct str text;
-    bool has_escapes;
-};
-
-/* An object or array that is open. */
-struct level {
-    bool is_object;
-    size_t first_key; /* where its keys begin */
-};
-
-struct reader {
-    const char *at, *end;
-    const char *error; /* NULL until something is wrong, at `at` */
-    unsigned depth;
-    struct level levels[JSON_READ_MAX_DEPTH];
-    struct key *keys; /* those of all open objects, the innermost's last */
-    size_t n_keys, capacity;
-    struct key first_keys[FIRST_KEYS];
-};
-
-static bool fail(struct reader *reader, const char *at, const char *error)
+static void fail(struct json_check *check, const char *at, const char *error)
 {
-    reader->at = at;
-    reader->error = error;
-    return false;
+    check->at = at;
+    check->error = error;
+    check->error_at = (size_t)(at - check->text.base);
+    check->step = AT_END;
 }
 
 static bool is_blank(char c)
@@ -47,356 +35,11 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-static const char *skip_blanks(const char *at, const char *end)
+static inline const char *skip_blanks(const char *at, const char *end)
 {
-    while (at < end && is_blank(*at))
+    while (at < end && (unsigned char)*at <= ' ' && is_blank(*at))
         at++;
     return at;
-}
-
-/* The number that the four hexadecimal digits at p stand for, or -1. */
-static int32_t read_four(const char *p, const char *end)
-{
-    return end - p < 4 ? -1 : hex_four(p);
-}
-
-static bool is_high_surrogate(int32_t unit)
-{
-    return unit >= 0xd800 && unit <= 0xdbff;
-}
-
-static bool is_low_surrogate(int32_t unit)
-{
-    return unit >= 0xdc00 && unit <= 0xdfff;
-}
-
-/* Reads what begins with the backslash at reader->at. */
-static bool read_escape(struct reader *reader)
-{
-    const char *at = reader->at, *end = reader->end;
-    if (end - at < 2)
-        return fail(reader, end, "it ends too early");
-    if (at[1] != 'u') {
-        if (memchr("\"\\/bfnrt", at[1], 8) == NULL)
-            return fail(reader, at, "there is no such escape");
-        reader->at += 2;
-        return true;
-    }
-    int32_t unit = read_four(at + 2, end);
-    if (unit < 0)
-        return fail(reader, at, "\\u must have four hexadecimal digits behind it");
-    if (unit == 0)
-        return fail(reader, at, "PostgreSQL has no character \\u0000");
-    bool is_pair = is_high_surrogate(unit) && end - at >= 12 && at[6] == '\\' && at[7] == 'u' &&
-                   is_low_surrogate(read_four(at + 8, end));
-    if ((is_high_surrogate(unit) || is_low_surrogate(unit)) && !is_pair)
-        return fail(reader, at, "this is half of a surrogate pair, without its other half");
-    reader->at += is_pair ? 12 : 6;
-    return true;
-}
-
-/* Reads a string from its opening quote to its closing one. */
-static bool read_string(struct reader *reader, struct key *key)
-{
-    const char *opening = reader->at++;
-    bool has_escapes = false;
-    while (reader->at < reader->end && *reader->at != '"') {
-        unsigned char c = (unsigned char)*reader->at;
-        if (c == '\\') {
-            has_escapes = true;
-            if (!read_escape(reader))
-                return false;
-        } else if (c < 0x20) {
-            return fail(reader, reader->at, "a control character in a string must be escaped");
-        } else {
-            size_t len = utf8_character((struct str){reader->at, (size_t)(reader->end - reader->at)});
-            if (len == 0)
-                return fail(reader, reader->at, "this is not UTF-8");
-            reader->at += len;
-        }
-    }
-    if (reader->at == reader->end)
-        return fail(reader, opening, "this string does not end");
-    *key = (struct key){{opening + 1, (size_t)(reader->at - opening - 1)}, has_escapes};
-    reader->at++;
-    return true;
-}
-
-static const char *skip_digits(const char *at, const char *end)
-{
-    while (at < end && *at >= '0' && *at <= '9')
-        at++;
-    return at;
-}
-
-/* Reads digits, of which there must be one at least. */
-static bool read_digits(struct reader *reader)
-{
-    const char *from = reader->at;
-    reader->at = skip_digits(from, reader->end);
-    return reader->at > from || fail(reader, from, "a digit is missing here");
-}
-
-static bool read_number(struct reader *reader)
-{
-    const char *end = reader->end;
-    reader->at += *reader->at == '-' ? 1 : 0;
-    const char *first = reader->at;
-    if (!read_digits(reader))
-        return false;
-    if (*first == '0' && reader->at - first > 1)
-        return fail(reader, first, "a number must not begin with 0");
-    if (reader->at < end && *reader->at == '.') {
-        reader->at++;
-        if (!read_digits(reader))
-            return false;
-    }
-    if (reader->at < end && (*reader->at == 'e' || *reader->at == 'E')) {
-        reader->at++;
-        reader->at += reader->at < end && (*reader->at == '+' || *reader->at == '-') ? 1 : 0;
-        return read_digits(reader);
-    }
-    return true;
-}
-
-/* Something that is not a value stands where one must stand. */
-static bool fail_value(struct reader *reader)
-{
-    bool missing = reader->at == reader->end || memchr(",:]}", *reader->at, 4) != NULL;
-    return fail(reader, reader->at,
-                reader->at == reader->end ? "it ends too early"
-                : missing                 ? "a value is missing here"
-                                          : "this is no JSON value");
-}
-
-static bool read_word(struct reader *reader, struct str word)
-{
-    if ((size_t)(reader->end - reader->at) < word.len || memcmp(reader->at, word.base, word.len) != 0)
-        return fail_value(reader);
-    reader->at += word.len;
-    return true;
-}
-
-static void keep_key(struct reader *reader, const struct key *key)
-{
-    if (reader->n_keys == reader->capacity) {
-        struct key *old = reader->keys == reader->first_keys ? NULL : reader->keys;
-        reader->capacity *= 2;
-        reader->keys = mem_realloc(old, reader->capacity * sizeof(*reader->keys));
-        if (old == NULL)
-            memcpy(reader->keys, reader->first_keys, sizeof(reader->first_keys));
-    }
-    reader->keys[reader->n_keys++] = *key;
-}
-
-/* Reads a key and its colon. */
-static bool read_key(struct reader *reader)
-{
-    struct key key;
-    if (reader->at == reader->end)
-        return fail(reader, reader->at, "it ends too early");
-    if (*reader->at != '"')
-        return fail(reader, reader->at, "a key in double quotes is missing here");
-    if (!read_string(reader, &key))
-        return false;
-    keep_key(reader, &key);
-    reader->at = skip_blanks(reader->at, reader->end);
-    if (reader->at == reader->end)
-        return fail(reader, reader->at, "it ends too early");
-    if (*reader->at != ':')
-        return fail(reader, reader->at, "a ':' is missing here");
-    reader->at++;
-    return true;
-}
-
-/* Reads the UTF-8 of the character at **at, which is an escape or a byte of itself. Returns its length. */
-static size_t decode(const char **at, const char *end, char out[4])
-{
-    static const char escapes[] = "\"\\/bfnrt", meant[] = "\"\\/\b\f\n\r\t";
-    const char *p = *at;
-    if (*p != '\\') {
-        out[0] = *p;
-        *at = p + 1;
-        return 1;
-    }
-    if (p[1] != 'u') {
-        out[0] = meant[(const char *)memchr(escapes, p[1], 8) - escapes];
-        *at = p + 2;
-        return 1;
-    }
-    uint32_t c = (uint32_t)read_four(p + 2, end);
-    *at = p + 6;
-    if (is_high_surrogate((int32_t)c)) {
-        c = 0x10000 + ((c - 0xd800) << 10) + ((uint32_t)read_four(p + 8, end) - 0xdc00);
-        *at = p + 12;
-    }
-    if (c < 0x80) {
-        out[0] = (char)c;
-        return 1;
-    }
-    size_t len = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-    static const unsigned char first[] = {0, 0, 0xc0, 0xe0, 0xf0};
-    for (size_t i = len; i-- > 1; c >>= 6)
-        out[i] = (char)(0x80 | (c & 0x3f));
-    out[0] = (char)(first[len] | c);
-    return len;
-}
-
-/* The bytes of a key's text, one after the other. */
-struct cursor {
-    const char *at, *end;
-    char bytes[4];
-    size_t used, n;
-};
-
-/* The next byte, or -1 at the end. */
-static int next_byte(struct cursor *cursor)
-{
-    if (cursor->used == cursor->n) {
-        if (cursor->at == cursor->end)
-            return -1;
-        cursor->n = decode(&cursor->at, cursor->end, cursor->bytes);
-        cursor->used = 0;
-    }
-    return (unsigned char)cursor->bytes[cursor->used++];
-}
-
-/* The order of the texts that the keys stand for. */
-static int compare_texts(const struct key *a, const struct key *b)
-{
-    if (!a->has_escapes && !b->has_escapes) {
-        size_t shorter = a->text.len < b->text.len ? a->text.len : b->text.len;
-        int order = memcmp(a->text.base, b->text.base, shorter);
-        return order != 0 ? order : (a->text.len > b->text.len) - (a->text.len < b->text.len);
-    }
-    struct cursor left = {.at = a->text.base, .end = a->text.base + a->text.len};
-    struct cursor right = {.at = b->text.base, .end = b->text.base + b->text.len};
-    int x, y;
-    do {
-        x = next_byte(&left);
-        y = next_byte(&right);
-    } while (x == y && x != -1);
-    return x - y;
-}
-
-/* The same for qsort; equal texts in the order of their places. */
-static int compare_keys(const void *left, const void *right)
-{
-    const struct key *a = left, *b = right;
-    int order = compare_texts(a, b);
-    return order != 0 ? order : (a->text.base > b->text.base) - (a->text.base < b->text.base);
-}
-
-/* The first key that is there already, or NULL. May change the order of the keys. */
-static const char *find_repeated(struct key *keys, size_t n)
-{
-    const char *repeated = NULL;
-    if (n <= COMPARED_ONE_BY_ONE) {
-        for (size_t i = 1; i < n; i++) {
-            for (size_t j = 0; j < i; j++) {
-                if (compare_texts(&keys[i], &keys[j]) == 0)
-                    return keys[i].text.base;
-            }
-        }
-        return NULL;
-    }
-    qsort(keys, n, sizeof(*keys), compare_keys);
-    for (size_t i = 1; i < n; i++) {
-        bool same = compare_texts(&keys[i - 1], &keys[i]) == 0;
-        if (same && (repeated == NULL || keys[i].text.base < repeated))
-            repeated = keys[i].text.base;
-    }
-    return repeated;
-}
-
-/* Goes into the object or array whose bracket is at reader->at. */
-static bool open_level(struct reader *reader)
-{
-    _Static_assert(JSON_READ_MAX_DEPTH == 64, "the message has the number");
-    if (reader->depth == JSON_READ_MAX_DEPTH)
-        return fail(reader, reader->at, "it is nested more than 64 levels deep");
-    reader->levels[reader->depth++] = (struct level){*reader->at == '{', reader->n_keys};
-    reader->at++;
-    return true;
-}
-
-static bool close_level(struct reader *reader)
-{
-    const struct level *level = &reader->levels[--reader->depth];
-    const char *repeated =
-        level->is_object ? find_repeated(reader->keys + level->first_key, reader->n_keys - level->first_key)
-                         : NULL;
-    reader->n_keys = level->first_key;
-    if (repeated != NULL)
-        return fail(reader, repeated - 1, "this object has the same key already");
-    reader->at++;
-    return true;
-}
-
-/* Reads a value, but of objects and arrays that are not empty only the way to the first value in them. */
-static bool read_value_or_opening(struct reader *reader, bool *opened)
-{
-    struct key ignored;
-    *opened = false;
-    reader->at = skip_blanks(reader->at, reader->end);
-    if (reader->at == reader->end)
-        return fail_value(reader);
-    switch (*reader->at) {
-    case '{':
-    case '[':
-        if (!open_level(reader))
-            return false;
-        bool is_object = reader->levels[reader->depth - 1].is_object;
-        reader->at = skip_blanks(reader->at, reader->end);
-        if (reader->at < reader->end && *reader->at == (is_object ? '}' : ']'))
-            return close_level(reader);
-        *opened = true;
-        return !is_object || read_key(reader);
-    case '"':
-        return read_string(reader, &ignored);
-    case 't':
-        return read_word(reader, STR("true"));
-    case 'f':
-        return read_word(reader, STR("false"));
-    case 'n':
-        return read_word(reader, STR("null"));
-    default:
-        return *reader->at == '-' || (*reader->at >= '0' && *reader->at <= '9') ? read_number(reader)
-                                                                                : fail_value(reader);
-    }
-}
-
-/* Behind a value in an object or array: reads the way to the next one, or closes what ends here. */
-static bool read_on(struct reader *reader, bool *more)
-{
-    bool is_object = reader->levels[reader->depth - 1].is_object;
-    reader->at = skip_blanks(reader->at, reader->end);
-    if (reader->at == reader->end)
-        return fail(reader, reader->at, "it ends too early");
-    *more = *reader->at == ',';
-    if (*more) {
-        reader->at = is_object ? skip_blanks(reader->at + 1, reader->end) : reader->at + 1;
-        return !is_object || read_key(reader);
-    }
-    if (*reader->at == (is_object ? '}' : ']'))
-        return close_level(reader);
-    return fail(reader, reader->at,
-                is_object ? "a ',' or '}' is missing here" : "a ',' or ']' is missing here");
-}
-
-/* One value with all that is in it. */
-static bool read_whole(struct reader *reader)
-{
-    bool more;
-    do {
-        if (!read_value_or_opening(reader, &more))
-            return false;
-        while (!more && reader->depth > 0) {
-            if (!read_on(reader, &more))
-                return false;
-        }
-    } while (more);
-    return true;
 }
 
 static enum json_kind kind_of(char first)
@@ -419,32 +62,409 @@ static enum json_kind kind_of(char first)
     }
 }
 
-const char *json_read_check(struct str text, struct json_value *root, size_t *error_at)
+/* Values and what they are in */
+
+static struct json_value value_between(const char *begin, const char *end)
 {
-    struct reader reader; /* not cleared as a whole: most texts use little of it */
+    return (struct json_value){kind_of(*begin), {begin, (size_t)(end - begin)}};
+}
+
+static void tell_member(struct json_check *check, const char *begin)
+{
+    struct json_value value = value_between(begin, check->at);
+    check->member(check->arg, check->name, &value);
+}
+
+/* A value has been read, which began there and ends here. */
+static inline void end_value(struct json_check *check, const char *begin)
+{
+    check->step = check->depth == 0 ? AT_BEHIND : AT_NEXT;
+    if (check->depth == 0)
+        check->root = value_between(begin, check->at);
+    else if (check->depth == 1 && check->member != NULL && check->levels[0].is_object)
+        tell_member(check, begin);
+}
+
+/* Goes into the object or array whose bracket is here. */
+static void open_level(struct json_check *check)
+{
+    _Static_assert(JSON_READ_MAX_DEPTH == 64, "the message has the number");
+    if (check->depth == JSON_READ_MAX_DEPTH) {
+        fail(check, check->at, "it is nested more than 64 levels deep");
+        return;
+    }
+    struct json_check_level *level = &check->levels[check->depth++];
+    level->is_object = *check->at == '{';
+    level->begin = check->at++;
+    level->keys = json_keys_open(&check->keys, check->depth);
+    check->step = level->is_object ? AT_MEMBER : AT_ELEMENT;
+}
+
+static void close_level(struct json_check *check)
+{
+    struct json_check_level *level = &check->levels[--check->depth];
+    if (level->is_object)
+        json_keys_close(&check->keys, &level->keys);
+    check->at++;
+    end_value(check, level->begin);
+}
+
+/* Strings */
+
+static void begin_string(struct json_check *check, bool is_key)
+{
+    check->token = check->at++;
+    check->is_key = is_key;
+    check->has_escapes = check->is_hashed = false;
+    check->step = IN_STRING;
+}
+
+/* From here on the key is hashed as it is read. */
+static void begin_hash(struct json_check *check)
+{
+    siphash_begin(&check->hash, siphash_secret());
+    siphash_add(&check->hash, (struct str){check->token + 1, (size_t)(check->at - check->token - 1)});
+    check->is_hashed = true;
+}
+
+static void end_key(struct json_check *check)
+{
+    _Static_assert(JSON_KEYS_MAX == 131072, "the message has the number");
+    struct json_check_level *level = &check->levels[check->depth - 1];
+    struct json_key key = {
+        .text = {check->token + 1, (size_t)(check->at - check->token - 1)},
+        .hash = check->is_hashed ? siphash_end(&check->hash) : 0,
+        .has_escapes = check->has_escapes,
+        .is_hashed = check->is_hashed,
+    };
+    switch (json_keys_add(&check->keys, &level->keys, &key)) {
+    case JSON_KEYS_NEW:
+        check->at++;
+        check->step = AT_COLON;
+        if (check->depth == 1)
+            check->name = (struct str){check->token, (size_t)(check->at - check->token)};
+        break;
+    case JSON_KEYS_REPEATED:
+        fail(check, check->token, "this object has the same key already");
+        break;
+    case JSON_KEYS_TOO_MANY:
+        fail(check, check->token, "an object and those around it have more than 131072 keys");
+        break;
+    }
+}
+
+static void end_string(struct json_check *check)
+{
+    if (check->is_key) {
+        end_key(check);
+    } else {
+        check->at++;
+        end_value(check, check->token);
+    }
+}
+
+/* Reads what begins with the backslash here. Returns false where it is no escape. */
+static bool read_escape(struct json_check *check)
+{
+    const char *at = check->at;
+    size_t len;
+    if (check->end - at < 2) {
+        fail(check, check->end, "it ends too early");
+        return false;
+    }
+    const char *error = json_escape_check(at, check->end, &len);
+    if (error != NULL) {
+        fail(check, at, error);
+        return false;
+    }
+    if (check->is_key) {
+        char bytes[4];
+        if (!check->is_hashed)
+            begin_hash(check);
+        siphash_add(&check->hash, (struct str){bytes, json_escape_read(&at, bytes)});
+    }
+    check->has_escapes = true;
+    check->at += len;
+    return true;
+}
+
+/* Where the first byte is, from at on, that is a quote, a backslash, a control character or none of ASCII. */
+static inline const char *skip_ascii(const char *at, const char *stop)
+{
+    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+    for (; stop - at >= 8; at += 8) {
+        uint64_t eight;
+        memcpy(&eight, at, 8);
+        eight = le64toh(eight);
+        uint64_t quote = eight ^ ones * '"', slash = eight ^ ones * '\\';
+        uint64_t found =
+            ((quote - ones) & ~quote) | ((slash - ones) & ~slash) | ((eight - ones * ' ') & ~eight) | eight;
+        if ((found & highs) != 0)
+            return at + __builtin_ctzll(found & highs) / 8;
+    }
+    while (at < stop && (signed char)*at >= ' ' && *at != '"' && *at != '\\')
+        at++;
+    return at;
+}
+
+/* Reads characters that stand for themselves. Returns false at one that may not stand there. */
+static bool read_plain(struct json_check *check)
+{
+    const char *from = check->at, *at = skip_ascii(from, check->stop);
+    while (at < check->stop && *at != '"' && *at != '\\') {
+        size_t len = utf8_character((struct str){at, (size_t)(check->end - at)});
+        if ((unsigned char)*at < ' ' || len == 0) {
+            fail(check, at,
+                 len == 0 ? "this is not UTF-8" : "a control character in a string must be escaped");
+            return false;
+        }
+        at += len;
+        if (at < check->stop && (signed char)*at >= 0)
+            at = skip_ascii(at, check->stop);
+    }
+    check->at = at;
+    if (check->is_hashed)
+        siphash_add(&check->hash, (struct str){from, (size_t)(at - from)});
+    else if (check->is_key && at - check->token > JSON_KEYS_PLAIN)
+        begin_hash(check);
+    return true;
+}
+
+static void read_string(struct json_check *check)
+{
+    while (read_plain(check) && check->at < check->stop) {
+        if (*check->at == '"') {
+            end_string(check);
+            return;
+        }
+        if (!read_escape(check))
+            return;
+    }
+    if (check->error == NULL && check->at >= check->end)
+        fail(check, check->token, "this string does not end");
+}
+
+/* Numbers */
+
+static void expect_digits(struct json_check *check, enum step step)
+{
+    check->digits = check->at;
+    check->step = step;
+}
+
+static void read_digits(struct json_check *check)
+{
+    const char *at = check->at, *end = check->end;
+    while (at < check->stop && *at >= '0' && *at <= '9')
+        at++;
+    check->at = at;
+    if (at == check->stop && at < end)
+        return; /* there may be more of them */
+    if (at == check->digits) {
+        fail(check, at, "a digit is missing here");
+    } else if (check->step == IN_WHOLE && *check->digits == '0' && at - check->digits > 1) {
+        fail(check, check->digits, "a number must not begin with 0");
+    } else if (check->step == IN_WHOLE && at < end && *at == '.') {
+        check->at++;
+        expect_digits(check, IN_FRACTION);
+    } else if (check->step != IN_EXPONENT && at < end && (*at == 'e' || *at == 'E')) {
+        check->at++;
+        check->at += check->at < end && (*check->at == '+' || *check->at == '-');
+        expect_digits(check, IN_EXPONENT);
+    } else {
+        end_value(check, check->token);
+    }
+}
+
+/* Something that is not a value stands where one must stand. */
+static void fail_value(struct json_check *check)
+{
+    bool missing = memchr(",:]}", *check->at, 4) != NULL;
+    fail(check, check->at, missing ? "a value is missing here" : "this is no JSON value");
+}
+
+static void read_word(struct json_check *check, struct str word)
+{
+    const char *begin = check->at;
+    if ((size_t)(check->end - begin) < word.len || memcmp(begin, word.base, word.len) != 0) {
+        fail_value(check);
+    } else {
+        check->at += word.len;
+        end_value(check, begin);
+    }
+}
+
+/* Reads a value, but of an array or object only its bracket. */
+static void read_value(struct json_check *check)
+{
+    switch (*check->at) {
+    case '{':
+    case '[':
+        open_level(check);
+        break;
+    case '"':
+        begin_string(check, false);
+        read_string(check);
+        break;
+    case 't':
+        read_word(check, STR("true"));
+        break;
+    case 'f':
+        read_word(check, STR("false"));
+        break;
+    case 'n':
+        read_word(check, STR("null"));
+        break;
+    case '-':
+    case '0' ... '9':
+        check->token = check->at;
+        check->at += *check->at == '-';
+        expect_digits(check, IN_WHOLE);
+        read_digits(check);
+        break;
+    default:
+        fail_value(check);
+    }
+}
+
+/* What stands between values */
+
+static void read_key(struct json_check *check)
+{
+    if (*check->at != '"') {
+        fail(check, check->at, "a key in double quotes is missing here");
+        return;
+    }
+    begin_string(check, true);
+    read_string(check);
+}
+
+/* Reads what must come next, if it is here: most often it is. */
+static inline void read_at_once(struct json_check *check, enum step step, void (*read)(struct json_check *))
+{
+    check->step = step;
+    check->at = skip_blanks(check->at, check->stop);
+    if (check->at < check->stop)
+        read(check);
+}
+
+static void read_colon(struct json_check *check)
+{
+    if (*check->at != ':') {
+        fail(check, check->at, "a ':' is missing here");
+        return;
+    }
+    check->at++;
+    read_at_once(check, AT_VALUE, read_value);
+}
+
+static void read_next(struct json_check *check)
+{
+    bool is_object = check->levels[check->depth - 1].is_object;
+    if (*check->at == ',') {
+        check->at++;
+        if (is_object)
+            read_at_once(check, AT_KEY, read_key);
+        else
+            read_at_once(check, AT_VALUE, read_value);
+    } else if (*check->at == (is_object ? '}' : ']')) {
+        close_level(check);
+    } else {
+        fail(check, check->at, is_object ? "a ',' or '}' is missing here" : "a ',' or ']' is missing here");
+    }
+}
+
+/* Reads what is here, with no blanks before it. */
+static void read_here(struct json_check *check)
+{
+    switch ((enum step)check->step) {
+    case AT_ELEMENT:
+        if (*check->at == ']')
+            close_level(check);
+        else
+            read_value(check);
+        break;
+    case AT_MEMBER:
+        if (*check->at == '}')
+            close_level(check);
+        else
+            read_key(check);
+        break;
+    case AT_KEY:
+        read_key(check);
+        break;
+    case AT_COLON:
+        read_colon(check);
+        break;
+    case AT_NEXT:
+        read_next(check);
+        break;
+    case AT_BEHIND:
+        fail(check, check->at, "there must be nothing behind the value");
+        break;
+    default:
+        read_value(check);
+    }
+}
+
+/* Skips the blanks that may stand here, and reads on. */
+static void read_on(struct json_check *check)
+{
+    check->at = skip_blanks(check->at, check->stop);
+    if (check->at < check->stop)
+        read_here(check);
+    else if (check->at == check->end && check->step == AT_BEHIND)
+        check->step = AT_END;
+    else if (check->at == check->end)
+        fail(check, check->end, "it ends too early");
+}
+
+void json_check_begin(struct json_check *check, struct str text)
+{
     if (text.len == 0)
         text = STR("");
-    const char *end = text.base + text.len, *first = skip_blanks(text.base, end);
-    reader.at = first;
-    reader.end = end;
-    reader.error = NULL;
-    reader.depth = 0;
-    reader.keys = reader.first_keys;
-    reader.n_keys = 0;
-    reader.capacity = FIRST_KEYS;
-    if (text.len >= 3 && memcmp(text.base, "\xef\xbb\xbf", 3) == 0) {
-        fail(&reader, text.base, "it must not begin with a byte order mark");
-    } else if (read_whole(&reader)) {
-        *root = (struct json_value){kind_of(*first), {first, (size_t)(reader.at - first)}};
-        reader.at = skip_blanks(reader.at, end);
-        if (reader.at < end)
-            fail(&reader, reader.at, "there must be nothing behind the value");
+    check->text = text;
+    check->member = NULL;
+    check->error = NULL;
+    check->step = AT_VALUE;
+    check->at = text.base;
+    check->end = text.base + text.len;
+    check->depth = 0;
+    json_keys_begin(&check->keys);
+    if (text.len >= 3 && memcmp(text.base, "\xef\xbb\xbf", 3) == 0)
+        fail(check, text.base, "it must not begin with a byte order mark");
+}
+
+bool json_check_go_on(struct json_check *check, size_t bytes)
+{
+    check->stop = (size_t)(check->end - check->at) <= bytes ? check->end : check->at + bytes;
+    while (check->step != AT_END && (check->at < check->stop || check->stop == check->end)) {
+        if (check->step == IN_STRING)
+            read_string(check);
+        else if (check->step >= IN_WHOLE && check->step <= IN_EXPONENT)
+            read_digits(check);
+        else
+            read_on(check);
     }
-    if (reader.keys != reader.first_keys)
-        free(reader.keys);
-    if (reader.error != NULL)
-        *error_at = (size_t)(reader.at - text.base);
-    return reader.error;
+    return check->step == AT_END;
+}
+
+void json_check_end(struct json_check *check)
+{
+    json_keys_end(&check->keys);
+}
+
+const char *json_read_check(struct str text, struct json_value *root, size_t *error_at)
+{
+    struct json_check check; /* not cleared as a whole: most texts use little of it */
+    json_check_begin(&check, text);
+    json_check_go_on(&check, text.len);
+    json_check_end(&check);
+    if (check.error == NULL)
+        *root = check.root;
+    else
+        *error_at = check.error_at;
+    return check.error;
 }
 
 /* The end of the string whose opening quote is at p. */
@@ -510,7 +530,7 @@ size_t json_unescape(struct str text, char *out)
     while (at < end) {
         if (*at == '\\') {
             char bytes[4];
-            size_t n = decode(&at, end, bytes);
+            size_t n = json_escape_read(&at, bytes);
             memcpy(out + len, bytes, n);
             len += n;
         } else {

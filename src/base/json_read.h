@@ -4,7 +4,8 @@
  *
  * Refused, beyond what the grammar refuses: invalid UTF-8, a byte order mark, escapes of lone surrogates and
  * of U+0000 (PostgreSQL has no such character), the same key twice in an object, however it is escaped (RFC
- * 8259 section 4 leaves its meaning open), nesting deeper than JSON_READ_MAX_DEPTH.
+ * 8259 section 4 leaves its meaning open), nesting deeper than JSON_READ_MAX_DEPTH, more than JSON_KEYS_MAX
+ * keys in an object and those around it.
  */
 #ifndef HAYFORK_BASE_JSON_READ_H
 #define HAYFORK_BASE_JSON_READ_H
@@ -12,6 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/json_keys.h"
+#include "base/siphash.h"
 #include "base/str.h"
 
 enum { JSON_READ_MAX_DEPTH = 64 };
@@ -27,9 +30,53 @@ struct json_value {
 /*
  * Checks a whole text. Returns NULL and fills in *root, or returns what is wrong (a static clause for the
  * client, such as "a ':' is missing here") and sets *error_at to the byte offset. Takes time in proportion to
- * n log n at worst, whatever the text is, and needs the heap only for objects with many keys.
+ * the text's length, whatever the text is, and needs the heap only for objects with many keys.
  */
 const char *json_read_check(struct str text, struct json_value *root, size_t *error_at);
+
+/*
+ * The same in steps, for a long text: nobody else need wait for all of it. The first group is filled in by
+ * json_check_begin, member by the caller after that.
+ */
+struct json_check {
+    struct str text;
+    /* A member of the outermost object was read: its raw key, with its quotes, and its value. NULL: not told.
+     */
+    void (*member)(void *arg, struct str key, const struct json_value *value);
+    void *arg;
+
+    /* After the end: the value, or what is wrong and where. */
+    struct json_value root;
+    const char *error;
+    size_t error_at;
+
+    /* json_read.c's own */
+    int step; /* enum step: what must come next */
+    const char *at, *end, *stop;
+    const char *token;  /* where a value that is no container begins, or a key */
+    const char *digits; /* where digits begin of which there must be one at least */
+    bool is_key;        /* the string being read is one */
+    bool has_escapes;
+    bool is_hashed; /* and its hash is being made */
+    struct siphash hash;
+    struct str name; /* of the present member of the outermost object */
+    unsigned depth;
+    struct json_check_level {
+        bool is_object;
+        const char *begin;
+        struct json_keys_level keys;
+    } levels[JSON_READ_MAX_DEPTH];
+    struct json_keys keys; /* of all open objects */
+};
+
+/* text must stay until the end of the check. */
+void json_check_begin(struct json_check *check, struct str text);
+
+/* Goes on over about so many bytes. Returns whether the end is reached. */
+bool json_check_go_on(struct json_check *check, size_t bytes);
+
+/* Frees what it holds, at its end or before. */
+void json_check_end(struct json_check *check);
 
 /* Steps through the members of an object, or the elements of an array, of an accepted text. */
 struct json_iterator {

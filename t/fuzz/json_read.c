@@ -1,6 +1,7 @@
 /*
  * json_read.c: fuzz target for the reader of JSON: json-c accepts what it accepts and finds the same values;
- * what it refuses, json-c refuses too, but for what json-c is known to be lenient about.
+ * what it refuses, json-c refuses too, but for what json-c is known to be lenient about. In steps of any size
+ * it finds the same, and what it takes for the same key twice is.
  */
 #include "base/json_read.h"
 
@@ -14,6 +15,7 @@ static const char *const lenient[] = {
     "this is half of a surrogate pair, without its other half",
     "this object has the same key already",
     "it is nested more than 64 levels deep",
+    "an object and those around it have more than 131072 keys",
     "this is not UTF-8", /* overlong forms */
     "a control character in a string must be escaped",
     "a digit is missing here",        /* 1. */
@@ -136,6 +138,93 @@ static void check_alone(struct json_value value)
     free(copy);
 }
 
+/* What was told of the members of the outermost object. */
+struct told {
+    size_t n;
+    const char *last; /* the end of the last value */
+};
+
+static void on_member(void *arg, struct str key, const struct json_value *value)
+{
+    struct told *told = arg;
+    FUZZ_CHECK(key.len >= 2 && key.base[0] == '"' && (told->last == NULL || key.base > told->last), "a key");
+    FUZZ_CHECK(value->text.len > 0 && value->text.base > key.base + key.len, "a value");
+    told->n++;
+    told->last = value->text.base + value->text.len;
+}
+
+static void check_steps(struct str text, struct fuzz_chance chance, const char *want, struct json_value root,
+                        size_t at)
+{
+    struct json_check check;
+    struct told told = {0};
+    size_t bytes = 1 + fuzz_below(&chance, 9), n_members = 0;
+    json_check_begin(&check, text);
+    check.member = on_member;
+    check.arg = &told;
+    while (!json_check_go_on(&check, bytes))
+        continue;
+    json_check_end(&check);
+    FUZZ_CHECK((check.error == NULL) == (want == NULL) && (want == NULL || strcmp(check.error, want) == 0),
+               "in steps of %zu: %s", bytes, check.error);
+    if (want != NULL) {
+        FUZZ_CHECK(check.error_at == at, "in steps of %zu: at %zu, not %zu", bytes, check.error_at, at);
+        return;
+    }
+    FUZZ_CHECK(check.root.kind == root.kind && str_equal(check.root.text, root.text), "another value");
+    struct json_iterator members = json_members(root);
+    struct json_value value;
+    struct str name;
+    while (root.kind == JSON_OBJECT && json_next(&members, &name, &value))
+        n_members++;
+    FUZZ_CHECK(told.n == n_members, "%zu members of %zu", told.n, n_members);
+}
+
+/* The end of the string whose opening quote is at p. */
+static const char *end_of_string(const char *p)
+{
+    for (p++; *p != '"'; p++)
+        p += *p == '\\';
+    return p + 1;
+}
+
+/* Where the innermost object or array begins that is open at the end of the text, which is good so far. */
+static const char *innermost(struct str text)
+{
+    const char *open[JSON_READ_MAX_DEPTH + 1] = {text.base};
+    size_t depth = 0;
+    for (const char *p = text.base; p < text.base + text.len;) {
+        if (*p == '{' || *p == '[')
+            open[++depth] = p;
+        depth -= *p == '}' || *p == ']';
+        p = *p == '"' ? end_of_string(p) : p + 1;
+    }
+    return open[depth];
+}
+
+/* Is the key at `at` in its object already? The text before it is good. */
+static bool is_repeated(struct str text, size_t at)
+{
+    const char *key_end = end_of_string(text.base + at), *p = innermost((struct str){text.base, at});
+    size_t len, other_len, depth = 0;
+    char *key = unescape((struct str){text.base + at, (size_t)(key_end - text.base) - at}, &len);
+    bool found = false, is_key = true;
+    for (p++; p < text.base + at && !found;) {
+        const char *end = *p == '"' ? end_of_string(p) : p + 1;
+        if (*p == '"' && depth == 0 && is_key) {
+            char *other = unescape((struct str){p, (size_t)(end - p)}, &other_len);
+            found = len == other_len && memcmp(key, other, len) == 0;
+            free(other);
+        }
+        is_key = depth == 0 && (*p == ',' || (is_key && *p != '"'));
+        depth += *p == '{' || *p == '[';
+        depth -= *p == '}' || *p == ']';
+        p = end;
+    }
+    free(key);
+    return found;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct json_value root = {0};
@@ -143,6 +232,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *text = fuzz_copy(data, size);
     const char *error = json_read_check((struct str){text, size}, &root, &at);
     FUZZ_CHECK(error == NULL || at <= size, "an error at %zu", at);
+    check_steps((struct str){text, size}, fuzz_chance_of(data, size), error, root, at);
+    if (error != NULL && strcmp(error, "this object has the same key already") == 0)
+        FUZZ_CHECK(is_repeated((struct str){text, size}, at), "the key at %zu is not there already", at);
 
     struct json_tokener *tokener = json_tokener_new_ex(JSON_READ_MAX_DEPTH + 2);
     json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);

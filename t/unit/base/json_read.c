@@ -2,6 +2,7 @@
 #include "base/json_read.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/mem.h"
 #include "unit/tap.h"
@@ -122,6 +123,7 @@ static const struct {
 #define NUL       "PostgreSQL has no character \\u0000"
 #define TWICE     "this object has the same key already"
 #define BOM       "it must not begin with a byte order mark"
+#define MANY_KEYS "an object and those around it have more than 131072 keys"
 
 /* Texts that are refused, with the reason and the offset where it shows. */
 static const struct {
@@ -325,7 +327,21 @@ static const struct {
      55},
     {STR("{\"1\":1,\"2\":1,\"3\":1,\"4\":1,\"5\":1,\"6\":1,\"7\":1,\"8\":1,\"9\":1,\"\\u0031\":1}"), TWICE,
      55},
+    {STR("{\"a\":1,\"a\":1"), TWICE, 7},
 };
+
+/* The same in steps of so many bytes, with what is told of the members. */
+static const char *check_in_steps(struct str text, size_t bytes, struct json_value *root, size_t *error_at)
+{
+    struct json_check check;
+    json_check_begin(&check, text);
+    while (!json_check_go_on(&check, bytes))
+        continue;
+    json_check_end(&check);
+    *root = check.root;
+    *error_at = check.error_at;
+    return check.error;
+}
 
 static void test_accepted(void)
 {
@@ -336,6 +352,13 @@ static void test_accepted(void)
         const char *error = json_read_check((struct str){copy, accepted[i].text.len}, &root, &at);
         is_str(error, NULL, "accepts %s", accepted[i].text.base);
         is_int(root.kind, accepted[i].kind, "and knows its kind");
+        for (size_t bytes = 1; bytes <= 3; bytes++) {
+            struct json_value again = {0};
+            error = check_in_steps((struct str){copy, accepted[i].text.len}, bytes, &again, &at);
+            ok(error == NULL && again.kind == root.kind && again.text.base == root.text.base &&
+                   again.text.len == root.text.len,
+               "... also in steps of %zu", bytes);
+        }
         free(copy);
     }
 }
@@ -349,6 +372,11 @@ static void test_refused(void)
         const char *error = json_read_check((struct str){copy, refused[i].text.len}, &root, &at);
         is_str(error, refused[i].error, "refuses %s", refused[i].text.base);
         is_int((long long)at, (long long)refused[i].at, "and knows where it is wrong");
+        for (size_t bytes = 1; bytes <= 3; bytes++) {
+            error = check_in_steps((struct str){copy, refused[i].text.len}, bytes, &root, &at);
+            ok(error != NULL && strcmp(error, refused[i].error) == 0 && at == refused[i].at,
+               "... also in steps of %zu", bytes);
+        }
         free(copy);
     }
     struct json_value root;
@@ -408,6 +436,68 @@ static char *wide_object(size_t n, const char *format, const char *last, size_t 
     return text;
 }
 
+static void test_most_keys(void)
+{
+    size_t len, at;
+    struct json_value root;
+    char *text = wide_object(JSON_KEYS_MAX - 1, "\"%u\"", "\"x\":0", &len);
+    is_str(json_read_check((struct str){text, len}, &root, &at), NULL, "as many keys as there may be");
+    free(text);
+    text = wide_object(JSON_KEYS_MAX, "\"%u\"", "\"x\":0", &len);
+    is_str(json_read_check((struct str){text, len}, &root, &at), MANY_KEYS, "one more");
+    is_int((long long)at, (long long)len - 6, "... is at fault");
+    free(text);
+    text = wide_object(JSON_KEYS_MAX / 2, "\"%u\"", "\"x\":{}", &len);
+    is_str(json_read_check((struct str){text, len}, &root, &at), NULL, "half of them");
+    char *twice = mem_printf("%.*s%s}", (int)len - 3, text, text);
+    is_str(json_read_check(str_of(twice), &root, &at), MANY_KEYS,
+           "those of an object and of one in it are counted");
+    free(twice);
+    twice = mem_printf("[%s,%s,%s]", text, text, text);
+    is_str(json_read_check(str_of(twice), &root, &at), NULL, "... but not those of one beside it");
+    free(twice);
+    free(text);
+}
+
+static double seconds_for(struct str text)
+{
+    struct json_value root;
+    size_t at;
+    clock_t begin = clock();
+    if (json_read_check(text, &root, &at) != NULL)
+        return 0;
+    return (double)(clock() - begin) / CLOCKS_PER_SEC;
+}
+
+/* Keys that differ only at their ends, with escapes: to sort them took thirty times as long as to read them.
+ */
+static void test_long_keys(void)
+{
+    enum { LENGTH = 1000, N = 1000, TURNS = 20 };
+    char beginning[LENGTH + 1], *keys = mem_alloc(N * (LENGTH + 20)), *strings = mem_alloc(N * (LENGTH + 20));
+    size_t n_keys = 0, n_strings = 0;
+    memset(beginning, 'a', LENGTH);
+    beginning[LENGTH] = '\0';
+    for (int i = 0; i < N; i++) {
+        n_keys += (size_t)sprintf(keys + n_keys, "%c\"\\n%s%d\":0", i == 0 ? '{' : ',', beginning, i);
+        n_strings +=
+            (size_t)sprintf(strings + n_strings, "%c\"\\n%s%d\",0", i == 0 ? '[' : ',', beginning, i);
+    }
+    keys[n_keys++] = '}';
+    strings[n_strings++] = ']';
+    double least = 1000;
+    for (int turn = 0; turn < TURNS; turn++) {
+        double of_strings = seconds_for((struct str){strings, n_strings});
+        double of_keys = seconds_for((struct str){keys, n_keys});
+        if (of_strings > 0 && of_keys / of_strings < least)
+            least = of_keys / of_strings;
+    }
+    ok(least < 12, "long keys that differ at their ends cost little more than strings: %.1f times as much",
+       least);
+    free(keys);
+    free(strings);
+}
+
 /* Five thousand million comparisons would be felt. */
 static void test_many_keys(void)
 {
@@ -431,6 +521,47 @@ static void test_many_keys(void)
         if (objects[i].error != NULL)
             is_int((long long)at, (long long)(len - strlen(objects[i].last) - 1), "the second is at fault");
         free(text);
+    }
+}
+
+struct told {
+    char text[256];
+};
+
+static void on_member(void *arg, struct str key, const struct json_value *value)
+{
+    struct told *told = arg;
+    size_t len = strlen(told->text);
+    snprintf(told->text + len, sizeof(told->text) - len, "%.*s=%c%.*s|", (int)key.len, key.base,
+             "ntf#sao"[value->kind], (int)value -> text.len, value->text.base);
+}
+
+static void test_members(void)
+{
+    static const struct {
+        const char *text, *want;
+    } objects[] = {
+        {"{}", ""},
+        {"[{\"a\":1}]", ""},
+        {"\"a\"", ""},
+        {" { \"a\" : 1 ,\n \"b\":\"x\" } ", "\"a\"=#1|\"b\"=s\"x\"|"},
+        {"{\"a\":{\"b\":[1,{\"c\":2}]},\"\\u0064\":[ ],\"e\":null}",
+         "\"a\"=o{\"b\":[1,{\"c\":2}]}|\"\\u0064\"=a[ ]|\"e\"=nnull|"},
+        {"{\"a\":true,\"b\":-1.5e3,\"b\":0}", "\"a\"=ttrue|\"b\"=#-1.5e3|"},
+    };
+    for (size_t i = 0; i < sizeof(objects) / sizeof(objects[0]); i++) {
+        for (size_t bytes = 1; bytes < 100; bytes *= 6) {
+            struct json_check check;
+            struct told told = {""};
+            json_check_begin(&check, str_of(objects[i].text));
+            check.member = on_member;
+            check.arg = &told;
+            while (!json_check_go_on(&check, bytes))
+                continue;
+            json_check_end(&check);
+            is_str(told.text, objects[i].want, "tells the members of %s in steps of %zu", objects[i].text,
+                   bytes);
+        }
     }
 }
 
@@ -512,7 +643,10 @@ int main(void)
     test_refused();
     test_root();
     test_depth();
+    test_most_keys();
+    test_long_keys();
     test_many_keys();
+    test_members();
     test_steps();
     test_unescape();
     return done_testing();
