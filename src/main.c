@@ -63,14 +63,29 @@ _Noreturn static void refuse(const char *what, const char *word)
     exit(EX_USAGE);
 }
 
+/*
+ * Takes a copy of an override. Where its value may hold a secret, it is overwritten in the arguments, which
+ * everybody on the machine can read (proc(5), /proc/PID/cmdline).
+ */
 static void add_override(struct options *options, char *text)
 {
     char *equals = strchr(text, '=');
     if (equals == NULL || equals == text)
         refuse("-o wants KEY=VALUE, not ", text);
-    *equals = '\0';
+    char *key = mem_strndup(text, (size_t)(equals - text)), *value = mem_strdup(equals + 1);
     MEM_GROW(&options->overrides, options->n_overrides);
-    options->overrides[options->n_overrides++] = (struct conf_override){text, equals + 1};
+    options->overrides[options->n_overrides++] = (struct conf_override){key, value};
+    if (conf_may_hold_secret(key))
+        memset(equals + 1, '*', strlen(value));
+}
+
+static void free_overrides(struct options *options)
+{
+    for (size_t i = 0; i < options->n_overrides; i++) {
+        free((char *)options->overrides[i].key);
+        free((char *)options->overrides[i].value);
+    }
+    free(options->overrides);
 }
 
 static struct options parse(int argc, char **argv)
@@ -112,8 +127,10 @@ static struct options parse(int argc, char **argv)
     }
     if (options.db && options.mode != MODE_CHECK)
         refuse("--db goes with ", "-t");
-    if (optind < argc)
+    if (optind < argc) { /* it may be half of a connection string that lacks its quotes */
+        argv[optind][strcspn(argv[optind], "=")] = '\0';
         refuse("there is no argument ", argv[optind]);
+    }
     return options;
 }
 
@@ -160,6 +177,6 @@ int main(int argc, char **argv)
     else
         code = check(conf, &options);
     conf_free(conf);
-    free(options.overrides);
+    free_overrides(&options);
     return code;
 }

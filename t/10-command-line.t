@@ -52,6 +52,13 @@ subtest 'usage errors are told on standard error, with exit code 64' => sub {
     }
 };
 
+subtest 'half a connection string that lacks its quotes is not shown' => sub {
+    my $run = hayfork('-t', '-c', $conf, '-o', 'database.connect=host=a', 'password=hush');
+    is $run->{exit}, 'exit 64';
+    like $run->{stderr}, qr/^hayfork: there is no argument password\n/;
+    unlike $run->{stderr}, qr/hush/;
+};
+
 subtest 'a conf that is not there is exit code 78' => sub {
     for my $mode ([], ['-t'], ['-T']) {
         my $run = hayfork('-c', "$folder/missing.conf", @$mode);

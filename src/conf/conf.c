@@ -305,6 +305,16 @@ struct conf *conf_load(const char *path, const struct conf_override *overrides, 
     return NULL;
 }
 
+bool conf_may_hold_secret(const char *key)
+{
+    const char *dot = strchr(key, '.');
+    char *section = mem_strndup(key, dot == NULL ? 0 : (size_t)(dot - key));
+    const struct conf_directive *row = conf_table_find(section, dot == NULL ? key : dot + 1);
+    bool is_listener = strcmp(section, "listen") == 0 || (row != NULL && row->type == CONF_TYPE_LISTEN);
+    free(section);
+    return !is_listener && (row == NULL || !conf_table_is_scalar(row) || row->type == CONF_TYPE_CONNECT);
+}
+
 void conf_free(struct conf *conf)
 {
     if (conf == NULL)

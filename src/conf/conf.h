@@ -222,6 +222,12 @@ struct conf_override {
 };
 
 /*
+ * May an override of that key hold a secret in its value? All may but those of directives that take a single
+ * value which is not a connection string, and listeners.
+ */
+bool conf_may_hold_secret(const char *key);
+
+/*
  * Reads and checks path and everything it names. All mistakes are written to errors (in the form
  * FILE:LINE:COLUMN: error: …, with the source line and a caret), in the order of the file, then NULL is
  * returned. On success the conf is the caller's, to be freed with conf_free. Opens no socket, needs no
