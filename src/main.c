@@ -11,6 +11,7 @@
 #include "db/try.h"
 #include "base/log.h"
 #include "process/master.h"
+#include "process/privileges.h"
 #include "base/mem.h"
 
 static const char usage[] =
@@ -152,6 +153,8 @@ static bool has_room(const struct conf *conf, const char *path)
 static int check(const struct conf *conf, const struct options *options)
 {
     size_t n = 0;
+    if (options->db)
+        privileges_give_up(conf); /* PostgreSQL is asked as the workers would: by their name and ~/.pgpass */
     for (size_t i = 0; options->db && i < conf->n_routes; i++)
         n += conf->routes[i].handler == CONF_HANDLER_SQL;
     int code = options->db ? db_try(conf, number_of_workers(conf), stderr) : EXIT_SUCCESS;

@@ -68,6 +68,12 @@ subtest '-T fills in every default' => sub {
 
         workers: auto
 
+        user: ""
+
+        group: ""
+
+        core: off
+
         server: hayfork
 
         io_uring: on

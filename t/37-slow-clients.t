@@ -27,6 +27,7 @@ sub start (%limits)
     my $limits = join ', ', 'requests: unlimited', 'deadline: 60s', map { "$_: $limits{$_}" } sort keys %limits;
     return server(<<~CONF, cluster => $cluster);
         workers: 1
+        core: on    # its descriptors are counted
         limits: { $limits }
         database:
           connect: ${\ $cluster->conninfo }

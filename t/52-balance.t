@@ -15,6 +15,7 @@ use Hayfork::Test::Process qw(run wait_for slurp);
 my $folder = tempdir('/tmp/hf.XXXXXX', CLEANUP => 1);
 my $CONF   = <<~'CONF';
     workers: 4
+    core: on    # their sockets are looked at
     routes:
       GET /:
         text: "hello\n"

@@ -10,7 +10,7 @@ use Digest::MD5 qw(md5_hex);
 
 use Hayfork::Test::Download;
 use Hayfork::Test::Ledger;
-use Hayfork::Test::Process qw(run wait_for spew temporary_folder);
+use Hayfork::Test::Process qw(run wait_for slurp spew temporary_folder);
 
 use constant MEGABYTE => 1 << 20;
 
@@ -230,8 +230,10 @@ subtest 'bodies behind one that waits to be sent' => sub {
 };
 
 subtest 'a certificate that is looked at, by the connections beyond the first, too' => sub {
-    my $server = start(connect => $connect =~ s/host=127\S+/host=localhost hostaddr=127.0.0.1/r
-          =~ s/sslmode=\S+/sslmode=verify-full sslrootcert=$data\/server.crt/r);
+    # The cluster's folder is closed to workers, even to those of root.
+    my $certificate = spew(temporary_folder() . '/server.crt', slurp("$data/server.crt"));
+    my $server      = start(connect => $connect =~ s/host=127\S+/host=localhost hostaddr=127.0.0.1/r
+          =~ s/sslmode=\S+/sslmode=verify-full sslrootcert=$certificate/r);
     my $gate = $cluster->hold('SELECT pg_advisory_xact_lock(1)');
     my @slow = map { $server->client->ask('GET', "/gate/$_") } 1 .. 3;
     wait_for('more connections', sub { sessions() =~ /^[4-9] and 0$/ });

@@ -57,6 +57,7 @@ sub start ($limits, $database = '')
 {
     return server(<<~CONF . $ROUTES,
         workers: 1
+        core: on    # its memory is looked at
         limits: { $limits }
         database:
           connect: ${\ $cluster->conninfo }

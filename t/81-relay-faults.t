@@ -22,6 +22,7 @@ sub start ($upstream, %with)
     my %limits = (connect => '30s', deadline => '10m', stall => '10m', idle => '10m', requests => 'unlimited', %with);
     return server(<<~CONF);
         workers: 1
+        core: on    # its descriptors are counted
         limits: { ${\ join ', ', map { "$_: $limits{$_}" } sort keys %limits } }
         ${\ $upstream->routes }
         CONF

@@ -22,6 +22,7 @@ my $upstream = Hayfork::Test::Upstream->new;
 my $unix     = Hayfork::Test::Upstream->new('unix');
 my $server   = server(<<~CONF, env => { ASAN_OPTIONS => join ':', 'quarantine_size_mb=1', grep { defined } $ENV{ASAN_OPTIONS} });
     workers: 1
+    core: on    # its memory is looked at
     limits: { body: 8G, deadline: 10m, body_time: 10m, stall: 10m }
     ${\ $upstream->routes }
       GET /unix:

@@ -293,7 +293,7 @@ subtest 'names that take long to look up are in nobody\'s way' => sub {
 
 subtest 'an answer in the tiniest of chunks is passed on in little memory' => sub {
     my $upstream = Hayfork::Test::Upstream->new;
-    my $server   = relay($ROUTES, {}, backend('', $upstream),
+    my $server   = relay($ROUTES, {}, "core: on\n" . backend('', $upstream),    # its memory is looked at
         env => { ASAN_OPTIONS => join ':', 'quarantine_size_mb=1', grep { defined } $ENV{ASAN_OPTIONS} });
     my ($worker) = $server->workers;
     my $memory   = sub () { return slurp("/proc/$worker/smaps_rollup") =~ /^Pss:\s+(\d+) kB/m ? $1 * 1024 : die };

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/account.h"
 #include "conf/check.h"
 #include "conf/conninfo.h"
 #include "conf/env.h"
@@ -285,6 +286,7 @@ struct conf *conf_load(const char *path, const struct conf_override *overrides, 
     conf->env = conf_env_new(conf->files, root);
     conf_env_expand(conf->files, conf->env, root);
     read_section(conf, "", root);
+    conf_account_read(conf, root);
     conf_lanes_complete(conf);
     bool directives_are_sound = conf_files_errors(conf->files) == 0;
     read_routes(conf, path, root, readable);
@@ -329,9 +331,10 @@ void conf_free(struct conf *conf)
     for (size_t i = 0; i < conf->n_routes; i++)
         conf_route_free(&conf->routes[i]);
     for (size_t i = 0; i < conf_table_rows; i++) {
-        if (conf_table[i].type == CONF_TYPE_CONNECT || conf_table[i].type == CONF_TYPE_FIELD)
+        if (conf_table_is_string(&conf_table[i]))
             free(*(char **)((char *)conf + conf_table[i].offset));
     }
+    conf_account_free(conf);
     conf_lanes_free(conf);
     conf_files_free(conf->files);
     free(conf->listen);

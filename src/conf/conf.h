@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "base/log.h"
 #include "route/params_gathering.h"
@@ -162,13 +163,27 @@ struct conf_upstream {
     unsigned age;         /* ms after which it is not used again */
 };
 
+/* Who the workers run as: what `user` and `group` say, looked up in the system's databases. */
+struct conf_account {
+    bool named; /* there is a `user`; else the rest is nothing */
+    uid_t uid;
+    gid_t gid;
+    gid_t *groups; /* supplementary ones, gid among them */
+    size_t n_groups;
+    char *name; /* NULL for a number that no user has */
+    char *home;
+};
+
 struct conf {
     struct conf_listen *listen;
     size_t n_listen;
     bool listen_unclear; /* there was a mistake in `listen`: only while reading */
     unsigned workers;    /* 0 is auto */
-    unsigned io_uring;   /* enum conf_switch */
-    unsigned busy_poll;  /* the same */
+    char *user, *group;  /* as written; "" for none */
+    struct conf_account account;
+    unsigned core;      /* enum conf_switch */
+    unsigned io_uring;  /* the same */
+    unsigned busy_poll; /* the same */
     enum log_level log;
     char *server; /* the Server field; "" for none */
 

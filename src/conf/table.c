@@ -21,6 +21,12 @@ const struct conf_directive conf_table[] = {
      "where to listen: ADDRESS:PORT, PORT, \"[IPV6]:PORT\" or unix:/PATH; a list of them, or NAME: ADDRESS"},
     {"", "workers", CONF_TYPE_UNSIGNED, AT(workers), 1, 512, {"auto"}, "auto",
      "worker processes; auto is one for each core that may be used"},
+    {"", "user", CONF_TYPE_NAME, AT(user), 0, 0, {NULL}, "",
+     "who the workers run as where root starts the server: a user's name or number; \"\" is whoever starts it"},
+    {"", "group", CONF_TYPE_NAME, AT(group), 0, 0, {NULL}, "",
+     "and their group, by name or number; \"\" is the user's"},
+    {"", "core", CONF_TYPE_ENUM, AT(core), 0, 0, {"on", "off"}, "off",
+     "on: a process that crashes leaves a core file, and its memory may be looked at; or off"},
     {"", "server", CONF_TYPE_FIELD, AT(server), 0, 0, {NULL}, "hayfork",
      "the value of the Server field in answers; \"\" leaves it out"},
     {"", "io_uring", CONF_TYPE_ENUM, AT(io_uring), 0, 0, {"on", "off"}, "on",
@@ -289,9 +295,9 @@ char *conf_table_set(const struct conf_directive *row, struct conf *conf, const 
     return conf_table_read(row, (char *)conf + row->offset, text);
 }
 
-static bool is_string(const struct conf_directive *row)
+bool conf_table_is_string(const struct conf_directive *row)
 {
-    return row->type == CONF_TYPE_CONNECT || row->type == CONF_TYPE_FIELD;
+    return row->type == CONF_TYPE_CONNECT || row->type == CONF_TYPE_FIELD || row->type == CONF_TYPE_NAME;
 }
 
 static bool is_field_value(const char *text)
@@ -311,7 +317,7 @@ char *conf_table_read(const struct conf_directive *row, void *place, const char 
     char *message = NULL;
     if (row->type == CONF_TYPE_FIELD && !is_field_value(text))
         return mem_printf("%s takes printable ASCII characters, without a blank at either end", row->name);
-    if (is_string(row)) {
+    if (conf_table_is_string(row)) {
         char **string = place;
         free(*string);
         *string = mem_strdup(text);
@@ -337,7 +343,7 @@ char *conf_table_get(const struct conf_directive *row, const struct conf *conf)
 
 char *conf_table_write(const struct conf_directive *row, const void *place)
 {
-    if (is_string(row))
+    if (conf_table_is_string(row))
         return mem_strdup(*(char *const *)place);
     unsigned long value = row->type == CONF_TYPE_SIZE ? *(const size_t *)place : *(const unsigned *)place;
     if (row->type == CONF_TYPE_ENUM || (value == 0 && row->words[0] != NULL))

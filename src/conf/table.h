@@ -15,6 +15,7 @@
 enum conf_type {
     CONF_TYPE_CONNECT,  /* a libpq conninfo or URI, which may hold a password; a string */
     CONF_TYPE_FIELD,    /* a string that can be a header field's value (RFC 9110 section 5.5), in ASCII */
+    CONF_TYPE_NAME,     /* of a user or group, or a number; a string */
     CONF_TYPE_SIZE,     /* bytes: 512, 64K, 1M, 1G; a size_t */
     CONF_TYPE_TIME,     /* milliseconds: 500ms, 10s, 2m; an unsigned */
     CONF_TYPE_UNSIGNED, /* a whole number, or the word that stands for 0 */
@@ -60,6 +61,9 @@ char *conf_table_anywhere(const char *name);
  */
 void conf_table_unknown_key(struct conf_files *files, struct conf_pos pos, const char *section,
                             const char *key, const char *const *keys, size_t n, bool elsewhere);
+
+/* Is the row's value kept as a string, which belongs to the conf? */
+bool conf_table_is_string(const struct conf_directive *row);
 
 /* Is the row's value one text, as conf_table_set takes it? */
 bool conf_table_is_scalar(const struct conf_directive *row);

@@ -14,7 +14,7 @@
 #include "base/complain.h"
 
 enum {
-    SHM_VERSION = 4,
+    SHM_VERSION = 5,
     SHM_CACHE_LINE = 64,
     SHM_LANES = 16,
 };
@@ -39,9 +39,11 @@ struct shm_slot {
     _Atomic unsigned lane_open[SHM_LANES]; /* connections to PostgreSQL, by lane */
     _Atomic unsigned spills;               /* those of all lanes beyond each lane's first one */
     _Atomic uint64_t accepted;             /* connections since the slot was made */
-    _Atomic uint64_t answers[6];           /* by first digit of the status; [0] is unused */
-    const char *_Atomic route;             /* the route whose handler runs; a string in the conf,
-                                              inherited at the same address by all processes */
+    _Atomic uint64_t resident;     /* bytes of memory: nobody else can look while there is no `core: on` */
+    _Atomic uint64_t proportional; /* of these, what is shared counted in part (metrics/memory.h) */
+    _Atomic uint64_t answers[6];   /* by first digit of the status; [0] is unused */
+    const char *_Atomic route;     /* the route whose handler runs; a string in the conf,
+                                      inherited at the same address by all processes */
 };
 
 struct shm {

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -213,12 +214,31 @@ void listen_shut(struct listener *listener)
         shutdown(listener->fds[i], SHUT_RD);
 }
 
-void listen_close(struct listener *listener, int remove_path)
+/*
+ * Removes a Unix socket's path. Root may have given up its right to write in others' folders
+ * (process/privileges.h), but not that to be them: for the kernel's look at the folder it is its owner.
+ */
+static void remove_path(const char *path)
+{
+    struct stat folder;
+    if (unlink(path) == 0 || errno != EACCES)
+        return;
+    const char *slash = strrchr(path, '/');
+    char *name = mem_strndup(path, (size_t)(slash - path) + 1);
+    if (stat(name, &folder) == 0) {
+        setfsuid(folder.st_uid);
+        unlink(path);
+        setfsuid(geteuid());
+    }
+    free(name);
+}
+
+void listen_close(struct listener *listener, int remove)
 {
     for (size_t i = 0; i < listener->n_fds; i++)
         close(listener->fds[i]);
-    if (listener->unix_path != NULL && remove_path)
-        unlink(listener->unix_path);
+    if (listener->unix_path != NULL && remove)
+        remove_path(listener->unix_path);
     free(listener->unix_path);
     free(listener->fds);
     *listener = (struct listener){0};

@@ -29,7 +29,7 @@ int listen_fd(const struct listener *listener, unsigned worker);
 /* No more connections come, to no process that has the sockets: they are refused. */
 void listen_shut(struct listener *listener);
 
-/* Closes the sockets; removes a Unix socket's path when remove_path is not 0. */
-void listen_close(struct listener *listener, int remove_path);
+/* Closes the sockets; removes a Unix socket's path when remove is not 0. */
+void listen_close(struct listener *listener, int remove);
 
 #endif

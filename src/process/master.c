@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -20,6 +21,7 @@
 #include "process/cpus.h"
 #include "process/handoff.h"
 #include "process/listen.h"
+#include "process/privileges.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "metrics/shm.h"
@@ -33,7 +35,8 @@ enum {
     KILL_GRACE_MS = 2000,  /* on top of the drain limit, before SIGKILL */
     FAST_STOP_MS = 3000,   /* for SIGINT */
     LAST_TAKEN_MS = 100,   /* in which workers take the connections that have come before the stop */
-    SPARE_FILES = 64,      /* descriptors of a worker that are no client's */
+    MEGABYTE = 1024 * 1024,
+    SPARE_FILES = 64, /* descriptors of a worker that are no client's */
 };
 
 struct worker_process {
@@ -63,9 +66,15 @@ struct master {
     int exit_code;
 };
 
-/* A signal's name and number; says when there is a core. */
-static char *describe_death(int status)
+/*
+ * A signal's name and number; says when there is a core. What is killed is often killed for want of memory:
+ * then it says how much (resident, bytes) there was.
+ */
+static char *describe_death(int status, uint64_t resident)
 {
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && resident > 0)
+        return mem_printf("was killed by signal %d (%s) with %" PRIu64 " MB of memory", WTERMSIG(status),
+                          strsignal(WTERMSIG(status)), (resident + MEGABYTE - 1) / MEGABYTE);
     if (WIFSIGNALED(status))
         return mem_printf("was killed by signal %d (%s)%s", WTERMSIG(status), strsignal(WTERMSIG(status)),
                           WCOREDUMP(status) ? ", core dumped" : "");
@@ -98,6 +107,8 @@ static void start_worker(struct master *master, unsigned index)
     atomic_store(&slot->started, clock_ms());
     atomic_store(&slot->heartbeat, clock_ms());
     atomic_store(&slot->route, NULL);
+    atomic_store(&slot->resident, 0);
+    atomic_store(&slot->proportional, 0);
     pid_t pid = fork();
     if (pid == 0)
         run_worker(master, index, parent);
@@ -162,7 +173,7 @@ static void on_death(struct master *master, unsigned index, int status)
     struct shm_slot *slot = &master->shm->slots[index];
     const char *route = atomic_load(&slot->route);
     uint64_t lived = clock_ms() - atomic_load(&slot->started);
-    char *death = describe_death(status);
+    char *death = describe_death(status, atomic_load(&slot->resident));
     bool was_ready = worker->ready || atomic_load(&slot->state) >= SHM_READY;
     pid_t pid = worker->pid;
     worker->pid = 0;
@@ -357,6 +368,7 @@ int master_run(const struct conf *conf)
     master.n_workers = conf->workers != 0 ? conf->workers : cpus_available();
     raise_file_limit(conf, master.n_workers);
     if (open_listeners(&master)) {
+        privileges_limit_master(conf);
         master.shm = shm_new(master.n_workers);
         complain_share(&master.shm->complaints);
         handoff_open(&master.handoff, master.n_workers);

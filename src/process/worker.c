@@ -19,12 +19,15 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "loop/outbox.h"
+#include "metrics/memory.h"
 #include "loop/timeouts.h"
+#include "process/privileges.h"
 #include "upstream/request.h"
 #include "loop/yield.h"
 
 enum {
     HEARTBEAT_MS = 1000,  /* the loop turns at least this often */
+    MEMORY_MS = 10000,    /* between two looks at how much memory there is */
     ACCEPT_BATCH = 16,    /* connections taken in one go at most, before those that are here get their turn */
     PAUSE_MS = 100,       /* before accepting is tried again where there was no descriptor for it */
     IDLE_GRACE_MS = 1000, /* a client that reuses its connection in the instant of the drain is served */
@@ -58,6 +61,7 @@ struct worker {
     uint64_t drain_since; /* clock_ms, 0 while not draining */
     uint64_t passed_at;   /* clock_ms: when a passed connection was last taken */
     uint64_t forgot_at;   /* clock_ms: when lost places were last looked for */
+    uint64_t measured_at; /* clock_ms: when the memory was last looked at */
 };
 
 static void on_acceptable(h2o_socket_t *listener, const char *error);
@@ -337,12 +341,23 @@ static struct db_lane *make_lane(struct worker *worker, unsigned which)
                                      });
 }
 
+/* Tells the others how much memory this process has. now is clock_ms. */
+static void measure(struct worker *worker, uint64_t now)
+{
+    struct memory memory;
+    memory_read(&memory);
+    atomic_store_explicit(&worker->slot->resident, memory.resident, memory_order_relaxed);
+    atomic_store_explicit(&worker->slot->proportional, memory.proportional, memory_order_relaxed);
+    worker->measured_at = now;
+}
+
 /* Connections are taken only now, when the statements are prepared or the database is known to be away. */
 static void on_settled(void *arg)
 {
     struct worker *worker = arg;
     if (--worker->n_unsettled > 0 || worker->drain_since != 0)
         return;
+    measure(worker, clock_ms());
     resume_accepting(worker);
     atomic_store(&worker->slot->state, SHM_READY);
     if (write(worker->inherited->ready_fd, &worker->inherited->index, sizeof(worker->inherited->index)) < 0)
@@ -371,6 +386,8 @@ static void beat(struct worker *worker, uint64_t now)
         complain_sum_up();
         worker->forgot_at = now;
     }
+    if (now - worker->measured_at >= MEMORY_MS)
+        measure(worker, now);
     atomic_store_explicit(&worker->slot->heartbeat, now, memory_order_relaxed);
 }
 
@@ -456,7 +473,8 @@ int worker_run(const struct worker_inheritance *inherited)
     snprintf(name, sizeof(name), "worker %u", inherited->index + 1);
     log_open(name, inherited->conf->log);
     complain_share(&inherited->shm->complaints);
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+    privileges_give_up(inherited->conf);
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) /* after that: a change of user clears it */
         log_warn("this worker would outlive a killed master");
     if (getppid() != inherited->master)
         return EXIT_FAILURE; /* the master died before the line above could take effect */

@@ -22,6 +22,8 @@ sandbox_server=
 sandbox_servers=()
 sandbox_account=()    # the command that takes on the cluster's account; empty where we have it already
 sandbox_bin=
+sandbox_rights=()
+declare -A sandbox_directives=()    # of each binary
 
 # Waits for a process of ours to end, at most so many seconds; false if it is still there then.
 gone_within() { # PID SECONDS
@@ -110,6 +112,23 @@ sandbox_open() { # TOP
     } >>"$log" 2>&1 || sandbox_blame 'loading sql/ failed' "$log"
 }
 
+# Does this Hayfork have the directive? An older one, which a bench may compare, need not.
+sandbox_has() { # BINARY CONF DIRECTIVE
+    [[ -v sandbox_directives[$1] ]] ||
+        sandbox_directives[$1]=" $("$1" -T -c "$2" 2>/dev/null | sed -n 's/^\([a-z_]*\):.*/\1/p' | tr '\n' ' ')"
+    [[ ${sandbox_directives[$1]} == *" $3 "* ]]
+}
+
+# Sets sandbox_rights to the options with which it can be looked at (sandbox_listens; how much memory it has), without
+# root, too; and with which root lends its workers the cluster's account.
+sandbox_find_rights() { # BINARY CONF
+    sandbox_rights=()
+    ! sandbox_has "$1" "$2" core || sandbox_rights+=(-o core=on)
+    ((EUID == 0)) && sandbox_has "$1" "$2" user || return 0
+    sandbox_find_account
+    sandbox_rights+=(-o "user=${sandbox_account[1]#--reuid=}")
+}
+
 # Starts a Hayfork in the background, its listeners "public" and "inner" on these addresses. A conf that has no
 # listeners with names serves all on both.
 sandbox_serve() { # BINARY CONF PUBLIC INNER [OPTION...]
@@ -118,9 +137,10 @@ sandbox_serve() { # BINARY CONF PUBLIC INNER [OPTION...]
     grep -q '^listen:[[:blank:]]*$\|^listen:[[:blank:]]*[{#]' "$conf" || where=(-o "listen=['$3', '$4']")
     # the sample's relay asks the listener "inner"
     ! grep -q '^  avatars:' "$conf" || where+=(-o "upstreams={ avatars: [ http://$4 ] }")
+    sandbox_find_rights "$binary" "$conf"
     shift 4
     setsid setpriv --pdeathsig TERM \
-        "$binary" -c "$conf" "${where[@]}" -o "database.connect='$sandbox_connect'" "$@" &
+        "$binary" -c "$conf" "${where[@]}" "${sandbox_rights[@]}" -o "database.connect='$sandbox_connect'" "$@" &
     sandbox_server=$!
     sandbox_servers+=("$sandbox_server")
 }

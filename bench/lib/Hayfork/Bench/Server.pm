@@ -43,6 +43,8 @@ sub hayfork ($class, $bench, %with)
         ready   => defined $with{routes} ? '/contacts/1' : '/v1/avatar',
         command => [
             $bench->{hayfork}, '-c', $conf, map { ('-o', $_) } "listen='127.0.0.1:$port'", "workers=$with{workers}",
+            'core=on',                             # its memory is measured
+            $> == 0 ? 'user=nobody' : (),
             "database.max=$max",
             "database.connect='" . $bench->{database}->conninfo . "'",
             "upstreams={ avatars: [ 'http://$bench->{upstream}' ] }",

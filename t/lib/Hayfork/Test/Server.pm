@@ -22,7 +22,8 @@ my @all;    # every server of this test, so that a failing test can show their l
 
 # Starts Hayfork and waits until it answers requests.
 #   file      a conf file to use instead of a text, with the listeners public and inner
-#   options   { 'database.connect' => …, … } for -o
+#   options   { 'database.connect' => …, … } for -o; undef is none. Started by root, its workers run as root, unless
+#             there is a user
 #   also      [ address… ] to listen on besides the one chosen here
 #   listeners [ name… ] of listeners, each on a port of its own: see at; without it there is one without a name
 #   env       { NAME => value }
@@ -59,6 +60,8 @@ sub launch ($class, $conf, %with)
     my $port   = free_port();
     my $self   = bless { address => "127.0.0.1:$port", log => "$folder/log", lanes => $with{lanes} // 1 }, $class;
     my %option = %{ $with{options} // {} };
+    $option{user} = 'root' if $> == 0 && !exists $option{user};    # else there would be a warning
+    delete @option{ grep { !defined $option{$_} } keys %option };
     if (defined $with{file}) {
         $self->{conf} = $with{file};
         $self->name_listeners(qw(public inner));
