@@ -1,5 +1,5 @@
 /*
- * conn.c: the life of an HTTP/1.1 connection: reading heads and bodies, time limits, lingering close.
+ * conn.c: the life of an HTTP/1.1 connection: reading heads, time limits, lingering close.
  *
  *                  first byte           head complete
  *      +------+ ------------->  +------+ ----------->  +---------+
@@ -28,11 +28,9 @@
 #include "base/mem.h"
 
 enum {
-    SKIP_MAX = 1024 * 1024, /* bytes of an unwanted body that are read rather than the connection closed */
-    LINGER_MS = 5000,       /* for the client to read its answer and close */
-    GONE_GRACE_MS = 1000,   /* a client that has closed its side may still be reading */
-    UNWATCHED_MS = 10,      /* an answer that takes longer is worth noticing that its client has left */
-    BODY_TICK_MS = 1000,
+    LINGER_MS = 5000,         /* for the client to read its answer and close */
+    GONE_GRACE_MS = 1000,     /* a client that has closed its side may still be reading */
+    UNWATCHED_MS = 10,        /* an answer that takes longer is worth noticing that its client has left */
     PIPELINED_MAX = 256,      /* small requests in a turn of the loop, behind others of their connections */
     PIPELINED_COST = 4096,    /* bytes of an answer that count as another one */
     LARGE_ANSWER = 64 * 1024, /* bytes: the kernel is not left alone with more than that */
@@ -52,7 +50,7 @@ static void set_timer(struct conn *conn, h2o_timeout_t *timeout, h2o_timeout_cb 
 
 /* Input */
 
-static void start_reading(struct conn *conn)
+void conn_start_reading(struct conn *conn)
 {
     if (!h2o_socket_is_reading(conn->socket) && !conn->input_ended)
         h2o_socket_read_start(conn->socket, on_readable);
@@ -150,163 +148,16 @@ static void linger(struct conn *conn)
     if (conn->input_ended && !is_taking_answer)
         conn_close(conn, false);
     else
-        start_reading(conn);
+        conn_start_reading(conn);
 }
 
-/* Bodies */
+/* Bodies that nobody wanted */
 
-static bool body_is_known_to_be_small(const struct conn *conn)
-{
-    return conn->body_kind == HTTP1_BODY_CHUNKED || conn->body_left <= SKIP_MAX;
-}
-
-bool conn_may_persist(const struct conn *conn)
-{
-    unsigned most = conn->context->conf->limits.requests;
-    if (conn->context->draining || (most != 0 && conn->n_requests >= most))
-        return false;
-    /* a client that was not told to go on may send its body or not: nobody can tell what comes next */
-    return conn->body_done || (!conn->wants_continue && body_is_known_to_be_small(conn));
-}
-
-static void body_emit(struct conn *conn, enum body_event event, struct str bytes)
-{
-    if (event != BODY_DATA) {
-        conn->body_done = true;
-        conn->body_reading = false;
-        h2o_timeout_unlink(&conn->body_timer);
-    }
-    if (conn->body.on_event != NULL)
-        conn->body.on_event(&conn->body, event, bytes);
-}
-
-/* The body is not what it should be: what comes behind it cannot be told from it any more. */
-static void body_broken(struct conn *conn, int status, const char *detail)
-{
-    conn->keep_alive = false;
-    conn->body.status = status;
-    conn->body.detail = detail;
-    body_emit(conn, BODY_BROKEN, (struct str){NULL, 0});
-}
-
-/*
- * The next part of the body that has come. Returns false where there is none; the end and errors are
- * emitted.
- */
-static bool next_body_part(struct conn *conn, struct str *part, size_t *consumed)
-{
-    if (conn->body_kind == HTTP1_BODY_LENGTH) {
-        size_t n = conn->input_len < conn->body_left ? conn->input_len : (size_t)conn->body_left;
-        *part = (struct str){conn->input, n};
-        *consumed = n;
-        conn->body_left -= n;
-        return n > 0;
-    }
-    switch (http1_decode_chunk(&conn->chunks, conn->input, conn->input_len, consumed, part)) {
-    case HTTP1_CHUNK_DATA:
-        return true;
-    case HTTP1_CHUNK_MORE:
-        conn_consume(conn, *consumed);
-        break;
-    case HTTP1_CHUNK_END:
-        conn_consume(conn, *consumed);
-        body_emit(conn, BODY_END, (struct str){NULL, 0});
-        break;
-    case HTTP1_CHUNK_INVALID:
-        body_broken(conn, conn->chunks.error.status, conn->chunks.error.detail);
-        break;
-    }
-    return false;
-}
-
-/* Gives the handler what has come, while it wants it. */
-static void feed_body(struct conn *conn)
-{
-    uint64_t most = conn->context->conf->limits.body;
-    struct str part;
-    size_t consumed;
-    if (conn->in_body_event)
-        return; /* the handler asked for more from within its event: the loop below goes on */
-    conn->in_body_event = true;
-    while (conn->body_reading) {
-        if (conn->body_kind == HTTP1_BODY_LENGTH && conn->body_left == 0) {
-            body_emit(conn, BODY_END, (struct str){NULL, 0});
-            break;
-        }
-        if (conn->input_len == 0 || !next_body_part(conn, &part, &consumed))
-            break;
-        conn->body_taken += part.len;
-        if (conn->body_taken > most) {
-            body_broken(conn, 413, "The body is larger than this server takes.");
-            break;
-        }
-        body_emit(conn, BODY_DATA, part);
-        conn_consume(conn, consumed);
-    }
-    if (conn->body_reading && conn->input_ended) /* all that has come was looked at */
-        body_broken(conn, 400, "The body breaks off.");
-    conn->in_body_event = false;
-}
-
-/* A body has limits.body_time, and a second more for every limits.body_rate bytes. */
-static void on_body_tick(h2o_timeout_entry_t *entry)
-{
-    struct conn *conn = H2O_STRUCT_FROM_MEMBER(struct conn, body_timer, entry);
-    const struct conf *conf = conn->context->conf;
-    h2o_timeout_link(conn->context->h2o->loop, conn->context->body_timeout, &conn->body_timer);
-    uint64_t allowed = conf->limits.body_time + conn->body_taken * 1000 / conf->limits.body_rate;
-    if (conn->paused_at != 0 || clock_ms() - conn->body_since < allowed)
-        return;
-    if (conn->phase == CONN_SKIP)
-        conn_close(conn, false);
-    else
-        body_broken(conn, 408, "The body took too long to arrive.");
-}
-
-static void expect_body(struct conn *conn)
-{
-    if (h2o_timeout_is_linked(&conn->body_timer))
-        return;
-    conn->body_since = clock_ms();
-    conn->body_timer.cb = on_body_tick;
-    h2o_timeout_link(conn->context->h2o->loop, conn->context->body_timeout, &conn->body_timer);
-}
-
-static void on_body_read(struct body *body)
-{
-    struct conn *conn = H2O_STRUCT_FROM_MEMBER(struct conn, body, body);
-    if (conn->body_done) {
-        if (conn->body_kind == HTTP1_BODY_NONE)
-            body_emit(conn, BODY_END, (struct str){NULL, 0});
-        return;
-    }
-    conn->body_reading = true;
-    if (conn->paused_at != 0) {
-        conn->body_since += clock_ms() - conn->paused_at;
-        conn->paused_at = 0;
-    }
-    expect_body(conn);
-    if (conn->wants_continue)
-        conn_send_continue(conn);
-    feed_body(conn);
-    if (conn->input_len < CONN_INPUT_SIZE)
-        start_reading(conn);
-}
-
-static void on_body_pause(struct body *body)
-{
-    struct conn *conn = H2O_STRUCT_FROM_MEMBER(struct conn, body, body);
-    if (!conn->body_reading)
-        return;
-    conn->body_reading = false;
-    conn->paused_at = clock_ms();
-}
-
-/* Throws away what comes of a body that nobody wanted. */
+/* Throws away what comes of it. */
 static void go_on_skipping(struct conn *conn)
 {
-    feed_body(conn);
-    if (!conn->body_done && conn->body_taken <= SKIP_MAX)
+    conn_body_feed(conn);
+    if (!conn->body_done && conn->body_taken <= CONN_SKIP_MAX)
         return;
     h2o_timeout_unlink(&conn->body_timer);
     if (conn->body.status != 0 || !conn->body_done)
@@ -318,13 +169,8 @@ static void go_on_skipping(struct conn *conn)
 static void skip_body(struct conn *conn)
 {
     conn->phase = CONN_SKIP;
-    conn->body.on_event = NULL;
-    conn->body_reading = true;
-    conn->body_taken = 0;
-    conn->paused_at = 0;
-    h2o_timeout_unlink(&conn->body_timer); /* what is skipped has a time of its own */
-    expect_body(conn);
-    start_reading(conn);
+    conn_body_skip(conn);
+    conn_start_reading(conn);
     go_on_skipping(conn);
 }
 
@@ -390,19 +236,7 @@ static void begin_request(struct conn *conn, const struct http1_head *head, size
     req->http1_is_persistent = 1;
     conn->is_head = str_equal(method, STR("HEAD"));
     conn->keep_alive = conn->client_stays = head->keep_alive;
-    conn->wants_continue = head->expects_continue && head->body != HTTP1_BODY_NONE;
-    conn->body_kind = head->body;
-    conn->body_done = head->body == HTTP1_BODY_NONE;
-    conn->body_left = head->content_length;
-    conn->body_taken = 0;
-    conn->body_reading = false;
-    conn->paused_at = 0;
-    conn->chunks = (struct http1_chunks){0};
-    conn->body = (struct body){
-        .length = head->body == HTTP1_BODY_CHUNKED ? BODY_LENGTH_UNKNOWN : head->content_length,
-        .read = on_body_read,
-        .pause = on_body_pause,
-    };
+    conn_body_begin(conn, head);
 }
 
 /* Answers what is no request, as far as it was understood. The connection closes behind the answer. */
@@ -508,7 +342,7 @@ static void wait_for_head(struct conn *conn)
         on_head_input(conn);
         if (conn->phase == CONN_REQUEST) {
             if (conn->input_len < CONN_INPUT_SIZE)
-                start_reading(conn); /* it was stopped if too much had come behind the last request */
+                conn_start_reading(conn); /* it was stopped if too much had come behind the last request */
             return;
         }
     }
@@ -518,7 +352,7 @@ static void wait_for_head(struct conn *conn)
     }
     if (conn->phase == CONN_IDLE)
         set_timer(conn, conn->context->idle_timeout, on_head_timeout);
-    start_reading(conn);
+    conn_start_reading(conn);
 }
 
 bool conn_lingers(const struct conn *conn)
@@ -592,7 +426,7 @@ static void on_input(struct conn *conn)
         on_head_input(conn);
         break;
     case CONN_REQUEST:
-        feed_body(conn);
+        conn_body_feed(conn);
         /* fall through */
     case CONN_NEXT:
         if (conn->input_len >= CONN_INPUT_SIZE)
@@ -637,7 +471,7 @@ static void on_readable(h2o_socket_t *socket, const char *error)
 
 static void on_watch_timeout(h2o_timeout_entry_t *entry)
 {
-    start_reading(H2O_STRUCT_FROM_MEMBER(struct conn, timer, entry));
+    conn_start_reading(H2O_STRUCT_FROM_MEMBER(struct conn, timer, entry));
 }
 
 /*
@@ -652,7 +486,7 @@ static void begin_reading(struct conn *conn)
     if (conn->phase == CONN_REQUEST && conn->body_done && !conn->keep_alive)
         set_timer(conn, conn->context->watch_timeout, on_watch_timeout);
     else
-        start_reading(conn);
+        conn_start_reading(conn);
 }
 
 /* Making and ending */
@@ -704,7 +538,7 @@ void conn_context_init(struct conn_context *context)
     h2o_linklist_init_anchor(&context->next_turn);
     context->head_timeout = timeouts_get(context->timeouts, conf->limits.head_time);
     context->idle_timeout = timeouts_get(context->timeouts, conf->limits.idle);
-    context->body_timeout = timeouts_get(context->timeouts, BODY_TICK_MS);
+    context->body_timeout = timeouts_get(context->timeouts, CONN_BODY_TICK_MS);
     context->stall_timeout = timeouts_get(context->timeouts, conf->limits.stall);
     context->linger_timeout = timeouts_get(context->timeouts, LINGER_MS);
     context->gone_timeout = timeouts_get(context->timeouts, GONE_GRACE_MS);

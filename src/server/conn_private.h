@@ -18,6 +18,9 @@ enum conn_phase {
 enum {
     CONN_FEW_PARTS = SINK_FEW_PARTS,
     CONN_INPUT_SIZE = 64 * 1024, /* one read; also how much may wait behind a request in hand */
+    CONN_SKIP_MAX =
+        1024 * 1024, /* bytes of an unwanted body that are read rather than the connection closed */
+    CONN_BODY_TICK_MS = 1000,
 };
 
 /* How the client finds the end of the answer's body (RFC 9112 section 6.3). */
@@ -122,7 +125,24 @@ void conn_watch_reader(struct conn *conn);
 /* Bytes of our answers that the kernel holds, because the client has not acknowledged them. */
 size_t conn_unacked(const struct conn *conn);
 
+/* server/h1_body.c */
+
+/* Prepares for the body of the request that was just begun. */
+void conn_body_begin(struct conn *conn, const struct http1_head *head);
+
+/* Gives the handler what has come, while it wants it. */
+void conn_body_feed(struct conn *conn);
+
+/* From now on what is fed is thrown away. */
+void conn_body_skip(struct conn *conn);
+
+/* May the connection stay open when the request in hand has been answered? */
+bool conn_may_persist(const struct conn *conn);
+
 /* server/conn.c */
+
+/* Looks for what the client sends, unless it has closed its side. */
+void conn_start_reading(struct conn *conn);
 
 /* The answer is out, or was aborted. */
 void conn_end_request(struct conn *conn);
@@ -135,8 +155,5 @@ bool conn_lingers(const struct conn *conn);
 
 /* Closes the connection and frees it. With reset, the client sees an error instead of an orderly end. */
 void conn_close(struct conn *conn, bool reset);
-
-/* May the connection stay open when the request in hand has been answered? */
-bool conn_may_persist(const struct conn *conn);
 
 #endif
