@@ -114,11 +114,11 @@ subtest 'a request that does not arrive in limits.head_time is given up' => sub 
 subtest 'an error of one query is nobody else\'s' => sub {
     my $server = start('60s');
     my $client = $server->client;
-    my @wanted = map { $_ % 3 ? [ "/contacts/$_", 200 ] : [ "/divide/$_/0", 500 ] } 1 .. 30;
+    my @wanted = map { $_ % 3 ? [ "/contacts/$_", 200 ] : [ "/divide/$_/0", 400 ] } 1 .. 30;
     $_->[2] = $server->client->ask('GET', $_->[0]) for @wanted;
     my @got = map { $_->[2]->receive } @wanted;
     is join(' ', map { $_->status } @got), join(' ', map { $_->[1] } @wanted), 'errors between answers';
-    problem_is $got[2], 500, {}, 'an error';
+    problem_is $got[2], 400, {}, 'an error';
     my $id    = $got[2]->json->{request_id};
     my @lines = $server->log_lines(qr/$id/);
     is scalar @lines, 1, 'the log has its request id';

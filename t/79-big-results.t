@@ -236,7 +236,7 @@ subtest 'HEAD of a big answer' => sub {
 
 subtest 'an error' => sub {
     my $server = start('stall: 50s');
-    problem_is $server->get('/error/100'), 500, {}, 'before anything was sent is told as usual';
+    problem_is $server->get('/error/100'), 400, {}, 'before anything was sent is told as usual';
     for (1 .. 3) {
         my $download = download($server, '/error/500000');
         is $download->head->status, 200, 'after the first part';
