@@ -8,7 +8,7 @@
 #include "db/lane.h"
 #include "http/http1.h"
 #include "http/sink.h"
-#include "upstream/request.h"
+#include "upstream/context.h"
 
 /* What only a relay needs to know of a request. The bytes stay as long as the request. */
 struct handler_message {

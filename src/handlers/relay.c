@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/percent.h"
 #include "http/problem.h"
+#include "upstream/context.h"
 
 enum {
     HELD_MOST = 64 * 1024, /* bytes of a body that are gathered before the upstream is asked */
@@ -314,12 +315,12 @@ static struct relay_call *call_new(const struct handler_relay *self, const struc
         .query = request->query,
         .body_ended = request->body->length == 0,
         .upstream = {.ops = &ops,
-                     .upstream = self->upstream,
-                     .label = self->route->label,
                      .is_head = str_equal(request->method, STR("HEAD")),
                      .is_safe = is_safe(request->method),
-                     .connect = self->connect,
-                     .deadline = self->deadline},
+                     .deadline = self->deadline,
+                     .lease = {.upstream = self->upstream,
+                               .label = self->route->label,
+                               .connect = self->connect}},
     };
     sink->data = call;
     sink->room = on_sink_room;

@@ -22,7 +22,7 @@
 #include "metrics/memory.h"
 #include "loop/timeouts.h"
 #include "process/privileges.h"
-#include "upstream/request.h"
+#include "upstream/context.h"
 #include "loop/yield.h"
 
 enum {

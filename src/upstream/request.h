@@ -2,46 +2,13 @@
  * request.h: an HTTP/1.1 client (RFC 9112) for relays: strict in what it reads, pooled, bounded, with
  * back-pressure in both directions.
  *
- * An upstream is one or more servers that answer the same. Each worker has its own connections to them.
+ * request.c sends a request and tries it again, pool.c finds it a server and a connection, answer.c reads.
  */
 #ifndef HAYFORK_UPSTREAM_REQUEST_H
 #define HAYFORK_UPSTREAM_REQUEST_H
 
-#include <h2o.h>
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stdint.h>
-
-#include "conf/conf.h"
-#include "http/http1_response.h"
-#include "loop/outbox.h"
-#include "base/str.h"
-#include "loop/timeouts.h"
-
-struct upstream_context;
-struct upstream;
-
-/*
- * What all upstreams of a worker share. Makes conf->n_upstreams upstreams; conf and timeouts must outlive the
- * context. outbox may be NULL.
- */
-struct upstream_context *upstream_context_new(h2o_loop_t *loop, const struct conf *conf,
-                                              struct timeouts *timeouts, struct outbox *outbox);
-
-/* The upstream of conf->upstreams[i]. */
-struct upstream *upstream_get(struct upstream_context *context, size_t i);
-
-/* timeouts_get, for those who have the context. */
-h2o_timeout_t *upstream_timeout(struct upstream_context *context, unsigned ms);
-
-/*
- * The worker ends: from now on no request is sent to a server; the next turn of the loop answers 503 to those
- * that wait for a connection.
- */
-void upstream_context_end(struct upstream_context *context);
-
-/* Closes all connections. No request may be left. */
-void upstream_context_free(struct upstream_context *context);
+#include "upstream/answer.h"
+#include "upstream/pool.h"
 
 /* What an exchange with an upstream is asked, and what comes of it. */
 struct upstream_request;
@@ -70,50 +37,33 @@ struct upstream_ops {
     uint64_t (*id)(const struct upstream_request *request);
 };
 
-#define UPSTREAM_LENGTH_UNKNOWN UINT64_MAX
-
-/* The caller fills in the first group, in memory of its own, and clears the rest. */
+/*
+ * The caller fills in the first group, in memory of its own, and of the lease the upstream, the label and the
+ * time to connect; it clears the rest.
+ */
 struct upstream_request {
     const struct upstream_ops *ops;
-    struct upstream *upstream;
-    const char *label;           /* for log lines: the route's name */
     struct str head, after_host; /* the request's head. If host_is_servers, the server's authority (RFC 9110
                                     section 7.2) goes between the two; else head is all of it */
     bool host_is_servers;
-    bool is_head;                      /* the method is HEAD */
-    bool is_safe;                      /* the method is safe (RFC 9110 section 9.2.1): may be sent twice */
-    bool has_body, is_chunked;         /* of the request; chunked or with the Content-Length that head has */
-    struct str body;                   /* what is here of the body; must stay until the request ends */
-    bool body_is_whole;                /* there is no more than that */
-    h2o_timeout_t *connect, *deadline; /* to connect; from the last byte sent to the first of the answer */
+    bool is_head;              /* the method is HEAD */
+    bool is_safe;              /* the method is safe (RFC 9110 section 9.2.1): may be sent twice */
+    bool has_body, is_chunked; /* of the request; chunked or with the Content-Length that head has */
+    struct str body;           /* what is here of the body; must stay until the request ends */
+    bool body_is_whole;        /* there is no more than that */
+    h2o_timeout_t *deadline;   /* from the last byte sent to the first of the answer */
+    struct upstream_lease lease;
 
-    /* upstream*.c's own */
-    int phase; /* enum upstream_phase */
-    struct upstream_connection *connection;
-    struct upstream_server *server; /* that is tried, and has the request in hand; or NULL */
-    uint64_t servers_tried;         /* bits, by index */
-    size_t first_address, addresses_tried;
-    bool wants_new;  /* a pooled connection was closed in the instant of its reuse: only a new one will do */
+    /* upstream/request.c's own */
+    bool is_over;    /* no op will be called any more */
     bool sent_any;   /* some byte may have reached the server */
     bool body_ended; /* all of the request is sent, but for rest */
     bool send_failed;
     struct outbox_message *message; /* that waits for the end of the turn, or NULL */
     char *rest;                     /* of the request: what the server did not take yet */
-    bool got_any;                   /* some byte of the answer has come */
-    bool head_passed;
-    bool busy; /* the caller has a part of the answer */
-    unsigned n_interim;
-    struct http1_response *response; /* a head that comes in pieces */
-    bool keep_alive;
-    enum http1_body body_kind;
-    uint64_t body_left;
-    struct http1_chunks chunks;
-    char *buffer; /* of the answer: what waits to be understood, and what the caller has */
-    size_t buffer_at, buffer_len;
-    h2o_timeout_entry_t timer; /* to connect; later, for the next part of the answer */
+    struct upstream_answer answer;
     h2o_timeout_entry_t deadline_timer;
-    h2o_linklist_t link; /* among those that wait */
-    uint64_t sent_at;    /* of the loop's clock: since when an answer is waited for */
+    uint64_t sent_at; /* of the loop's clock: since when an answer is waited for */
 };
 
 /*

@@ -14,7 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "unit/tap.h"
-#include "upstream/upstream_private.h"
+#include "upstream/context.h"
 
 enum { MOST_PEERS = 8, PATIENCE_MS = 20000, QUIET_TURNS = 3, PLENTY = 4 << 20 };
 
@@ -119,8 +119,6 @@ static struct asked *new_request(const char *method)
     bool is_safe = strcmp(method, "POST") != 0;
     asked->request = (struct upstream_request){
         .ops = &ops,
-        .upstream = upstream_get(context, 0),
-        .label = "GET /",
         .head = is_safe ? (strcmp(method, "HEAD") == 0 ? STR("HEAD / HTTP/1.1\r\nHost: ")
                                                        : STR("GET / HTTP/1.1\r\nHost: "))
                         : STR("POST / HTTP/1.1\r\nHost: "),
@@ -129,8 +127,8 @@ static struct asked *new_request(const char *method)
         .is_head = strcmp(method, "HEAD") == 0,
         .is_safe = is_safe,
         .body_is_whole = true,
-        .connect = long_time,
         .deadline = long_time,
+        .lease = {.upstream = upstream_get(context, 0), .label = "GET /", .connect = long_time},
     };
     return asked;
 }
@@ -466,7 +464,7 @@ static void test_bound(void)
     end_context();
     start_context(1, 1);
     struct asked *first = ask("GET"), *second = ask("GET"), *third = new_request("GET");
-    third->request.connect = short_time;
+    third->request.lease.connect = short_time;
     upstream_request_start(&third->request);
     int fd = accept_peer(first);
     free(read_request(fd, first));
@@ -496,7 +494,7 @@ static void test_other_server(void)
     bind(fd, (struct sockaddr *)&nobody, len);
     getsockname(fd, (struct sockaddr *)&nobody, &len);
     struct upstream *upstream = upstream_get(context, 0);
-    ((struct sockaddr_in *)&upstream->servers[0].addresses[0].socket)->sin_port = nobody.sin_port;
+    ((struct sockaddr_in *)&upstream->servers[0].addresses.at[0].socket)->sin_port = nobody.sin_port;
     upstream->turn = 0;
     struct asked *asked = ask("POST");
     int peer = accept_peer(asked);
@@ -511,7 +509,7 @@ static void test_other_server(void)
     close(peer);
     wait_until_closed();
 
-    ((struct sockaddr_in *)&upstream->servers[1].addresses[0].socket)->sin_port = nobody.sin_port;
+    ((struct sockaddr_in *)&upstream->servers[1].addresses.at[0].socket)->sin_port = nobody.sin_port;
     asked = ask("GET");
     wait_for(asked);
     is_int(asked->error, 502, "nobody can be reached: 502");
