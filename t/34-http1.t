@@ -201,8 +201,9 @@ section 'RFC 9112 section 3: the request line' => sub {
 
 section 'RFC 9112 section 2.3: the version' => sub {
     ends 'HTTP/1.0',                       line('GET /a HTTP/1.0'), 'GET /a';
-    refuses 'HTTP/1.2',                    505, line('GET /a HTTP/1.2');
-    refuses 'HTTP/1.9',                    505, line('GET /a HTTP/1.9');
+    takes 'HTTP/1.2, as 1.1 (RFC 9110 section 2.5)', line('GET /a HTTP/1.2'), 'GET /a';
+    takes 'HTTP/1.9, as 1.1',              line('GET /a HTTP/1.9'), 'GET /a';
+    refuses 'HTTP/1.2 without Host',       400, "GET /a HTTP/1.2\r\n\r\n";
     refuses 'HTTP/2.0',                    505, line('GET /a HTTP/2.0');
     refuses 'HTTP/0.9',                    505, line('GET /a HTTP/0.9');
     refuses 'the preface of HTTP/2',       505, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -259,6 +260,18 @@ section 'RFC 9112 section 3.2.2: absolute-form' => sub {
     takes 'the port that http has anyway',      target('http://a:80/b'), 'GET /b';
     takes 'an IPv6 address',                    "GET http://[::1]/b HTTP/1.1\r\nHost: [::1]\r\n\r\n", 'GET /b';
     takes 'no path: the root',                  target('http://a'), 'GET /';
+    takes 'a query and no path',                target('http://a?b=c'), 'GET /?b=c';
+    takes 'an empty query and no path',         target('https://a?'), 'GET /?';
+    takes 'no path, for OPTIONS: *',            line('OPTIONS http://a HTTP/1.1'), 'OPTIONS *';
+    takes 'a port and no path, for OPTIONS: *', line('OPTIONS http://a:80 HTTP/1.1'), 'OPTIONS *';
+    takes 'the root for OPTIONS: not *',        line('OPTIONS http://a/ HTTP/1.1'), 'OPTIONS /';
+    takes 'a query and no path, for OPTIONS: the root', line('OPTIONS http://a?b HTTP/1.1'), 'OPTIONS /?b';
+    takes 'the port that https has anyway',     target('https://a:443/b'), 'GET /b';
+    takes 'the same in Host alone',             "GET https://a/b HTTP/1.1\r\nHost: a:443\r\n\r\n", 'GET /b';
+    refuses 'the port of http with https',      400, target('https://a:80/b');
+    refuses 'the port of https with http',      400, target('http://a:443/b');
+    refuses 'a fragment and no path',           400, target('http://a#b');
+    refuses 'an empty label in the host',       400, "GET http://a..b/ HTTP/1.1\r\nHost: a..b\r\n\r\n";
     refuses 'another host than in Host',        400, target('http://b/a');
     refuses 'another port than in Host',        400, target('http://a:8080/a');
     refuses 'no Host',                          400, "GET http://a/b HTTP/1.1\r\n\r\n";
@@ -306,6 +319,19 @@ section 'RFC 9112 section 3.2, RFC 9110 section 7.2: Host' => sub {
     takes 'an empty port',                host('a:'), 'GET /a';
     takes 'nothing: the client has none', host(''), 'GET /a';
     takes 'percent-encoding',             host('%41'), 'GET /a';
+    takes 'a name that ends in a point: the root', host('a.b.'), 'GET /a';
+    takes 'the same with a port',         host('a.b.:80'), 'GET /a';
+    refuses 'a point alone',              400, host('.');
+    refuses 'two points alone',           400, host('..');
+    refuses 'an empty label at the beginning', 400, host('.x');
+    refuses 'two empty labels at the beginning', 400, host('..x');
+    refuses 'an empty label inside',      400, host('a..b');
+    refuses 'an empty label at the end',  400, host('a..');
+    refuses 'the same before a port',     400, host('a..:');
+    refuses 'a port and no host',         400, host(':80');
+    refuses 'a colon alone',              400, host(':');
+    refuses 'half a percent-encoding',    400, host('a%4');
+    refuses 'a percent sign and no digits', 400, host('a%zz');
     ends 'none in HTTP/1.0',              old(), 'GET /a';
     refuses 'none in HTTP/1.1',           400, "GET /a HTTP/1.1\r\n\r\n";
     refuses 'none, but others',           400, "GET /a HTTP/1.1\r\nX-Host: a\r\nHosts: a\r\n\r\n";

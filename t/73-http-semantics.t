@@ -111,12 +111,22 @@ subtest 'OPTIONS and 405 tell the methods' => sub {
         my $response = $client->request('OPTIONS', $path);
         is $response->status, 204, "OPTIONS $path";
         is join(', ', sort split /, /, $response->header('Allow')), $allow, '… tells the methods';
-        for my $method (grep { $allow !~ /\b$_\b/ } qw(GET HEAD POST PUT PATCH DELETE BREW)) {
+        for my $method (grep { $allow !~ /\b$_\b/ } qw(GET HEAD POST PUT PATCH DELETE)) {
             $response = $client->request($method, $path);
             is $response->status, 405, "$method $path is 405";
             is join(', ', sort split /, /, $response->header('Allow')), $allow, '… and tells the methods';
         }
+        for my $method ('BREW', 'get', 'PROPFIND') {
+            problem_is $response = $client->request($method, $path), 501, {}, "$method is no method of this server";
+            is join(', ', sort split /, /, $response->header('Allow')), $allow, '… which tells those it has here';
+        }
     }
+    for ('*', 'http://test', 'http://test:80') {
+        my $response = $client->request('OPTIONS', $_);
+        is $response->status, 204, "OPTIONS $_";
+        is $response->header('Allow'), 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS', '… tells those of all paths';
+    }
+    is $client->get('http://test?x=1')->body, "hello\n", 'a URI without a path is about the root';
     problem_is $client->request('OPTIONS', '/nowhere'), 404, {}, 'OPTIONS of a path that is not there';
     problem_is $client->request('POST', '/nowhere', json => '{}'), 404, {}, 'POST to a path that is not there';
 };

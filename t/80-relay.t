@@ -642,16 +642,6 @@ subtest 'upstreams by name, by IPv6 and on a Unix socket' => sub {
     is $server->stop, 'exit 0';
 };
 
-subtest 'Upgrade is 501' => sub {
-    my $upstream = Hayfork::Test::Upstream->new;
-    my $server   = relay("  GET /x:\n    relay: ${\ $upstream->url('/y') }\n");
-    my $client   = $server->client;
-    problem_is $client->get('/x', headers => { Connection => 'Upgrade', Upgrade => 'websocket' }), 501, {}, 'websocket';
-    ok !$upstream->knocked($SHORTLY), 'the upstream is not bothered';
-    is seen_of($server->client, $upstream, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n")->target, '/y', 'others are served';
-    is $server->stop, 'exit 0';
-};
-
 subtest 'Expect: 100-continue is between the client and us' => sub {
     my $upstream = Hayfork::Test::Upstream->new;
     my $server   = relay("  POST /x:\n    relay: ${\ $upstream->url('/y') }\n");

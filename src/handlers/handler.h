@@ -15,6 +15,7 @@ struct handler_message {
     struct str host;   /* that the client asks; empty if it did not say */
     struct str peer;   /* the client's IP address as text; empty behind a Unix socket */
     int minor_version; /* of HTTP/1 */
+    const char *allow; /* the methods of its path */
     const struct http1_field *fields;
     size_t n_fields;
     const char *bytes; /* that the fields point into */

@@ -12,8 +12,9 @@
 
 enum {
     HELD_MOST = 64 * 1024, /* bytes of a body that are gathered before the upstream is asked */
-    MOST_CONNECTIONS = 8,
+    MOST_NAMED = 128,      /* fields that Connection may name: no request has more */
     LONGEST_REASON = 128,
+    MOST_FORWARDS = 1000000,
 };
 
 static struct relay_call *call_of(struct upstream_request *request)
@@ -44,10 +45,9 @@ static bool is_among(const struct sink_field *fields, size_t n, struct str name)
 
 /* Fields that are for us alone, that the route has a value for, or that say how the body is framed. */
 static bool is_passed_on(const struct relay_call *call, const struct sink_head *head, struct str name,
-                         const struct str *connection, size_t n_connection)
+                         const struct relay_hop *hop)
 {
-    if (handler_relay_is_hop_by_hop(name, connection, n_connection) ||
-        http1_same(name, STR("content-length")) ||
+    if (handler_relay_is_hop_by_hop(name, hop) || http1_same(name, STR("content-length")) ||
         (http1_same(name, STR("server")) && !call->handler->passes_server) ||
         (head->content_type.len > 0 && http1_same(name, STR("content-type"))))
         return false;
@@ -59,9 +59,7 @@ static void add_fields(struct relay_call *call, struct sink_head *head, const st
                        const char *bytes)
 {
     struct sink *sink = call->sink;
-    struct str connection[MOST_CONNECTIONS];
-    size_t n_connection =
-        handler_relay_connections(from->fields, from->n_fields, bytes, connection, MOST_CONNECTIONS);
+    struct relay_hop hop = handler_relay_hop(from->fields, from->n_fields, bytes, &sink->arena);
     struct sink_field *fields =
         arena_alloc(&sink->arena, (head->n_fields + from->n_fields + 1) * sizeof(*fields));
     const struct http1_field *last = from->n_fields == 0 ? NULL : &from->fields[from->n_fields - 1];
@@ -71,7 +69,7 @@ static void add_fields(struct relay_call *call, struct sink_head *head, const st
         fields[i] = head->fields[i];
     for (size_t i = 0; i < from->n_fields; i++) {
         struct str name = http1_str(copy, from->fields[i].name);
-        if (is_passed_on(call, head, name, connection, n_connection))
+        if (is_passed_on(call, head, name, &hop))
             fields[n++] = (struct sink_field){name, http1_str(copy, from->fields[i].value)};
     }
     head->fields = fields;
@@ -282,17 +280,37 @@ static bool take_captures(struct relay_call *call, const struct str *captures)
     return good;
 }
 
-/* Does the client want to speak something else on this connection (RFC 9110 section 7.8)? */
-static bool wants_upgrade(const struct handler_message *message)
+/*
+ * Max-Forwards of OPTIONS (RFC 9110 section 7.6.2): how many may yet pass the request on. Returns false where
+ * that cannot be told.
+ */
+static bool read_max_forwards(struct relay_call *call)
 {
-    struct str connection[MOST_CONNECTIONS], value;
-    size_t n = handler_relay_connections(message->fields, message->n_fields, message->bytes, connection,
-                                         MOST_CONNECTIONS);
-    for (size_t i = 0; i < n; i++) {
-        if (http1_has_token(connection[i], STR("upgrade")))
-            return http1_find(message->fields, message->n_fields, message->bytes, STR("upgrade"), &value);
+    const struct handler_message *message = &call->message;
+    struct str value = {NULL, 0};
+    unsigned n = 0;
+    if (!str_equal(call->method, STR("OPTIONS")))
+        return true;
+    for (size_t i = 0; i < message->n_fields; i++)
+        n += http1_find(&message->fields[i], 1, message->bytes, STR("max-forwards"), &value);
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.base[i] < '0' || value.base[i] > '9')
+            return false;
+        if (call->max_forwards < MOST_FORWARDS) /* there never are so many */
+            call->max_forwards = call->max_forwards * 10 + (uint64_t)(value.base[i] - '0');
     }
-    return false;
+    call->counts_forwards = n > 0;
+    return n == 0 || (n == 1 && value.len > 0);
+}
+
+/* It may not be passed on: this server is the last one, and tells what it knows (section 9.3.7). */
+static void answer_options(struct relay_call *call)
+{
+    struct sink_field allow = {STR("Allow"), str_of(call->message.allow)};
+    struct sink_head head = {
+        .status = 204, .content_length = SINK_LENGTH_UNKNOWN, .fields = &allow, .n_fields = 1};
+    call->sink->ops->start(call->sink, &head);
+    call->sink->ops->finish(call->sink, NULL, 0);
 }
 
 static bool is_safe(struct str method)
@@ -313,6 +331,8 @@ static struct relay_call *call_new(const struct handler_relay *self, const struc
         .method = request->method,
         .path = request->path,
         .query = request->query,
+        .hop = handler_relay_hop(request->message->fields, request->message->n_fields,
+                                 request->message->bytes, &sink->arena),
         .body_ended = request->body->length == 0,
         .upstream = {.ops = &ops,
                      .is_head = str_equal(request->method, STR("HEAD")),
@@ -333,10 +353,14 @@ static void handle(struct handler *handler, const struct handler_request *reques
     struct relay_call *call = call_new((struct handler_relay *)handler, request);
     if (!take_captures(call, request->captures))
         upstream_request_fail(&call->upstream, 400, "The path has a control character.");
-    else if (wants_upgrade(&call->message))
-        upstream_request_fail(&call->upstream, 501, "This server does not change to another protocol.");
+    else if (call->hop.n > MOST_NAMED)
+        upstream_request_fail(&call->upstream, 400, "Connection names more fields than there can be.");
     else if (has_dot_segment(call->path))
         upstream_request_fail(&call->upstream, 400, "The path has a segment of dots.");
+    else if (!read_max_forwards(call))
+        upstream_request_fail(&call->upstream, 400, "Max-Forwards must be one whole number.");
+    else if (call->counts_forwards && call->max_forwards == 0)
+        answer_options(call);
     else if (call->body_ended)
         start(call);
     else

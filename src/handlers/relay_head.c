@@ -1,4 +1,5 @@
 /* relay_head.c: the head of the request that a relay sends on (RFC 9110 section 7.6). */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -7,10 +8,10 @@
 #include "http/forwarded.h"
 #include "base/percent.h"
 
-enum { MOST_CONNECTIONS = 8, SPARE = 256 /* bytes for what is not counted below: names, blanks, numbers */ };
+enum { SPARE = 256 /* bytes for what is not counted below: names, blanks, numbers */ };
 
 /* What becomes of a field that the client has sent. */
-enum fate { PASSES, NEXT_HOP, REPLACED, VIA, FORWARDED, FORWARDED_FOR, FORWARDED_OTHER };
+enum fate { PASSES, NEXT_HOP, REPLACED, VIA, MAX_FORWARDS, FORWARDED, FORWARDED_FOR, FORWARDED_OTHER };
 
 /* By length. */
 static const struct {
@@ -26,7 +27,9 @@ static const struct {
     {{"forwarded", 9}, FORWARDED},
     {{"connection", 10}, NEXT_HOP},
     {{"keep-alive", 10}, NEXT_HOP},
+    {{"max-forwards", 12}, MAX_FORWARDS},
     {{"content-length", 14}, REPLACED},
+    {{"http2-settings", 14}, NEXT_HOP},
     {{"x-forwarded-for", 15}, FORWARDED_FOR},
     {{"x-forwarded-host", 16}, FORWARDED_OTHER},
     {{"proxy-connection", 16}, NEXT_HOP},
@@ -34,6 +37,7 @@ static const struct {
     {{"x-forwarded-proto", 17}, FORWARDED_OTHER},
     {{"proxy-authenticate", 18}, NEXT_HOP},
     {{"proxy-authorization", 19}, NEXT_HOP},
+    {{"proxy-authentication-info", 25}, NEXT_HOP},
 };
 
 static enum fate fate_of(struct str name)
@@ -45,26 +49,53 @@ static enum fate fate_of(struct str name)
     return PASSES;
 }
 
-size_t handler_relay_connections(const struct http1_field *fields, size_t n, const char *bytes,
-                                 struct str *values, size_t max)
+/* Does it name a field that could be passed on? */
+static bool names_field(struct str item)
 {
-    size_t n_values = 0;
-    for (size_t i = 0; i < n && n_values < max; i++) {
-        struct str value = http1_str(bytes, fields[i].value);
-        if (fields[i].name.len != 10 || !http1_same(http1_str(bytes, fields[i].name), STR("connection")) ||
-            http1_same(value, STR("keep-alive")) || http1_same(value, STR("close")))
-            continue; /* those two name no field that would be passed on */
-        values[n_values++] = value;
-    }
-    return n_values;
+    return item.len > 0 && !http1_same(item, STR("keep-alive")) && !http1_same(item, STR("close"));
 }
 
-bool handler_relay_is_hop_by_hop(struct str name, const struct str *connection, size_t n_connection)
+/* Adds what the value names, or only counts it where there are no names yet. */
+static void add_named(struct relay_hop *hop, struct str value)
+{
+    while (value.len > 0) {
+        struct str item = http1_next_item(&value);
+        if (!names_field(item))
+            continue;
+        if (hop->names != NULL)
+            hop->names[hop->n] = item;
+        hop->n++;
+    }
+}
+
+static void add_connections(struct relay_hop *hop, const struct http1_field *fields, size_t n,
+                            const char *bytes)
+{
+    hop->n = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (fields[i].name.len == 10 && http1_same(http1_str(bytes, fields[i].name), STR("connection")))
+            add_named(hop, http1_str(bytes, fields[i].value));
+    }
+}
+
+struct relay_hop handler_relay_hop(const struct http1_field *fields, size_t n, const char *bytes,
+                                   struct arena *arena)
+{
+    struct relay_hop hop = {NULL, 0};
+    add_connections(&hop, fields, n, bytes);
+    if (hop.n > 0) {
+        hop.names = arena_alloc(arena, hop.n * sizeof(*hop.names));
+        add_connections(&hop, fields, n, bytes);
+    }
+    return hop;
+}
+
+bool handler_relay_is_hop_by_hop(struct str name, const struct relay_hop *hop)
 {
     if (fate_of(name) == NEXT_HOP)
         return true;
-    for (size_t i = 0; i < n_connection; i++) {
-        if (http1_has_token(connection[i], name))
+    for (size_t i = 0; i < hop->n; i++) {
+        if (http1_same(hop->names[i], name))
             return true;
     }
     return false;
@@ -145,10 +176,11 @@ static struct str value_at(const struct handler_message *message, size_t i)
  * client's part is not well-formed, as with a quote that does not end, it would take our item into itself:
  * then ours is all.
  */
-static char *put_list(char *out, const struct handler_message *message, struct str name, enum fate fate,
+static char *put_list(char *out, const struct relay_call *call, struct str name, enum fate fate,
                       bool (*is_valid)(struct str value), struct str item)
 {
-    bool any = false, has_client = true;
+    const struct handler_message *message = &call->message;
+    bool any = false, has_client = !handler_relay_is_hop_by_hop(name, &call->hop);
     for (size_t i = 0; i < message->n_fields; i++)
         has_client = has_client && (fate_of(name_at(message, i)) != fate || is_valid(value_at(message, i)));
     for (size_t i = 0; i <= message->n_fields; i++) {
@@ -184,14 +216,14 @@ static char *put_forwarded(char *out, const struct relay_call *call)
     const struct handler_message *message = &call->message;
     enum conf_forwarded how = call->handler->route->forwarded;
     if (how == CONF_FORWARDED_X || how == CONF_FORWARDED_BOTH) {
-        out = put_list(out, message, STR("X-Forwarded-For"), FORWARDED_FOR, forwarded_for_is_valid,
-                       message->peer);
+        out =
+            put_list(out, call, STR("X-Forwarded-For"), FORWARDED_FOR, forwarded_for_is_valid, message->peer);
         out = put_field(out, STR("X-Forwarded-Proto"), STR("http"));
         if (message->host.len > 0)
             out = put_field(out, STR("X-Forwarded-Host"), message->host);
     }
     if (how == CONF_FORWARDED_STANDARD || how == CONF_FORWARDED_BOTH)
-        out = put_list(out, message, STR("Forwarded"), FORWARDED, forwarded_is_valid,
+        out = put_list(out, call, STR("Forwarded"), FORWARDED, forwarded_is_valid,
                        forwarded_item(call->sink, message));
     return out;
 }
@@ -210,18 +242,18 @@ static char *put_clients_fields(char *out, const struct relay_call *call)
 {
     const struct conf_route *route = call->handler->route;
     const struct handler_message *message = &call->message;
-    struct str connection[MOST_CONNECTIONS];
-    size_t n_connection = handler_relay_connections(message->fields, message->n_fields, message->bytes,
-                                                    connection, MOST_CONNECTIONS);
     for (size_t i = 0; i < message->n_fields; i++) {
         struct str name = name_at(message, i);
         if (name.len > 0 && memchr(name.base, '_', name.len) != NULL)
             continue; /* to CGI and its heirs it is the same as one with a hyphen, which may be ours */
         enum fate fate = fate_of(name);
-        bool passes = fate == PASSES || (fate >= FORWARDED && route->forwarded == CONF_FORWARDED_OFF);
-        if (passes && !handler_relay_is_hop_by_hop(name, connection, n_connection) && !is_set(route, name))
+        bool passes = fate == PASSES || (fate == MAX_FORWARDS && !call->counts_forwards) ||
+                      (fate >= FORWARDED && route->forwarded == CONF_FORWARDED_OFF);
+        if (passes && !handler_relay_is_hop_by_hop(name, &call->hop) && !is_set(route, name))
             out = put_field(out, name, value_at(message, i));
     }
+    if (call->counts_forwards && !is_set(route, STR("max-forwards")))
+        out += sprintf(out, "Max-Forwards: %" PRIu64 "\r\n", call->max_forwards - 1);
     return out;
 }
 
@@ -273,7 +305,7 @@ void handler_relay_write_head(struct relay_call *call, uint64_t length)
     out = put_framing(out, call, length);
     out = put_clients_fields(out, call);
     if (!is_set(route, STR("via")))
-        out = put_list(out, &call->message, STR("Via"), VIA, forwarded_via_is_valid,
+        out = put_list(out, call, STR("Via"), VIA, forwarded_via_is_valid,
                        call->message.minor_version == 0 ? STR("1.0 hayfork") : STR("1.1 hayfork"));
     out = put_forwarded(out, call);
     if (sent.content_type.len > 0)

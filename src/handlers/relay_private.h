@@ -16,6 +16,12 @@ struct handler_relay {
     size_t n_names;
 };
 
+/* The fields that Connection names, which are for the next hop alone (RFC 9110 section 7.6.1). */
+struct relay_hop {
+    struct str *names;
+    size_t n;
+};
+
 /* One exchange. It lives in the request's memory. */
 struct relay_call {
     struct upstream_request upstream;
@@ -24,9 +30,12 @@ struct relay_call {
     struct body *body;
     struct handler_message message;
     struct str method, path, query; /* raw */
-    struct str *captures;           /* as they came */
-    struct str *decoded;            /* the same, percent-decoded; only where the handler has_names */
-    char *held; /* of the request's body: what has come before there was anybody to send it to */
+    struct relay_hop hop;           /* of the request */
+    bool counts_forwards;           /* it has a Max-Forwards that counts: */
+    uint64_t max_forwards;
+    struct str *captures; /* as they came */
+    struct str *decoded;  /* the same, percent-decoded; only where the handler has_names */
+    char *held;           /* of the request's body: what has come before there was anybody to send it to */
     size_t held_len;
     bool body_ended;
     bool started;      /* the upstream is asked */
@@ -39,12 +48,12 @@ struct relay_call {
 /* For headers_fill: what a {name} of the path stands for, percent-decoded. arg is the call. */
 bool handler_relay_lookup(void *arg, const char *name, struct str *value);
 
-/* Is this field for the next hop alone (RFC 9110 section 7.6.1)? connection: what Connection holds. */
-bool handler_relay_is_hop_by_hop(struct str name, const struct str *connection, size_t n_connection);
+/* What the Connection fields of a message name, in memory of the arena where that is anything. */
+struct relay_hop handler_relay_hop(const struct http1_field *fields, size_t n, const char *bytes,
+                                   struct arena *arena);
 
-/* The values of all Connection fields, up to max. */
-size_t handler_relay_connections(const struct http1_field *fields, size_t n, const char *bytes,
-                                 struct str *values, size_t max);
+/* Is this field for the next hop alone, by its name or because Connection names it? */
+bool handler_relay_is_hop_by_hop(struct str name, const struct relay_hop *hop);
 
 /*
  * Writes the head of the request to the upstream, in memory of the sink's request, into call->upstream.

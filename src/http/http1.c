@@ -30,27 +30,47 @@ static bool check_path(struct http1_head *head, const char *from, const char *en
     return true;
 }
 
-/* uri-host [":" port] (RFC 3986 section 3.2) */
+/*
+ * How many bytes from here on are a host by name (RFC 3986 section 3.2.2), which may be none. No label of it
+ * may be empty (RFC 1034 section 3.1), but for the root's behind the last point: what "..a" is taken for
+ * differs from one reader to the next. Returns SIZE_MAX for what is no name.
+ */
+static size_t name_span(const char *from, const char *end)
+{
+    const char *p = from;
+    for (; p < end && is(*p, REG_NAME); p++) {
+        if (*p == '.' && (p == from || p[-1] == '.'))
+            return SIZE_MAX;
+        if (*p == '%' && (end - p < 3 || hex_value(p[1]) < 0 || hex_value(p[2]) < 0))
+            return SIZE_MAX;
+    }
+    return (size_t)(p - from);
+}
+
+/* How many bytes from here on are an IPv6 address in brackets. Returns SIZE_MAX for what is none. */
+static size_t address_span(const char *from, const char *end)
+{
+    char literal[INET6_ADDRSTRLEN];
+    struct in6_addr address;
+    size_t n = span_of(from + 1, end, ADDRESS);
+    if (n >= sizeof(literal) || from + 1 + n == end || from[1 + n] != ']')
+        return SIZE_MAX;
+    memcpy(literal, from + 1, n);
+    literal[n] = '\0';
+    return inet_pton(AF_INET6, literal, &address) == 1 ? n + 2 : SIZE_MAX;
+}
+
+/* uri-host [":" port] (RFC 3986 section 3.2); a port needs a host (RFC 9110 section 4.2.1). */
 static bool is_authority(struct str text)
 {
     const char *p = text.base, *end = p + text.len;
-    if (p < end && *p == '[') {
-        char literal[INET6_ADDRSTRLEN];
-        struct in6_addr address;
-        size_t n = span_of(p + 1, end, ADDRESS);
-        if (n >= sizeof(literal) || p + 1 + n == end || p[1 + n] != ']')
-            return false;
-        memcpy(literal, p + 1, n);
-        literal[n] = '\0';
-        if (inet_pton(AF_INET6, literal, &address) != 1)
-            return false;
-        p += n + 2;
-    } else {
-        p += span_of(p, end, REG_NAME);
-    }
+    size_t host = p < end && *p == '[' ? address_span(p, end) : name_span(p, end);
+    if (host == SIZE_MAX)
+        return false;
+    p += host;
     if (p == end)
         return true;
-    if (*p++ != ':')
+    if (host == 0 || *p++ != ':')
         return false;
     size_t digits = span_of(p, end, DIGIT);
     long port = 0;
@@ -67,18 +87,12 @@ static bool read_absolute(struct http1_head *head, const char *bytes, struct htt
     if (scheme == 0)
         return http1_refuse(head, 400, "The request target is neither a path nor an http URI.");
     const char *host = from + scheme, *path = host;
-    while (path < end && *path != '/' && *path != '?')
+    while (path < end && *path != '/' && *path != '?' && *path != '#')
         path++;
     struct str authority = {host, (size_t)(path - host)};
-    if (authority.len == 0 || *host == ':' || !is_authority(authority))
+    if (authority.len == 0 || !is_authority(authority))
         return http1_refuse(head, 400, "The host in the request target is not valid.");
-    if (path == end) { /* RFC 9112 section 3.2.2: an empty path is "/"; one stands right before the host */
-        head->authority = (struct http1_span){(uint32_t)(host - bytes), (uint32_t)authority.len};
-        head->path = (struct http1_span){(uint32_t)(host - 1 - bytes), 1};
-        return true;
-    }
-    if (*path == '?')
-        return http1_refuse(head, 400, "The URI in the request target has a query and no path.");
+    head->is_https = scheme == 8;
     head->authority = (struct http1_span){(uint32_t)(host - bytes), (uint32_t)authority.len};
     head->path = (struct http1_span){(uint32_t)(path - bytes), (uint32_t)(end - path)};
     return check_path(head, path, end);
@@ -101,16 +115,19 @@ static bool read_target(struct http1_head *head, const char *bytes, struct http1
     return read_absolute(head, bytes, target);
 }
 
-/* HTTP-version (RFC 9112 section 2.3): 1.0 and 1.1; any other well-formed one is 505. */
+/*
+ * HTTP-version (RFC 9112 section 2.3). A higher minor version than ours is taken for ours (RFC 9110 section
+ * 2.5); another major one is 505.
+ */
 static bool read_version(struct http1_head *head, const char *from, const char *end)
 {
     if (end - from != 8 || memcmp(from, "HTTP/", 5) != 0 || !is(from[5], DIGIT) || from[6] != '.' ||
         !is(from[7], DIGIT))
         return http1_refuse(
             head, 400, "The request line must be: method, target, version, with one blank between them.");
-    if (from[5] != '1' || from[7] > '1')
+    if (from[5] != '1')
         return http1_refuse(head, 505, "This server speaks HTTP/1.1 and HTTP/1.0.");
-    head->minor_version = from[7] - '0';
+    head->minor_version = from[7] == '0' ? 0 : 1;
     return true;
 }
 
@@ -137,14 +154,17 @@ static bool read_request_line(struct http1_head *head, const char *bytes, const 
 
 /* What the fields say together */
 
-/* Authorities are equal without regard to case, and a port of 80 may be left out (RFC 3986 section 6.2). */
-static bool same_authority(struct str a, struct str b)
+/*
+ * Authorities are equal without regard to case, and the port that the scheme has anyway may be left out (RFC
+ * 3986 section 6.2.3).
+ */
+static bool same_authority(struct str a, struct str b, struct str port)
 {
     struct str *both[] = {&a, &b};
     for (int i = 0; i < 2; i++) {
         struct str *s = both[i];
-        if (s->len >= 3 && memcmp(s->base + s->len - 3, ":80", 3) == 0)
-            s->len -= 3;
+        if (s->len >= port.len && memcmp(s->base + s->len - port.len, port.base, port.len) == 0)
+            s->len -= port.len;
         else if (s->len >= 1 && s->base[s->len - 1] == ':')
             s->len -= 1;
     }
@@ -163,7 +183,8 @@ static bool check_host(struct http1_head *head, const char *bytes)
         return http1_refuse(head, 400, "The Host field is not valid.");
     if (head->authority.len == 0)
         head->authority = head->host_value;
-    else if (!same_authority(host, http1_str(bytes, head->authority)))
+    else if (!same_authority(host, http1_str(bytes, head->authority),
+                             head->is_https ? STR(":443") : STR(":80")))
         return http1_refuse(head, 400, "The Host field and the request target name different hosts.");
     return true;
 }

@@ -9,21 +9,24 @@ bool http1_refuse(struct http1_head *head, int status, const char *detail)
     return false;
 }
 
+struct str http1_next_item(struct str *list)
+{
+    const char *comma = memchr(list->base, ',', list->len);
+    struct str item = {list->base, comma == NULL ? list->len : (size_t)(comma - list->base)};
+    size_t taken = comma == NULL ? item.len : item.len + 1;
+    *list = (struct str){list->base + taken, list->len - taken};
+    while (item.len > 0 && (*item.base == ' ' || *item.base == '\t'))
+        item = (struct str){item.base + 1, item.len - 1};
+    while (item.len > 0 && (item.base[item.len - 1] == ' ' || item.base[item.len - 1] == '\t'))
+        item.len--;
+    return item;
+}
+
 bool http1_has_token(struct str list, struct str token)
 {
-    const char *p = list.base, *end = p + list.len;
-    while (p < end) {
-        const char *comma = memchr(p, ',', (size_t)(end - p));
-        struct str item = {p, (size_t)((comma == NULL ? end : comma) - p)};
-        while (item.len > 0 && (*item.base == ' ' || *item.base == '\t'))
-            item = (struct str){item.base + 1, item.len - 1};
-        while (item.len > 0 && (item.base[item.len - 1] == ' ' || item.base[item.len - 1] == '\t'))
-            item.len--;
-        if (http1_same(item, token))
+    while (list.len > 0) {
+        if (http1_same(http1_next_item(&list), token))
             return true;
-        if (comma == NULL)
-            break;
-        p = comma + 1;
     }
     return false;
 }

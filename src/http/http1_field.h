@@ -52,11 +52,13 @@ struct http1_head {
     bool blank_skipped;                    /* the one empty line before it was seen */
     uint8_t n_hosts, n_lengths, n_codings; /* 2 stands for more than one */
     bool wants_close, wants_keep_alive, expects_else;
+    bool is_https; /* the scheme of an absolute-form target */
     struct http1_span host_value, length_value, coding_value;
 
     /* the result, valid after HTTP1_COMPLETE */
     struct http1_span method;
-    struct http1_span path;      /* with its query: "/a?b"; "*" for OPTIONS * */
+    struct http1_span path;      /* with its query: "/a?b"; "*" for OPTIONS *. Of a URI without a path it is
+                                    empty, or "?b" */
     struct http1_span authority; /* of an absolute-form target, else of Host; may be empty */
     int minor_version;           /* 0 or 1 */
     bool keep_alive;             /* what the client wants, by version and Connection */
@@ -82,6 +84,10 @@ static inline bool http1_same(struct str a, struct str b)
     /* most that differ do so in the first byte, by more than its case */
     return ((a.base[0] ^ b.base[0]) & ~0x20) == 0 && strncasecmp(a.base, b.base, a.len) == 0;
 }
+
+/* Takes the next item, which may be empty, from a comma-separated list (RFC 9110 section 5.6.1) with
+ * something in it. */
+struct str http1_next_item(struct str *list);
 
 /* Does a comma-separated list (RFC 9110 section 5.6.1) hold this token, in upper or lower case? */
 bool http1_has_token(struct str list, struct str token);

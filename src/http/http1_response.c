@@ -23,9 +23,10 @@ static bool read_status_line(struct http1_response *response, const char *bytes,
                              const char *end)
 {
     if (!may_become_status_line(from, (size_t)(end - from)) || end - from < VERSION_LEN ||
-        (from[VERSION_LEN - 1] != '0' && from[VERSION_LEN - 1] != '1'))
+        !is(from[VERSION_LEN - 1], DIGIT))
         return refuse(response, "the answer does not begin with HTTP/1.1 or HTTP/1.0");
-    response->head.minor_version = from[VERSION_LEN - 1] - '0';
+    /* a higher minor version is taken for ours (RFC 9110 section 2.5) */
+    response->head.minor_version = from[VERSION_LEN - 1] == '0' ? 0 : 1;
     const char *code = from + VERSION_LEN + 1, *reason = code + CODE_LEN;
     if (end < reason || code[-1] != ' ' || span_of(code, reason, DIGIT) != CODE_LEN ||
         (reason < end && *reason++ != ' '))

@@ -45,7 +45,13 @@ struct node {
 
 struct route_table {
     struct node *root; /* behind the leading '/' */
+    struct leaf *all;  /* the methods of all paths: what "*" stands for */
 };
+
+/* In the order of Allow; and what is a method without being named by a route. OPTIONS comes last. */
+static const char *const well_known[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"};
+
+enum { N_WELL_KNOWN = sizeof(well_known) / sizeof(well_known[0]) };
 
 /* A segment of a path: from at up to the next slash or the end. Hashed as it is found. */
 struct segment {
@@ -77,10 +83,72 @@ static struct edge *find_edge(const struct node *node, const struct segment *seg
     }
 }
 
+/* The place of a method in Allow. */
+static size_t rank(const char *method)
+{
+    size_t i = 0;
+    while (i < N_WELL_KNOWN && strcmp(well_known[i], method) != 0)
+        i++;
+    return i;
+}
+
+static void *find_method(const struct leaf *leaf, struct str method)
+{
+    for (size_t i = 0; i < leaf->n_methods; i++) {
+        if (leaf->methods[i].len == method.len && memcmp(leaf->methods[i].name, method.base, method.len) == 0)
+            return leaf->methods[i].route;
+    }
+    return NULL;
+}
+
+static bool has_method(const struct leaf *leaf, const char *method)
+{
+    if (leaf->any != NULL || find_method(leaf, str_of(method)) != NULL)
+        return true;
+    return strcmp(method, "HEAD") == 0 && find_method(leaf, STR("GET")) != NULL;
+}
+
+/* Adds a method to leaf->allow. */
+static void allow_method(struct leaf *leaf, const char *method)
+{
+    char *shorter = leaf->allow;
+    leaf->allow = shorter == NULL ? mem_strdup(method) : mem_printf("%s, %s", shorter, method);
+    free(shorter);
+}
+
+/* Writes leaf->allow anew. */
+static void describe_methods(struct leaf *leaf)
+{
+    free(leaf->allow);
+    leaf->allow = NULL;
+    for (size_t i = 0; i < N_WELL_KNOWN; i++) {
+        if (has_method(leaf, well_known[i]))
+            allow_method(leaf, well_known[i]);
+    }
+    for (size_t i = 0; i < leaf->n_methods; i++) {
+        const char *name = leaf->methods[i].name;
+        if (rank(name) == N_WELL_KNOWN && strcmp(name, "OPTIONS") != 0)
+            allow_method(leaf, name);
+    }
+    allow_method(leaf, "OPTIONS");
+}
+
+/* Adds a method in its place. */
+static void add_method(struct leaf *leaf, const char *method, void *route)
+{
+    MEM_GROW(&leaf->methods, leaf->n_methods);
+    size_t i = leaf->n_methods++;
+    for (; i > 0 && rank(leaf->methods[i - 1].name) > rank(method); i--)
+        leaf->methods[i] = leaf->methods[i - 1];
+    leaf->methods[i] = (struct method){.name = mem_strdup(method), .len = strlen(method), .route = route};
+}
+
 struct route_table *route_table_new(void)
 {
     struct route_table *table = mem_alloc(sizeof(*table));
     table->root = mem_calloc(1, sizeof(*table->root));
+    table->all = mem_calloc(1, sizeof(*table->all));
+    describe_methods(table->all);
     return table;
 }
 
@@ -115,6 +183,7 @@ void route_table_free(struct route_table *table)
     if (table == NULL)
         return;
     free_node(table->root);
+    free_leaf(table->all);
     free(table);
 }
 
@@ -282,42 +351,6 @@ static struct leaf *add_leaf(struct node *node, const char *pattern)
     return *leaf;
 }
 
-/* The place of a method in Allow. */
-static size_t rank(const char *method)
-{
-    static const char *const order[] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"};
-    size_t i = 0;
-    while (i < sizeof(order) / sizeof(order[0]) && strcmp(order[i], method) != 0)
-        i++;
-    return i;
-}
-
-static void *find_method(const struct leaf *leaf, struct str method)
-{
-    for (size_t i = 0; i < leaf->n_methods; i++) {
-        if (leaf->methods[i].len == method.len && memcmp(leaf->methods[i].name, method.base, method.len) == 0)
-            return leaf->methods[i].route;
-    }
-    return NULL;
-}
-
-/* Writes leaf->allow anew, from its end to its beginning. */
-static void describe_methods(struct leaf *leaf)
-{
-    char *allow = mem_strdup("OPTIONS");
-    for (size_t i = leaf->n_methods; i-- > 0;) {
-        const char *name = leaf->methods[i].name;
-        if (strcmp(name, "OPTIONS") == 0)
-            continue;
-        bool head_too = strcmp(name, "GET") == 0 && find_method(leaf, STR("HEAD")) == NULL;
-        char *longer = mem_printf("%s, %s%s", name, head_too ? "HEAD, " : "", allow);
-        free(allow);
-        allow = longer;
-    }
-    free(leaf->allow);
-    leaf->allow = allow;
-}
-
 void *route_add(struct route_table *table, const char *method, const char *pattern, void *route)
 {
     struct leaf *leaf = add_leaf(table->root, pattern);
@@ -325,16 +358,14 @@ void *route_add(struct route_table *table, const char *method, const char *patte
     void *there = any ? leaf->any : find_method(leaf, str_of(method));
     if (there != NULL)
         return there;
-    if (any) {
-        leaf->any = route;
-    } else {
-        MEM_GROW(&leaf->methods, leaf->n_methods);
-        size_t i = leaf->n_methods++;
-        for (; i > 0 && rank(leaf->methods[i - 1].name) > rank(method); i--)
-            leaf->methods[i] = leaf->methods[i - 1];
-        leaf->methods[i] = (struct method){.name = mem_strdup(method), .len = strlen(method), .route = route};
+    struct leaf *both[] = {leaf, table->all};
+    for (size_t i = 0; i < 2; i++) {
+        if (any)
+            both[i]->any = route;
+        else if (find_method(both[i], str_of(method)) == NULL)
+            add_method(both[i], method, route);
+        describe_methods(both[i]);
     }
-    describe_methods(leaf);
     return NULL;
 }
 
@@ -364,10 +395,22 @@ static const struct leaf *search(const struct node *node, const char *at, const 
     return node->rest;
 }
 
+static bool is_known(const struct route_table *table, struct str method)
+{
+    for (size_t i = 0; i < N_WELL_KNOWN; i++) {
+        if (str_equal(method, str_of(well_known[i])))
+            return true;
+    }
+    return str_equal(method, STR("OPTIONS")) || find_method(table->all, method) != NULL;
+}
+
 enum route_outcome route_match(const struct route_table *table, struct str method, struct str path,
                                struct route_match *match)
 {
     match->n_captures = 0;
+    match->allow = table->all->allow;
+    if (str_equal(path, STR("*")))
+        return ROUTE_NO_METHOD;
     if (path.len == 0 || path.base[0] != '/')
         return ROUTE_NO_PATH;
     const struct leaf *leaf = search(table->root, path.base + 1, path.base + path.len, match);
@@ -378,8 +421,8 @@ enum route_outcome route_match(const struct route_table *table, struct str metho
         match->route = find_method(leaf, STR("GET"));
     if (match->route == NULL)
         match->route = leaf->any;
+    match->allow = leaf->allow;
     if (match->route != NULL)
         return ROUTE_FOUND;
-    match->allow = leaf->allow;
-    return ROUTE_NO_METHOD;
+    return is_known(table, method) ? ROUTE_NO_METHOD : ROUTE_UNKNOWN_METHOD;
 }

@@ -22,8 +22,9 @@ struct route_table;
 
 enum route_outcome {
     ROUTE_FOUND,
-    ROUTE_NO_PATH,   /* 404 */
-    ROUTE_NO_METHOD, /* 405, or the answer to OPTIONS: allow says what is there */
+    ROUTE_NO_PATH,        /* 404 */
+    ROUTE_NO_METHOD,      /* 405, or the answer to OPTIONS: allow says what is there */
+    ROUTE_UNKNOWN_METHOD, /* 501: no path has such a method (RFC 9110 section 9.1) */
 };
 
 /* What route_match has found. Fields that an outcome does not name are undefined. */
@@ -31,7 +32,7 @@ struct route_match {
     void *route;                             /* ROUTE_FOUND: as given to route_add */
     size_t n_captures;                       /* ROUTE_FOUND */
     struct str captures[ROUTE_MAX_CAPTURES]; /* raw bytes inside the path, in the pattern's order */
-    const char *allow;                       /* ROUTE_NO_METHOD: "GET, HEAD, OPTIONS", owned by the table */
+    const char *allow; /* but for ROUTE_NO_PATH: "GET, HEAD, OPTIONS", owned by the table */
 };
 
 /* An empty table, to be freed with route_table_free. The routes themselves stay the caller's. */
@@ -61,8 +62,9 @@ void *route_add(struct route_table *table, const char *method, const char *patte
  * Finds the route for a method and a path (without its query). A route for GET also answers HEAD. A named
  * method goes before ANY, and a path with ANY knows every method. allow lists the methods that the path's
  * routes name, in the order GET, HEAD, POST, PUT, PATCH, DELETE, others (as added), OPTIONS; OPTIONS is
- * always there. Allocates nothing; the time taken does not grow with the number of routes, save where
- * patterns make the search step back.
+ * always there, and with ANY all of these. The path "*" has the methods of all routes. Those that are not in
+ * this list and that no route names are unknown. Allocates nothing; the time taken does not grow with the
+ * number of routes, save where patterns make the search step back.
  */
 enum route_outcome route_match(const struct route_table *table, struct str method, struct str path,
                                struct route_match *match);

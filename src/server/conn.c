@@ -197,6 +197,22 @@ static void expect_end(struct conn *conn)
     h2o_timeout_link(conn->context->h2o->loop, conn->context->gone_timeout, &conn->gone_timer);
 }
 
+/*
+ * The path and query of a request, whose method is known. A URI without a path has the root's (RFC 9112
+ * section 3.2.1), but to OPTIONS it stands for the server as a whole (section 3.2.4).
+ */
+static h2o_iovec_t path_of(struct conn *conn, const struct http1_head *head)
+{
+    struct str path = http1_str(conn->head_bytes, head->path);
+    if (path.len > 0 && *path.base != '?')
+        return h2o_iovec_init(path.base, path.len);
+    if (path.len == 0)
+        return str_equal(http1_str(conn->head_bytes, head->method), STR("OPTIONS"))
+                   ? h2o_iovec_init(H2O_STRLIT("*"))
+                   : h2o_iovec_init(H2O_STRLIT("/"));
+    return h2o_concat(&conn->req.pool, h2o_iovec_init(H2O_STRLIT("/")), h2o_iovec_init(path.base, path.len));
+}
+
 static void begin_request(struct conn *conn, const struct http1_head *head, size_t head_len)
 {
     h2o_req_t *req = &conn->req;
@@ -225,13 +241,12 @@ static void begin_request(struct conn *conn, const struct http1_head *head, size
     conn->n_fields = head->n_fields;
     conn->head_bytes = memory + fields_size;
 
-    struct str method = http1_str(conn->head_bytes, head->method),
-               path = http1_str(conn->head_bytes, head->path);
+    struct str method = http1_str(conn->head_bytes, head->method);
     struct str authority = http1_str(conn->head_bytes, head->authority);
     req->version = 0x100 | head->minor_version;
     req->input.scheme = req->scheme = &H2O_URL_SCHEME_HTTP;
     req->input.method = req->method = h2o_iovec_init(method.base, method.len);
-    req->input.path = req->path = h2o_iovec_init(path.base, path.len);
+    req->input.path = req->path = path_of(conn, head);
     req->input.authority = req->authority = h2o_iovec_init(authority.base, authority.len);
     req->http1_is_persistent = 1;
     conn->is_head = str_equal(method, STR("HEAD"));

@@ -140,6 +140,10 @@ static void answer_without_route(struct exchange *exchange, enum route_outcome o
     if (outcome == ROUTE_NO_PATH) {
         problem_send(&exchange->sink,
                      &(struct problem){.status = 404, .detail = "There is nothing at this path."});
+    } else if (outcome == ROUTE_UNKNOWN_METHOD) {
+        problem_send(
+            &exchange->sink,
+            &(struct problem){.status = 501, .detail = "This server has no such method.", .allow = allow});
     } else if (h2o_memis(req->method.base, req->method.len, H2O_STRLIT("OPTIONS"))) {
         struct sink_field field = {STR("Allow"), str_of(allow)};
         struct sink_head head = {
@@ -158,12 +162,13 @@ static struct str request_field(const struct handler_request *request, struct st
     return conn_field_list(exchange_of(request->sink)->req, name);
 }
 
-static struct handler_message message_of(h2o_req_t *req)
+static struct handler_message message_of(h2o_req_t *req, const char *allow)
 {
     struct handler_message message = {
         .host = {req->authority.base, req->authority.len},
         .peer = conn_peer(req),
         .minor_version = req->version & 1,
+        .allow = allow,
     };
     message.n_fields = conn_fields(req, &message.fields, &message.bytes);
     return message;
@@ -201,7 +206,7 @@ static void on_request(void *arg, h2o_req_t *req, struct body *body)
         request.content_type = conn_field(req, STR("content-type"));
     struct handler_message message;
     if (route->handler == CONF_HANDLER_RELAY) {
-        message = message_of(req);
+        message = message_of(req, match.allow);
         request.message = &message;
     }
     exchange->sink.route = route->label;

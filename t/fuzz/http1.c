@@ -137,6 +137,22 @@ static void check_framing(const struct http1_head *head, const char *bytes)
     FUZZ_CHECK(n_codings == 0 || head->minor_version == 1, "a coding on HTTP/1.0");
 }
 
+/* A host that everybody takes for the same one. */
+static void check_authority(struct str authority)
+{
+    struct str host = authority;
+    const char *colon = memrchr(host.base, ':', host.len);
+    if (colon != NULL && host.base[0] != '[') {
+        host.len = (size_t)(colon - host.base);
+        FUZZ_CHECK(host.len > 0, "a port without a host");
+    }
+    FUZZ_CHECK(host.len == 0 || host.base[0] != '.', "an empty label at the beginning");
+    FUZZ_CHECK(memmem(host.base, host.len, "..", 2) == NULL, "an empty label");
+    for (size_t i = 0; i < authority.len; i++)
+        FUZZ_CHECK(strchr("/?#@\\\"<>{}|^` ", authority.base[i]) == NULL, "byte %d in a host",
+                   authority.base[i]);
+}
+
 /* What a complete head must be. */
 static void check_complete(const struct outcome *outcome, struct str bytes, const struct http1_limits *limits)
 {
@@ -156,10 +172,12 @@ static void check_complete(const struct outcome *outcome, struct str bytes, cons
     size_t line_end = (size_t)((char *)memchr(bytes.base + blank, '\r', len) - bytes.base), at = line_end + 2;
     FUZZ_CHECK(head->method.at == blank && head->method.len > 0 && is_inside(head->method, blank, line_end),
                "the method is elsewhere");
-    FUZZ_CHECK(is_inside(head->path, blank, line_end) && head->path.len > 0 &&
-                   head->path.len <= limits->target,
+    FUZZ_CHECK(is_inside(head->path, blank, line_end) && head->path.len <= limits->target,
                "the path is elsewhere");
+    FUZZ_CHECK(head->path.len == 0 || strchr("/?*", bytes.base[head->path.at]) != NULL, "no path");
+    FUZZ_CHECK(bytes.base[head->path.at] != '*' || head->path.len == 1, "* and more");
     FUZZ_CHECK(is_inside(head->authority, 0, len), "the authority is elsewhere");
+    check_authority(http1_str(bytes.base, head->authority));
     for (uint32_t i = 0; i < head->n_fields; i++) {
         const char *cr = memchr(bytes.base + at, '\r', len - at);
         size_t end = (size_t)(cr - bytes.base);

@@ -26,8 +26,8 @@ static struct route_table *table_of(const char *const *routes)
 }
 
 /*
- * The answer as a text: the route and its captures ("GET /a/{x}: 1"), "404", or "405" with Allow. The path
- * is matched in memory of its own size, so that the sanitizers see a byte read behind it.
+ * The answer as a text: the route and its captures ("GET /a/{x}: 1"), "404", or "405" or "501" with Allow.
+ * The path is matched in memory of its own size, so that the sanitizers see a byte read behind it.
  */
 static char *answer(const struct route_table *table, const char *request)
 {
@@ -53,6 +53,9 @@ static char *answer(const struct route_table *table, const char *request)
         break;
     case ROUTE_NO_METHOD:
         text = mem_printf("405 %s", match.allow);
+        break;
+    case ROUTE_UNKNOWN_METHOD:
+        text = mem_printf("501 %s", match.allow);
         break;
     }
     free(exact);
@@ -94,15 +97,14 @@ static void test_contacts(void)
     answers(table, "GET /./contacts", "404");
     answers(table, "GET /v1/../contacts", "404");
     answers(table, "GET contacts", "404");
-    answers(table, "OPTIONS *", "404");
     answers(table, "GET ", "404");
 
     answers(table, "POST /contacts", "405 GET, HEAD, OPTIONS");
     answers(table, "OPTIONS /contacts/1", "405 GET, HEAD, OPTIONS");
-    answers(table, "get /contacts", "405 GET, HEAD, OPTIONS");
-    answers(table, "GE /contacts", "405 GET, HEAD, OPTIONS");
-    answers(table, "GETS /contacts", "405 GET, HEAD, OPTIONS");
-    answers(table, "ANY /contacts", "405 GET, HEAD, OPTIONS");
+    answers(table, "get /contacts", "501 GET, HEAD, OPTIONS");
+    answers(table, "GE /contacts", "501 GET, HEAD, OPTIONS");
+    answers(table, "GETS /contacts", "501 GET, HEAD, OPTIONS");
+    answers(table, "ANY /contacts", "501 GET, HEAD, OPTIONS");
     answers(table, "DELETE /contact", "404");
     route_table_free(table);
 }
@@ -168,8 +170,12 @@ static void test_methods(void)
         "POST /a",   "GET /a",    "ANY /any",   "PUT /any", "GET /h",  "HEAD /i", NULL,
     };
     struct route_table *table = table_of(routes);
-    answers(table, "TRACE /a", "405 GET, HEAD, POST, PUT, PATCH, DELETE, REPORT, LINK, OPTIONS");
+    answers(table, "TRACE /a", "501 GET, HEAD, POST, PUT, PATCH, DELETE, REPORT, LINK, OPTIONS");
     answers(table, "LINK /a", "LINK /a");
+    answers(table, "LINK /h", "405 GET, HEAD, OPTIONS"); /* another path has it */
+    answers(table, "PROPFIND /h", "501 GET, HEAD, OPTIONS");
+    answers(table, "link /h", "501 GET, HEAD, OPTIONS");
+    answers(table, "PROPFIND /nowhere", "404");
     answers(table, "DELETE /a", "DELETE /a");
 
     answers(table, "HEAD /h", "HEAD /h");
@@ -186,6 +192,22 @@ static void test_methods(void)
     answers(table, "HEAD /any", "ANY /any");
     answers(table, "OPTIONS /any", "ANY /any");
     answers(table, "BREW /any", "ANY /any");
+    route_table_free(table);
+}
+
+/* OPTIONS * asks about all of them (RFC 9110 section 9.3.7). */
+static void test_asterisk(void)
+{
+    static const char *const some[] = {"LINK /a", "GET /b/{x}", "OPTIONS /c", NULL};
+    static const char *const any[] = {"PUT /a", "ANY /b/{x...}", "LINK /a", NULL};
+    struct route_table *table = route_table_new();
+    answers(table, "OPTIONS *", "405 OPTIONS");
+    route_table_free(table);
+    table = table_of(some);
+    answers(table, "OPTIONS *", "405 GET, HEAD, LINK, OPTIONS");
+    route_table_free(table);
+    table = table_of(any);
+    answers(table, "OPTIONS *", "405 GET, HEAD, POST, PUT, PATCH, DELETE, LINK, OPTIONS");
     route_table_free(table);
 }
 
@@ -412,6 +434,7 @@ int main(void)
     test_rest();
     test_literal_segments();
     test_methods();
+    test_asterisk();
     test_path_before_method();
     test_any();
     test_tables();
