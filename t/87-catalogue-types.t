@@ -59,7 +59,19 @@ subtest 'extensions' => sub {
               FROM unnest(ARRAY[$list]::${type}\[]) WITH ORDINALITY AS q(v, n) ORDER BY n
             SQL
     }
-    my $server = routes(%routes);
+    $cluster->psql(<<~'SQL');
+        CREATE TABLE bag (id int, things hstore, all_things hstore[]);
+        CREATE VIEW bags AS SELECT * FROM bag;
+        CREATE RULE put AS ON INSERT TO bags DO INSTEAD
+            INSERT INTO bag VALUES (NEW.id, NEW.things, ARRAY[NEW.things]) RETURNING *;
+        CREATE RULE tell AS ON INSERT TO bags DO ALSO NOTIFY bags;
+        SQL
+    my $server = routes(
+        %routes,
+        'POST /bags' => [ 'INSERT INTO bags VALUES (1, :things) RETURNING *', 'body: [things]', 'answer: row' ],
+    );
+    is $server->client->request('POST', '/bags', json => '{"things":"a=>1"}')->body,
+      '{"id":1,"things":{"a": "1"},"all_things":[{"a": "1"}]}', 'hstore, where the SQL can only run as it is written';
     for my $type (sort keys %values) {
         my $got = $server->get("/$type");
         is $got->status, 200, $type;

@@ -282,6 +282,73 @@ static bool write_hstore(struct json_writer *writer, struct reader *reader)
 
 /* All */
 
+static size_t count_digits(const struct reader *reader)
+{
+    size_t n = 0;
+    while (reader->at + n < reader->end && reader->at[n] >= '0' && reader->at[n] <= '9')
+        n++;
+    return n;
+}
+
+static bool skip_digits(struct reader *reader)
+{
+    size_t n = count_digits(reader);
+    reader->at += n;
+    return n > 0;
+}
+
+/* A number of JSON (RFC 8259 section 6), or what else PostgreSQL has among its numbers. */
+static bool is_number(struct reader reader)
+{
+    take(&reader, '-');
+    if (take_text(&reader, "Infinity") || take_text(&reader, "NaN"))
+        return reader.at == reader.end;
+    bool good = take(&reader, '0') || skip_digits(&reader);
+    if (take(&reader, '.'))
+        good &= skip_digits(&reader);
+    if (take(&reader, 'e')) {
+        if (!take(&reader, '+'))
+            take(&reader, '-');
+        good &= skip_digits(&reader);
+    }
+    return good && reader.at == reader.end;
+}
+
+static bool is_timestamp(struct reader reader)
+{
+    size_t len = (size_t)(reader.end - reader.at);
+    if (count_digits(&reader) == 0) {
+        take(&reader, '-');
+        return take_text(&reader, "infinity") && reader.at == reader.end;
+    }
+    for (size_t i = 0; i < len; i++) {
+        if (reader.at[i] == '\0' || strchr("0123456789-:.+ BC", reader.at[i]) == NULL)
+            return false;
+    }
+    return true;
+}
+
+/*
+ * Can a field or element still be of its type? PostgreSQL tells of what an array or composite is made of by
+ * its name alone, so it does not refuse a statement because a field has become a text.
+ */
+static bool is_still(enum pgtypes_rule rule, struct reader reader)
+{
+    size_t len = (size_t)(reader.end - reader.at);
+    switch (rule) {
+    case PGTYPES_AS_NUMBER:
+        return is_number(reader);
+    case PGTYPES_AS_BOOL:
+        return len == 1 && (reader.at[0] == 't' || reader.at[0] == 'f');
+    case PGTYPES_AS_JSON:
+        return len > 0;
+    case PGTYPES_AS_TIMESTAMP:
+        return is_timestamp(reader);
+    default:
+        return true;
+    }
+}
+
 static bool write_value(struct json_writer *writer, const struct pgtypes_type *type, const char *text,
                         size_t len, unsigned depth)
 {
@@ -300,7 +367,7 @@ static bool write_value(struct json_writer *writer, const struct pgtypes_type *t
     case PGTYPES_OPAQUE:
         return false;
     default:
-        return pgvalue_write(writer, type, type->rule, text, len);
+        return is_still(type->rule, reader) && pgvalue_write(writer, type, type->rule, text, len);
     }
 }
 

@@ -465,7 +465,7 @@ static void skip_piece(struct scan *scan)
         skip_quoted(scan, c, false);
     else if (c == '$' && !is_digit(peek(scan, 1)))
         skip_dollar_quote(scan);
-    else
+    else if (c != '\0')
         scan->at++;
     skip_gap(scan);
 }

@@ -2,6 +2,8 @@
  */
 #include "pg/scan.h"
 
+#include <strings.h>
+
 #include "fuzz.h"
 
 /* The text is the source with each edit's place replaced, and perhaps without what follows a ';'. */
@@ -82,6 +84,16 @@ static void check_again(const struct sql_statement *statement)
     }
 }
 
+/* A statement is taken apart where one of its words begins; the whole of it has a WITH in front, or is all
+ * there is. */
+static void check_main_part(const char *text)
+{
+    size_t main = sql_main_part(text), first = sql_first_word(str_of(text));
+    FUZZ_CHECK(main == 0 || (main <= strlen(text) && first < main), "the main part is at %zu", main);
+    FUZZ_CHECK(main == 0 || strncasecmp(text + first, "WITH", 4) == 0, "there is no WITH at %zu", first);
+    FUZZ_CHECK(!sql_is_write(text) || main == 0, "it is a write itself");
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char *exact = fuzz_copy(data, size);
@@ -98,6 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_names(&statement, source);
         check_map(&statement, source);
         check_again(&statement);
+        check_main_part(statement.text);
         sql_free(&statement);
     }
     free(exact);

@@ -196,6 +196,29 @@ static void test_refused(void)
         value_is(texts[i].type, texts[i].text, NULL);
 }
 
+/* A part that has become a text since, which only its looks tell. */
+static void test_changed(void)
+{
+    static const char *const numbers[] = {"x",  "1x",  "030", "0-1",       "1.", ".5",
+                                          "1e", "1e+", "--1", "Infinity1", "+1", "\"\""};
+    static const char *const times[] = {"\"2024-02-29 x\"", "now", "\"1\\\"\"", "-", "infinite"};
+    char text[64];
+    for (size_t i = 0; i < LENGTH(numbers); i++) {
+        snprintf(text, sizeof(text), "{1,%s}", numbers[i]);
+        value_is(PGTYPES_NUMERIC_ARRAY, text, NULL);
+    }
+    for (size_t i = 0; i < LENGTH(times); i++) {
+        snprintf(text, sizeof(text), "{%s}", times[i]);
+        value_is(PGTYPES_TIMESTAMP_ARRAY, text, NULL);
+    }
+    value_is(PGTYPES_BOOL_ARRAY, "{true}", NULL);
+    value_is(PGTYPES_JSONB_ARRAY, "{\"\"}", NULL);
+    value_is(PGTYPES_NUMERIC_ARRAY, "{0,-0,0.00,-1.50,1e-07,1.5e+300,Infinity,-Infinity,NaN}",
+             "[0,-0,0.00,-1.50,1e-07,1.5e+300,\"Infinity\",\"-Infinity\",\"NaN\"]");
+    value_is(PGTYPES_TIMESTAMPTZ_ARRAY, "{\"0044-03-15 12:00:00.5+00:34:08 BC\",-infinity}",
+             "[\"0044-03-15T12:00:00.5+00:34:08 BC\",\"-infinity\"]");
+}
+
 int main(void)
 {
     begin();
@@ -205,6 +228,7 @@ int main(void)
     test_hstore();
     test_long();
     test_refused();
+    test_changed();
     pgcatalogue_drop(catalogue);
     return done_testing();
 }
