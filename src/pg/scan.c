@@ -123,7 +123,7 @@ static void keep_word(struct scan *scan, char *word)
     struct sql_statement *out = scan->out;
     if (strlen(word) > NAME_MAX_BYTES) {
         size_t len = NAME_MAX_BYTES;
-        while (((unsigned char)word[len] & 0xc0) == 0x80)
+        while (len > 0 && ((unsigned char)word[len] & 0xc0) == 0x80)
             len--; /* not within a character */
         word[len] = '\0';
     }
