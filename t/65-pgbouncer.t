@@ -115,6 +115,27 @@ subtest 'pool_mode = session' => sub {
     is $server->stop, 'exit 0', 'it ends well';
 };
 
+# PgBouncer drops what a session asks for by way of options: where the role has set it otherwise, answers would be wrong.
+subtest 'settings that PgBouncer drops' => sub {
+    for my $set ('array_nulls = off', 'bytea_output = escape', 'extra_float_digits = 0', 'IntervalStyle = iso_8601',
+        'quote_all_identifiers = on', 'transform_null_equals = on', 'xmlbinary = hex', 'xmloption = document') {
+        my ($name, $value) = $set =~ /^(\w+) = (\w+)$/;
+        $cluster->psql("ALTER ROLE postgres SET $set");
+        my $server = start(bouncer(pool_mode => 'session', ignore_startup_parameters => 'options'));
+        problem_is $server->get('/contacts/1'), 503, {}, "$set: no session is used";
+        wait_for('a word about it', sub { $server->log_lines(qr/ error .*\Q$name\E/) });
+        my ($line) = $server->log_lines(qr/ error .*\Q$name\E/);
+        like $line, qr/the session has $name = $value, which has to be \w+; a pooler .* ALTER ROLE/, '… and the log says why';
+        is $server->stop, 'exit 0', 'it ends well';
+        $cluster->psql("ALTER ROLE postgres RESET $name");
+    }
+    $cluster->psql('ALTER ROLE postgres SET extra_float_digits = 3');
+    my $server = start(bouncer(pool_mode => 'session', ignore_startup_parameters => 'options'));
+    $server->wait_for_status('/contacts/1', 200);
+    is $server->stop, 'exit 0', 'another one that does as well is no reason';
+    $cluster->psql('ALTER ROLE postgres RESET extra_float_digits');
+};
+
 subtest 'pool_mode = transaction' => sub {
     my $server = start(bouncer(pool_mode => 'transaction', ignore_startup_parameters => 'options'));
     my $word = qr/ (?:error|warn) .*transaction/i;

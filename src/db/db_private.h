@@ -133,7 +133,8 @@ struct db_flight {
 };
 
 enum {
-    DB_SESSION_PARAMETERS = 7,
+    DB_SESSION_PARAMETERS = 8,
+    DB_SESSION_LEFT = 8, /* settings that are the database's own */
     DB_IN_FLIGHT_MAX = 32, /* queries on one connection; what comes on top waits, where it can be moved */
     DB_PREPARE_AGAIN_MS = 1000, /* what could not be prepared is tried again after so long */
 };
@@ -182,6 +183,7 @@ struct db_lane {
     h2o_linklist_t turns; /* statements with queries that wait, in the order of their turns */
     size_t n_turns;
     bool gathers; /* something is held back until the next turn */
+    char *left[DB_SESSION_LEFT]; /* settings of the last session that began; owned, see db/session.c */
     size_t n_waiting;
     h2o_timeout_t *tick_timeout; /* while some connection is neither ready nor gone */
     h2o_timeout_entry_t tick;
@@ -241,6 +243,7 @@ void db_connection_changed(struct db_connection *connection);
 #define DB_CANNOT_CONNECT    "cannot connect to the database"
 #define DB_CANNOT_SPILL      "cannot open another connection"
 #define DB_DIFFERENT_SESSION "the session is not as it was asked for"
+#define DB_DIFFERENT_SETTING "a setting is another in new sessions"
 
 /* Logs an error of the lane, which has this trouble, as complain_in_words does. */
 void db_complain(const struct db_lane *lane, const char *trouble, const char *format, ...)

@@ -474,6 +474,8 @@ void db_lane_free(struct db_lane *lane)
     free_spare(&lane->spare_flights, offsetof(struct db_flight, link));
     for (size_t i = 0; i < lane->n_statements; i++)
         db_statement_free(lane->statements[i]);
+    for (size_t i = 0; i < DB_SESSION_LEFT; i++)
+        free(lane->left[i]);
     free(lane->statements);
     free(lane->connections);
     free(lane);

@@ -33,7 +33,7 @@ const char *db_session_advice(const PGconn *pg);
 /* The parameters that the server reports and that no statement may change for those behind it, by number. */
 const char *db_session_parameter_name(size_t i);
 
-enum { DB_SESSION_LOOK_COLUMNS = 8 };
+enum { DB_SESSION_LOOK_COLUMNS = 24 };
 
 /*
  * Asks a session that has just begun whether it is as it was asked for: a pooler may have dropped what the

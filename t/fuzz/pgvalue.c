@@ -121,7 +121,7 @@ static void make_text(struct source *source, struct value *value)
                                          ";", " ",  "=>", "NULL", "null", "é", "\n"};
     for (unsigned n = take(source, 6); n > 0; n--)
         append(value, pieces[take(source, sizeof(pieces) / sizeof(pieces[0]))]);
-    json_string(&value->json, value->text.base, value->text.len);
+    json_string(&value->json, value->text.len == 0 ? "" : value->text.base, value->text.len);
 }
 
 static void make_hstore(struct source *source, struct value *value)
