@@ -1,54 +1,210 @@
 # How files in src/ may depend on each other: in one direction, and on libraries only where they belong.
+#
+# perl t/90-dependencies.t --map prints the map for ARCHITECTURE.md.
 use v5.36;
 
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
-use File::Basename qw(basename);
+use File::Basename qw(basename dirname);
 use File::Find qw(find);
+use List::Util qw(first);
 
 use Hayfork::Test::Process qw(slurp);
 
-# The floors of the house, from the top: a file may include headers of its own folder and of the floors below.
-my @FLOORS = (
-    [qw(main.c)],
-    [qw(process)],
-    [qw(server)],
-    [qw(handlers)],
-    [qw(db upstream)],
-    [qw(conf)],
-    [qw(route)],
-    [qw(pg http loop metrics)],
-    [qw(base)],
+# The house from the top, floor by floor: in each folder its files, from those that use the others to those that use
+# none. A file may use what stands after it in its folder, and the floors below. NAME is NAME.c and NAME.h; where
+# these two stand in different places they are named one by one.
+#
+# CIRCLE lists files that still call each other in a circle. It is to become empty; no file may be added.
+my @HOUSE = (
+    [['main.c', 'options; hands over', [qw(main)]]],
+    [['process', 'master, workers, listeners', [qw(master worker privileges listen handoff cpus)]]],
+    [
+        [
+            'server', 'connections of clients, HTTP/1, exchanges',
+            [qw(exchange request CIRCLE link conn_private conn.h)],
+        ],
+    ],
+    [
+        [
+            'handlers', 'what answers: sql, json, text, files, relay',
+            [qw(text CIRCLE sql_private relay relay_head relay_private json files headers handler)],
+        ],
+    ],
+    [
+        ['db', 'PostgreSQL', [qw(try explain budget CIRCLE session.h db_private lane.h io infer)]],
+        [
+            'upstream', 'the servers of relays',
+            [qw(context request pool answer env connection resolve trouble)],
+        ],
+    ],
+    [
+        [
+            'conf', 'the conf file; read-only after the start',
+            [
+                qw(print conf.c include route lanes json folder env conninfo check statement relay headers params
+                  table listen hint synonyms account yaml files secret conf.h)
+            ],
+        ],
+    ],
+    [
+        [
+            'route', 'paths and parameters',
+            [qw(route params params_url params_body params_value params_check params_array params_gathering)],
+        ],
+    ],
+    [
+        ['pg', 'messages, types and SQL of PostgreSQL', [qw(pgjson scan pgvalue pgcatalogue pgwire pgtypes)]],
+        [
+            'http', 'requests and answers as bytes',
+            [
+                qw(problem sink http1_response http1 forwarded http1_field http1_class folder conditional body)
+            ],
+        ],
+        ['loop',    'timers, what is sent, whom to let go first', [qw(yield timeouts outbox busypoll)]],
+        ['metrics', 'shared memory',                              [qw(shm memory)]],
+    ],
+    [
+        [
+            'base', 'text, numbers, JSON, memory, log, time',
+            [
+                qw(speck percent json_read json_keys siphash json_escape json hex decimal complain mem log utf8 hash
+                  clock arena str)
+            ],
+        ],
+    ],
 );
 
-# Who may include a library's header, and which headers are not for those below.
+my %CIRCLE = (
+    server   => [qw(conn.c h1_answer h1_body)],
+    handlers => [qw(sql sql_answer sql_error sql_stream)],
+    db       => [qw(answers connection flight lane.c merge place session.c statement types)],
+);
+
+# Where a file calls one above it: by functions that this one has handed down in such a struct. One that is not named
+# *_ops is here, and either holds other things as well or is made by whoever asks.
+my %HANDS_DOWN = map { $_ => 1 } qw(arena body body_whole conn_context db_asker db_lane db_lane_conf handler
+  handler_request json_check sink);
+
+# Who may include a header that is not for all above it.
 my %ONLY_FOR = (
-    '<h2o.h>'             => qr{^(?:process/worker|server/|upstream/|handlers/|db/|loop/)},
-    '<libpq-fe.h>'        => qr{^(?:conf/conninfo|db/|pg/pgjson|handlers/sql)},
-    '<json-c/json.h>'     => qr{^(?:http/problem|conf/)},
-    '<yaml.h>'            => qr{^conf/},
+    '<libpq-fe.h>'        => qr{^(?:db/|conf/conninfo|pg/pgjson|handlers/sql)},
+    '<json-c/json.h>'     => qr{^(?:http/problem|conf/json)},
+    '<yaml.h>'            => qr{^conf/yaml},
     '<liburing.h>'        => qr{^loop/outbox},
+    '<h2o.h>'             => qr{^(?:process/worker|server/|upstream/|handlers/|db/|loop/)},
+    '<pthread.h>'         => qr{^upstream/resolve},
     '"server/exchange.h"' => qr{^(?:server/exchange|process/worker)},
     '"process/worker.h"'  => qr{^process/},
     '"process/master.h"'  => qr{^(?:process/master|main)},
 );
 
-my $src = "$Hayfork::Test::TOP_SRCDIR/src";
-my @files;
-find({ no_chdir => 1, wanted => sub { push @files, s{^\Q$src\E/}{}r if /\.[ch]$/ } }, $src);
-@files = sort @files;
-ok @files > 20, 'there is something to look at';
+# Who may call a library, whatever it includes.
+my %LIBRARY = (
+    libh2o      => [qr/^h2o_/, qr{^(?:process/worker|server/|upstream/|handlers/files|db/|loop/)}],
+    libpq       => [qr/^PQ/, qr{^(?:db/|conf/conninfo)}],
+    'json-c'    => [qr/^json_(?:object|tokener|c_|util)/, qr{^(?:http/problem|conf/json)}],
+    libyaml     => [qr/^yaml_/, qr{^conf/yaml}],
+    liburing    => [qr/^_*io_uring_/, qr{^loop/outbox}],
+    OpenSSL     => [qr/^(?:BIO|CRYPTO|ERR|EVP|OPENSSL|SSL)_/, qr{^db/io}],
+    libpthread  => [qr/^pthread_/, qr{^upstream/resolve}],
+);
 
-my %floor;    # folder => number of its floor, from the top
-for my $floor (0 .. $#FLOORS) {
-    $floor{$_} = $floor for @{ $FLOORS[$floor] };
+my $LONGEST_FILE     = 800;    # lines
+my $LONGEST_FUNCTION = 80;
+
+my %floor;                     # folder => number, from the top
+my %place;                     # file, or NAME for both of it => number within its folder; a circle has one for all
+for my $number (0 .. $#HOUSE) {
+    for my $room (@{ $HOUSE[$number] }) {
+        my ($name, undef, $files) = @$room;
+        $floor{$name} = $number;
+        for my $i (0 .. $#$files) {
+            $place{"$name/$_"} = $i for $files->[$i] eq 'CIRCLE' ? @{ $CIRCLE{$name} } : $files->[$i];
+        }
+    }
 }
+$place{'main.c'} = 0;
 
 sub room_of ($file)
 {
     return $file =~ s{/.*}{}r;
+}
+
+sub place_of ($file)
+{
+    return $place{$file} // $place{ $file =~ s/\.[ch]$//r };
+}
+
+# May the one use the other?
+sub is_below ($file, $other)
+{
+    my ($from, $to) = map { $floor{ room_of($_) } // return } $file, $other;
+    return $from < $to if room_of($file) ne room_of($other);
+    ($from, $to) = map { place_of($_) // return } $file, $other;
+    return $from <= $to;
+}
+
+my $src = "$Hayfork::Test::TOP_SRCDIR/src";
+my @files;
+find({ no_chdir => 1, wanted => sub { push @files, s{^\Q$src\E/}{}r if /\.[ch]$/ } }, $src);
+@files = sort @files;
+
+# Structs of a header that have functions in them.
+sub tables_of_functions ($file)
+{
+    my %struct = slurp("$src/$file") =~ /^struct (\w+) \{\n(.*?)^\};/msg;
+    return grep { $struct{$_} =~ /\(\*\w+\)\(/ } sort keys %struct;
+}
+
+# Words in lines that are not too long.
+sub fill ($indent, @words)
+{
+    my ($text, $line) = ('', '');
+    for my $word (@words) {
+        $text .= "$indent$line\n", $line = '' if length("$indent$line $word") > 100;
+        $line .= $line eq '' ? $word : " $word";
+    }
+    return @words ? "$text$indent$line\n" : '';
+}
+
+sub map_of_the_house ()
+{
+    my $map = '';
+    for my $floor (@HOUSE) {
+        for my $room (@$floor) {
+            my ($name, $what, $files) = @$room;
+            $name .= '/' if $name ne 'main.c';
+            $map .= sprintf "%-12s %s\n", $name, $what;
+            $map .= fill(' ' x 13, map { split / / } map { $_ eq 'CIRCLE' ? "{@{ $CIRCLE{$room->[0]} }}" : $_ } @$files)
+              if $name ne 'main.c';
+        }
+        $map .= "\n";
+    }
+    my @tables = map { my $file = $_; map { "$file:$_" } tables_of_functions($file) } grep { /\.h$/ } @files;
+    return $map . "calls upward, through functions in\n" . fill(' ' x 13, @tables);
+}
+
+if (@ARGV && $ARGV[0] eq '--map') {
+    print map_of_the_house();
+    exit;
+}
+
+ok @files > 20, 'there is something to look at';
+
+# Functions that are too long, as "NAME (LINES)".
+sub long_functions (@lines)
+{
+    my ($name, $begin, @long) = ('?', 0);
+    for my $i (0 .. $#lines) {
+        $name  = $1 if $lines[$i] =~ /^\w.*?(\w+)\(/;
+        $begin = $i if $lines[$i] eq '{';
+        push @long, sprintf '%s (%d)', $name, $i - $begin + 1
+          if $lines[$i] eq '}' && $begin > 0 && $i - $begin + 1 >= $LONGEST_FUNCTION;
+    }
+    return @long;
 }
 
 for my $file (@files) {
@@ -56,21 +212,64 @@ for my $file (@files) {
     my @lines = split /\n/, $text;
     my @wrong;
 
-    my $room = room_of($file);
-
-    push @wrong, 'it is in no room of the house' if !exists $floor{$room};
+    push @wrong, 'it is in no room of the house' if !exists $floor{ room_of($file) };
+    push @wrong, 'it has no place in its room: see @HOUSE in t/90-dependencies.t' if !defined place_of($file);
     for my $include ($text =~ /^[ \t]*#[ \t]*include[ \t]+(["<][^">]+[">])/mg) {
         my $header = $include =~ s/["<>]//gr;
         push @wrong, "$include is not for it" if exists $ONLY_FOR{$include} && $file !~ $ONLY_FOR{$include};
-        next if $include =~ /^</ || room_of($header) eq $room;
-        push @wrong, "$include is not below it"
-          if ($floor{ room_of($header) } // 0) <= ($floor{$room} // 0);
+        push @wrong, "$include is not below it" if $include =~ /^"/ && !is_below($file, $header);
     }
-    is_deeply \@wrong, [], "$file depends on what is below it";
+    push @wrong, map { "struct $_ calls upward" } grep { !/_ops$/ && !$HANDS_DOWN{$_} } tables_of_functions($file)
+      if $file =~ /\.h$/;
+    is_deeply \@wrong, [], "$file includes what is below it";
 
     my $name = basename($file);
     like join("\n", @lines[ 0, 1 ]), qr{\A/\*(?:\n \*)? \Q$name\E: \S}, "$file begins with what it is for";
-    cmp_ok scalar @lines, '<', 800, "$file is short enough to read";
+    cmp_ok scalar @lines, '<', $LONGEST_FILE, "$file is short enough to read";
+    is_deeply [ long_functions(@lines) ], [], "$file has no function that is too long";
 }
+
+# What is called, and what is named otherwise, as the linker sees it.
+my $objects = dirname($Hayfork::Test::HAYFORK) . '/src';
+my (%defined, %undefined);
+for my $file (grep { /\.c$/ } @files) {
+    my $object = "$objects/" . $file =~ s/c$/o/r;
+    open my $nm, '-|', 'nm', '-P', $object or die "nm: $!";
+    while (my $line = <$nm>) {
+        my ($symbol, $type) = split ' ', $line;
+        $defined{$symbol} = $file if $type =~ /^[BCDRTVW]$/;
+        push @{ $undefined{$file} }, $symbol if $type =~ /^[Uvw]$/;
+    }
+    close $nm or die "nm cannot read $object: is the program built?";
+}
+
+my %uses;    # file => { file it calls }
+for my $file (sort keys %undefined) {
+    my @wrong;
+    for my $symbol (@{ $undefined{$file} }) {
+        my $other = $defined{$symbol};
+        $uses{$file}{$other} = 1 if defined $other;
+        push @wrong, "$symbol of $other is not below it" if defined $other && !is_below($file, $other);
+        my $library = first { !defined $other && $symbol =~ $LIBRARY{$_}[0] } sort keys %LIBRARY;
+        push @wrong, "$symbol of $library is not for it" if defined $library && $file !~ $LIBRARY{$library}[1];
+    }
+    is_deeply \@wrong, [], "$file calls what is below it";
+}
+
+# An exception that is none any more has to go.
+for my $room (sort keys %CIRCLE) {
+    my %circle = map { ("$room/$_" =~ s/(?:\.c)?$/.c/r => 1) } @{ $CIRCLE{$room} };
+    for my $file (sort keys %circle) {
+        my ($seen, @next) = ({}, $file);
+        while (defined(my $at = shift @next)) {
+            push @next, grep { $circle{$_} && !$seen->{$_}++ } sort keys %{ $uses{$at} };
+        }
+        ok $seen->{$file}, "$file is in a circle still; if not, it gets a place of its own";
+    }
+}
+
+my ($shown) = slurp("$Hayfork::Test::TOP_SRCDIR/ARCHITECTURE.md") =~ /^## Who may call whom\n.*?^```\n(.*?)^```\n/ms;
+is $shown, map_of_the_house(), 'ARCHITECTURE.md shows the house as it is: perl t/90-dependencies.t --map';
+note map_of_the_house();
 
 done_testing;
