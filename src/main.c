@@ -1,5 +1,6 @@
 /* main.c: options; hands over to the master. */
 #include <getopt.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,11 +8,13 @@
 #include <sysexits.h>
 
 #include "conf/conf.h"
-#include "process/cpus.h"
+#include "process/control.h"
 #include "db/try.h"
 #include "base/log.h"
 #include "process/master.h"
 #include "process/privileges.h"
+#include "process/program.h"
+#include "process/trial.h"
 #include "base/mem.h"
 
 static const char usage[] =
@@ -19,6 +22,7 @@ static const char usage[] =
     "       hayfork -t [--db] [-c FILE] [-o KEY=VALUE]...\n"
     "                                                check the conf\n"
     "       hayfork -T [-c FILE] [-o KEY=VALUE]...   check the conf and print it with all defaults\n"
+    "       hayfork -r PID                           have a running server read the conf again\n"
     "       hayfork -V | -h\n"
     "\n"
     "  -c FILE       the conf file (default " CONF_PATH ")\n"
@@ -27,12 +31,14 @@ static const char usage[] =
     "  -t            say whether the conf is good; needs no database and opens no socket\n"
     "  --db          with -t: have PostgreSQL check the SQL of the conf, too; runs none of it\n"
     "  -T            like -t, and print the conf in effect\n"
+    "  -r PID        ask the server with this process id for a reload, or an upgrade to the\n"
+    "                program on disk, and wait until it is done or refused\n"
     "  -V            print the version and the commit it was built from\n"
     "  -h            print this\n"
     "\n"
-    "TERM finishes the requests in hand and stops; INT stops at once.\n"
+    "TERM finishes the requests in hand and stops; INT stops at once; HUP reloads.\n"
     "exit codes: 0 stopped as told, 64 wrong usage, 69 cannot start, or no database for\n"
-    "--db, 78 mistake in the conf\n";
+    "--db, 78 mistake in the conf, or the reload was refused\n";
 
 /*
  * libpq is built with LDAP, and that with GnuTLS, which parses tables and reads its settings as it is loaded:
@@ -48,11 +54,12 @@ int _gnutls_global_init_skip(void)
 /* commit.c: " (COMMIT)", or nothing where it is not known. */
 extern const char hayfork_commit[];
 
-enum mode { MODE_SERVE, MODE_CHECK, MODE_PRINT };
+enum mode { MODE_SERVE, MODE_CHECK, MODE_PRINT, MODE_RELOAD };
 
 struct options {
     const char *conf_path;
     enum mode mode;
+    pid_t pid; /* of the server, for MODE_RELOAD */
     bool db;
     struct conf_override *overrides;
     size_t n_overrides;
@@ -89,6 +96,15 @@ static void free_overrides(struct options *options)
     free(options->overrides);
 }
 
+static pid_t read_pid(const char *text)
+{
+    char *end;
+    long pid = strtol(text, &end, 10);
+    if (text[0] < '1' || text[0] > '9' || *end != '\0' || pid > INT_MAX)
+        refuse("-r wants a process id, not ", text);
+    return (pid_t)pid;
+}
+
 static struct options parse(int argc, char **argv)
 {
     enum { OPTION_DB = 256 };
@@ -96,7 +112,7 @@ static struct options parse(int argc, char **argv)
     struct options options = {.conf_path = CONF_PATH, .mode = MODE_SERVE};
     int option;
     opterr = 0;
-    while ((option = getopt_long(argc, argv, ":c:o:tTVh", words, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, ":c:o:r:tTVh", words, NULL)) != -1) {
         char letter[] = {'-', (char)optopt, '\0'};
         switch (option) {
         case 'c':
@@ -107,6 +123,10 @@ static struct options parse(int argc, char **argv)
             break;
         case 't':
             options.mode = MODE_CHECK;
+            break;
+        case 'r':
+            options.mode = MODE_RELOAD;
+            options.pid = read_pid(optarg);
             break;
         case OPTION_DB:
             options.db = true;
@@ -135,15 +155,10 @@ static struct options parse(int argc, char **argv)
     return options;
 }
 
-static unsigned number_of_workers(const struct conf *conf)
-{
-    return conf->workers != 0 ? conf->workers : cpus_available();
-}
-
 /* Can all the workers that there would be on this machine have their connections? */
 static bool has_room(const struct conf *conf, const char *path)
 {
-    char *problem = conf_refuse_workers(conf, number_of_workers(conf));
+    char *problem = conf_refuse_workers(conf, program_workers(conf));
     if (problem != NULL)
         fprintf(stderr, "%s: error: %s\n", path, problem);
     free(problem);
@@ -157,7 +172,7 @@ static int check(const struct conf *conf, const struct options *options)
         privileges_give_up(conf); /* PostgreSQL is asked as the workers would: by their name and ~/.pgpass */
     for (size_t i = 0; options->db && i < conf->n_routes; i++)
         n += conf->routes[i].handler == CONF_HANDLER_SQL;
-    int code = options->db ? db_try(conf, number_of_workers(conf), stderr) : EXIT_SUCCESS;
+    int code = options->db ? db_try(conf, program_workers(conf), stderr) : EXIT_SUCCESS;
     if (code == EXIT_SUCCESS && options->db && n > 0)
         printf("%s: the conf is good, and PostgreSQL takes its %zu statement%s\n", options->conf_path, n,
                n == 1 ? "" : "s");
@@ -166,20 +181,40 @@ static int check(const struct conf *conf, const struct options *options)
     return code;
 }
 
+static int run(struct options *options, struct program *program)
+{
+    int code = EXIT_SUCCESS;
+    if (options->mode == MODE_RELOAD)
+        return control_reload(options->pid);
+    if (trial_is_asked_for())
+        return trial_run(program);
+    if (options->mode == MODE_SERVE && getenv(MASTER_TAKEOVER) != NULL)
+        return master_go_on(program);
+    struct conf *conf = conf_load(options->conf_path, options->overrides, options->n_overrides, stderr);
+    if (conf == NULL || !has_room(conf, options->conf_path)) {
+        code = EX_CONFIG;
+    } else if (options->mode == MODE_SERVE) {
+        code = master_run(program, conf);
+        conf = NULL;
+    } else if (options->mode == MODE_PRINT) {
+        conf_print(conf, program_workers(conf), stdout);
+    } else {
+        code = check(conf, options);
+    }
+    conf_free(conf);
+    return code;
+}
+
 int main(int argc, char **argv)
 {
+    struct program program = {0};
+    program_note(&program, argv);
     struct options options = parse(argc, argv);
-    int code = EXIT_SUCCESS;
-    struct conf *conf = conf_load(options.conf_path, options.overrides, options.n_overrides, stderr);
-    if (conf == NULL || !has_room(conf, options.conf_path))
-        code = EX_CONFIG;
-    else if (options.mode == MODE_SERVE)
-        code = master_run(conf);
-    else if (options.mode == MODE_PRINT)
-        conf_print(conf, number_of_workers(conf), stdout);
-    else
-        code = check(conf, &options);
-    conf_free(conf);
+    program.conf_path = options.conf_path;
+    program.overrides = options.overrides;
+    program.n_overrides = options.n_overrides;
+    int code = run(&options, &program);
+    program_free(&program);
     free_overrides(&options);
     return code;
 }

@@ -341,8 +341,8 @@ subtest 'workers beyond database.max are refused, however many auto is' => sub {
         my $run = hayfork(@$mode, @with);
         is $run->{exit}, 'exit 78', "hayfork @$mode";
         is $run->{stdout}, '';
-        is $run->{stderr} =~ s/\b\d+ (workers?|PostgreSQL)/N $1/gr =~ s/worker /workers /r, <<~'END', '... says why';
-            good-lanes.conf: error: N workers (auto, on this machine) with 3 lanes each (read, report, bulk-2_x) keep N PostgreSQL connections open, and database.max is 2: raise it, or have fewer workers or lanes
+        is $run->{stderr} =~ s/\b\d+ (workers?|PostgreSQL)/N $1/gr =~ s/N worker /N workers /r, <<~'END', '... says why';
+            good-lanes.conf: error: N workers (auto, on this machine) with 3 lanes each (read, report, bulk-2_x) keep N PostgreSQL connections open, a reload needs room for one worker more, and database.max is 2: raise it, or have fewer workers or lanes
             END
     }
 };

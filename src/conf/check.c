@@ -51,7 +51,7 @@ static char *read_unix_address(const char *text, struct address *address)
 static char *explain_address(const char *text, const char *port)
 {
     static const char *const forms =
-        "such as 127.0.0.1:8080, 8080 (on every address), \"[::1]:8080\" or unix:/PATH";
+        "such as 127.0.0.1:8080, 8080 (on every address), \"[::1]:8080\", unix:/PATH or systemd";
     struct in6_addr ignored;
     if (strstr(text, "://") != NULL)
         return mem_printf("an address has no scheme: write it %s", forms);
@@ -74,6 +74,12 @@ static char *read_address(const char *text, struct address *address)
     *address = (struct address){.family = AF_UNSPEC};
     if (strncmp(text, "unix:", 5) == 0)
         return read_unix_address(text, address);
+    if (strncmp(text, "systemd", 7) == 0 && (text[7] == '\0' || text[7] == ':')) {
+        address->path = text;
+        return text[7] == '\0' || text[8] != '\0'
+                   ? NULL
+                   : mem_strdup("after systemd: stands the name of a socket, as FileDescriptorName= has it");
+    }
     size_t digits = strspn(text, "0123456789");
     const char *colon = strrchr(text, ':');
     const char *port = digits > 0 && text[digits] == '\0' ? text : colon == NULL ? NULL : colon + 1;
@@ -104,8 +110,8 @@ static bool is_zero(const unsigned char *bytes, size_t n)
 /* Does listening on a leave nothing of b? A port alone, and [::], take IPv4 and IPv6. */
 static bool covers(const struct address *a, const struct address *b)
 {
-    if (a->family == AF_UNIX || b->family == AF_UNIX)
-        return a->family == b->family && strcmp(a->path, b->path) == 0;
+    if (a->path != NULL || b->path != NULL)
+        return a->family == b->family && a->path != NULL && b->path != NULL && strcmp(a->path, b->path) == 0;
     if (a->port != b->port)
         return false;
     if (a->family == AF_UNSPEC || (a->family == AF_INET6 && is_zero(a->bytes, sizeof(a->bytes))))

@@ -272,11 +272,12 @@ static void check_workers(struct conf *conf, const struct conf_yaml *root)
     free(problem);
 }
 
-struct conf *conf_load(const char *path, const struct conf_override *overrides, size_t n_overrides,
-                       FILE *errors)
+/* files become the conf's. */
+static struct conf *load(struct conf_files *files, const char *path, const struct conf_override *overrides,
+                         size_t n_overrides, FILE *errors)
 {
     struct conf *conf = mem_calloc(1, sizeof(*conf));
-    conf->files = conf_files_new();
+    conf->files = files;
     read_defaults(conf);
     conf_lanes_init(conf);
 
@@ -315,6 +316,23 @@ bool conf_may_hold_secret(const char *key)
     bool is_listener = strcmp(section, "listen") == 0 || (row != NULL && row->type == CONF_TYPE_LISTEN);
     free(section);
     return !is_listener && (row == NULL || !conf_table_is_scalar(row) || row->type == CONF_TYPE_CONNECT);
+}
+
+struct conf *conf_load(const char *path, const struct conf_override *overrides, size_t n_overrides,
+                       FILE *errors)
+{
+    return load(conf_files_new(), path, overrides, n_overrides, errors);
+}
+
+struct conf *conf_load_snapshot(struct str snapshot, const char *path, const struct conf_override *overrides,
+                                size_t n_overrides, FILE *errors)
+{
+    return load(conf_files_new_from(snapshot), path, overrides, n_overrides, errors);
+}
+
+void conf_snapshot(const struct conf *conf, struct pack *out)
+{
+    conf_files_pack(conf->files, out);
 }
 
 void conf_free(struct conf *conf)

@@ -18,6 +18,7 @@
 
 #include "base/log.h"
 #include "route/params_gathering.h"
+#include "base/pack.h"
 #include "route/route.h"
 #include "pg/scan.h"
 
@@ -250,6 +251,15 @@ bool conf_may_hold_secret(const char *key);
  */
 struct conf *conf_load(const char *path, const struct conf_override *overrides, size_t n_overrides,
                        FILE *errors);
+
+/*
+ * Writes down all the files of the conf, so that it can be loaded again as it is now whatever becomes of them; and
+ * loads it from that, with the same path, overrides and environment. The snapshot's bytes must stay as long as the
+ * conf. Whether folders and files of routes are there is not asked again.
+ */
+void conf_snapshot(const struct conf *conf, struct pack *out);
+struct conf *conf_load_snapshot(struct str snapshot, const char *path, const struct conf_override *overrides,
+                                size_t n_overrides, FILE *errors);
 
 /*
  * Writes the conf with every default filled in, as a conf file that loads to the same (`hayfork -T`). A

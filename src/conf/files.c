@@ -2,12 +2,14 @@
 #include "conf/files.h"
 
 #include <errno.h>
+#include <glob.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/pack.h"
 #include "base/utf8.h"
 #include "conf/secret.h"
 
@@ -36,6 +38,17 @@ struct conf_files {
     size_t n_changed;
     struct hidden *hidden;
     size_t n_hidden;
+    struct found *found; /* what patterns have found */
+    size_t n_found;
+    bool from_snapshot;  /* texts and finds are those of snapshot, and no file is opened */
+    struct str snapshot; /* borrowed */
+};
+
+/* The names of the files that fit a pattern. */
+struct found {
+    char *pattern;
+    char **names;
+    size_t n_names;
 };
 
 /* A source line is shown up to this many characters; of a longer one, the part around the mistake. */
@@ -44,6 +57,19 @@ enum { SHOWN_CHARACTERS = 100, SHOWN_BEFORE = 60, QUOTED_BYTES = 60 };
 struct conf_files *conf_files_new(void)
 {
     return mem_calloc(1, sizeof(struct conf_files));
+}
+
+struct conf_files *conf_files_new_from(struct str snapshot)
+{
+    struct conf_files *files = conf_files_new();
+    files->from_snapshot = true;
+    files->snapshot = snapshot;
+    return files;
+}
+
+bool conf_files_are_of_snapshot(const struct conf_files *files)
+{
+    return files->from_snapshot;
 }
 
 void conf_files_free(struct conf_files *files)
@@ -59,6 +85,13 @@ void conf_files_free(struct conf_files *files)
     }
     free(files->files);
     free(files->mistakes);
+    for (size_t i = 0; i < files->n_found; i++) {
+        for (size_t j = 0; j < files->found[i].n_names; j++)
+            free(files->found[i].names[j]);
+        free(files->found[i].names);
+        free(files->found[i].pattern);
+    }
+    free(files->found);
     free(files->changed);
     free(files->hidden);
     free(files);
@@ -155,13 +188,57 @@ static const char *read_text(FILE *in, struct conf_file *file)
     return NULL;
 }
 
+/*
+ * A snapshot: how many files, then of each its name and its text; how many patterns, then of each the
+ * pattern, how many names it found, and these.
+ */
+void conf_files_pack(const struct conf_files *files, struct pack *out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < files->n_files; i++)
+        n += !files->files[i]->added;
+    pack_number(out, n);
+    for (size_t i = 0; i < files->n_files; i++) {
+        const struct conf_file *file = files->files[i];
+        if (file->added)
+            continue;
+        pack_text(out, str_of(file->name));
+        pack_text(out, (struct str){file->text, file->len});
+    }
+    pack_number(out, files->n_found);
+    for (size_t i = 0; i < files->n_found; i++) {
+        pack_text(out, str_of(files->found[i].pattern));
+        pack_number(out, files->found[i].n_names);
+        for (size_t j = 0; j < files->found[i].n_names; j++)
+            pack_text(out, str_of(files->found[i].names[j]));
+    }
+}
+
+/* Takes a file's text out of the snapshot. Returns NULL, or what went wrong. */
+static const char *take_text(const struct conf_files *files, struct conf_file *file)
+{
+    struct unpack in = {files->snapshot, false};
+    for (size_t n = unpack_count(&in, 2 * sizeof(uint64_t)); n > 0; n--) {
+        struct str name = unpack_text(&in), text = unpack_text(&in);
+        if (in.failed || !str_equal(name, str_of(file->name)))
+            continue;
+        free(file->text);
+        file->text = mem_strndup(text.base, text.len);
+        file->len = strlen(file->text);
+        return NULL;
+    }
+    return "it is not in the snapshot of the conf";
+}
+
 /* Reads the file of that name into file, which is new. */
 static const struct conf_file *read_file(struct conf_files *files, struct conf_file *file,
                                          struct conf_pos named_at)
 {
     const char *name = file->name;
-    FILE *in = fopen(name, "re");
-    const char *problem = in == NULL ? strerror(errno) : read_text(in, file);
+    FILE *in = files->from_snapshot ? NULL : fopen(name, "re");
+    const char *problem = files->from_snapshot ? take_text(files, file)
+                          : in == NULL         ? strerror(errno)
+                                               : read_text(in, file);
     if (problem != NULL) {
         struct conf_pos whole = {file->name, 0, 0};
         conf_files_error(files, named_at.file == NULL ? whole : named_at, "cannot read %s: %s", name,
@@ -192,9 +269,77 @@ const struct conf_file *conf_files_add(struct conf_files *files, const char *nam
 {
     struct conf_file *file = new_file(files, name, true);
     free(file->text);
+    file->added = true;
     file->text = text;
     file->len = strlen(text);
     return check_text(files, file) ? file : NULL;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* What glob asks when it cannot read a folder: is that the end? A folder that is not there has no files. */
+static int is_grave(const char *folder, int error)
+{
+    (void)folder;
+    return error != ENOENT && error != ENOTDIR;
+}
+
+static void add_name(struct found *found, struct str name)
+{
+    MEM_GROW(&found->names, found->n_names);
+    found->names[found->n_names++] = mem_strndup(name.base, name.len);
+}
+
+/* Takes what the pattern has found out of the snapshot. */
+static void take_found(const struct conf_files *files, struct found *found)
+{
+    struct unpack in = {files->snapshot, false};
+    for (size_t n = unpack_count(&in, 2 * sizeof(uint64_t)); n > 0; n--) {
+        unpack_text(&in);
+        unpack_text(&in);
+    }
+    for (size_t n = unpack_count(&in, 2 * sizeof(uint64_t)); n > 0; n--) {
+        bool same = str_equal(unpack_text(&in), str_of(found->pattern));
+        for (size_t names = unpack_count(&in, sizeof(uint64_t)); names > 0; names--) {
+            struct str name = unpack_text(&in);
+            if (same)
+                add_name(found, name);
+        }
+        if (same)
+            return;
+    }
+}
+
+/* Returns 0, or an errno. */
+static int look_for(struct found *found)
+{
+    glob_t got = {0};
+    int result = glob(found->pattern, GLOB_NOSORT, is_grave, &got), error = errno;
+    for (size_t i = 0; result == 0 && i < got.gl_pathc; i++)
+        add_name(found, str_of(got.gl_pathv[i]));
+    globfree(&got);
+    return result == 0 || result == GLOB_NOMATCH ? 0 : error;
+}
+
+int conf_files_find(struct conf_files *files, const char *pattern, const char *const **names, size_t *n)
+{
+    MEM_GROW(&files->found, files->n_found);
+    struct found *found = &files->found[files->n_found++];
+    *found = (struct found){.pattern = mem_strdup(pattern)};
+    int error = 0;
+    if (files->from_snapshot)
+        take_found(files, found);
+    else
+        error = look_for(found);
+    /* Not in the order of a locale: the same conf has to mean the same everywhere. */
+    if (found->n_names > 1)
+        qsort(found->names, found->n_names, sizeof(*found->names), compare_names);
+    *names = (const char *const *)found->names;
+    *n = found->n_names;
+    return error;
 }
 
 char *conf_files_resolve(const char *file_name, const char *name)

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "base/pack.h"
 #include "conf/conf.h"
 #include "base/str.h"
 
@@ -21,12 +22,26 @@ struct conf_file {
     char *name; /* as it appears in messages */
     char *text; /* NUL-terminated, without a byte order mark */
     size_t len;
+    bool added;  /* its text did not come from a file */
     bool secret; /* its lines are not shown with the mistakes in them */
     bool unread; /* it is not YAML, so that nothing is known of what stands where */
     bool yaml;   /* false for the files that the conf names, whose text is taken as it is */
 };
 
 struct conf_files *conf_files_new(void);
+
+/*
+ * The same, of a snapshot that conf_files_pack has written: what is read are the texts of that time. The
+ * snapshot's bytes must stay as long as files.
+ */
+struct conf_files *conf_files_new_from(struct str snapshot);
+
+/* Is what they say of another time, so that the file system has no say in it? */
+bool conf_files_are_of_snapshot(const struct conf_files *files);
+
+/* Writes down all that was read: each file's name and text, and what each pattern has found. */
+void conf_files_pack(const struct conf_files *files, struct pack *out);
+
 void conf_files_free(struct conf_files *files);
 
 /*
@@ -43,6 +58,12 @@ const struct conf_file *conf_files_read_secret(struct conf_files *files, const c
 
 /* Takes a text that is not in a file. name is copied, text becomes files'. Checked like conf_files_read. */
 const struct conf_file *conf_files_add(struct conf_files *files, const char *name, char *text);
+
+/*
+ * Looks for files by a pattern (glob(7)). Sets their names, which are owned by files, in the order of their
+ * bytes. Returns 0, also where there is none, or an errno.
+ */
+int conf_files_find(struct conf_files *files, const char *pattern, const char *const **names, size_t *n);
 
 /* name, if it is absolute, else name in the folder of the file of that name. The caller frees it. */
 char *conf_files_resolve(const char *file_name, const char *name);

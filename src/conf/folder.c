@@ -66,7 +66,7 @@ void conf_folder_read(struct conf_files *files, struct conf_route *route, const 
     }
     char *path = conf_files_resolve(value->pos.file, skip_here(value->value));
     route->folder = make_absolute(path);
-    const char *problem = check_folder(route->folder);
+    const char *problem = conf_files_are_of_snapshot(files) ? NULL : check_folder(route->folder);
     if (problem != NULL)
         conf_files_error(files, value->pos, "cannot serve files from %s: %s", path, problem);
     free(path);
@@ -104,6 +104,8 @@ void conf_folder_read_fallback(struct conf_files *files, struct conf_route *rout
 static void check_fallback(struct conf_files *files, const struct conf_route *route, struct conf_pos pos)
 {
     struct stat status = {0};
+    if (conf_files_are_of_snapshot(files))
+        return;
     int folder = folder_open(route->folder);
     int file = folder < 0 ? -1 : folder_open_file(folder, route->fallback);
     const char *problem = file < 0 || fstat(file, &status) != 0 ? strerror(errno)

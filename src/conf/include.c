@@ -1,8 +1,6 @@
 /* include.c: routes with their defaults, of the conf and of the files that it includes. */
 #include "conf/include.h"
 
-#include <errno.h>
-#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -79,7 +77,7 @@ static void note_wrong_key(struct conf_files *files, const struct conf_yaml *key
 static void include_file(struct including *including, const char *path, struct conf_pos named_at)
 {
     struct conf_files *files = including->conf->files;
-    if (!see(including, path)) {
+    if (!conf_files_are_of_snapshot(files) && !see(including, path)) {
         conf_files_error(files, named_at, "%s would be read twice, as the conf itself or by another pattern",
                          path);
         return;
@@ -93,18 +91,6 @@ static void include_file(struct including *including, const char *path, struct c
     }
     read_routes(including->conf, root);
     conf_yaml_free(root);
-}
-
-/* What glob asks when it cannot read a folder: is that the end? A folder that is not there has no files. */
-static int is_grave(const char *folder, int error)
-{
-    (void)folder;
-    return error != ENOENT && error != ENOTDIR;
-}
-
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
 /* The folder of the file of that name, as a pattern that matches only itself, with pattern behind it. */
@@ -140,16 +126,13 @@ static void include_pattern(struct including *including, const struct conf_yaml 
         return;
     }
     char *pattern = resolve_pattern(value->pos.file, value->value);
-    glob_t found = {0};
-    int result = glob(pattern, GLOB_NOSORT, is_grave, &found);
-    if (result != 0 && result != GLOB_NOMATCH)
-        conf_files_error(files, value->pos, "cannot look for %s: %s", value->value, strerror(errno));
-    /* Not in the order of a locale: the same conf has to mean the same everywhere. */
-    if (result == 0)
-        qsort(found.gl_pathv, found.gl_pathc, sizeof(*found.gl_pathv), compare_names);
-    for (size_t i = 0; result == 0 && i < found.gl_pathc; i++)
-        include_file(including, found.gl_pathv[i], value->pos);
-    globfree(&found);
+    const char *const *names;
+    size_t n;
+    int error = conf_files_find(files, pattern, &names, &n);
+    if (error != 0)
+        conf_files_error(files, value->pos, "cannot look for %s: %s", value->value, strerror(error));
+    for (size_t i = 0; error == 0 && i < n; i++)
+        include_file(including, names[i], value->pos);
     free(pattern);
 }
 

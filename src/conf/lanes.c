@@ -209,13 +209,13 @@ char *conf_refuse_workers(const struct conf *conf, unsigned workers)
         names = longer;
     }
     char *problem = NULL;
-    if (workers * n_used > conf->database.max)
-        problem =
-            mem_printf("%u worker%s%s with %zu lane%s each (%s) keep %zu PostgreSQL connections open, and "
-                       "database.max is %u: raise it, or have fewer workers%s",
-                       workers, workers == 1 ? "" : "s", conf->workers == 0 ? " (auto, on this machine)" : "",
-                       n_used, n_used == 1 ? "" : "s", names, workers * n_used, conf->database.max,
-                       n_used == 1 ? "" : " or lanes");
+    if ((workers + 1) * n_used > conf->database.max)
+        problem = mem_printf(
+            "%u worker%s%s with %zu lane%s each (%s) keep %zu PostgreSQL connections open, a reload "
+            "needs room for one worker more, and database.max is %u: raise it, or have fewer workers%s",
+            workers, workers == 1 ? "" : "s", conf->workers == 0 ? " (auto, on this machine)" : "", n_used,
+            n_used == 1 ? "" : "s", names, workers * n_used, conf->database.max,
+            n_used == 1 ? "" : " or lanes");
     free(names);
     return problem;
 }

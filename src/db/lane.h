@@ -33,6 +33,8 @@ struct db_lane_conf {
     bool (*budget_take)(void *arg);
     void (*budget_give)(void *arg);
     void *budget_arg;
+    const _Atomic bool
+        *frugal; /* set while connections beyond the first are wanted elsewhere: idle ones are closed */
     _Atomic int *state;     /* where the lane shows the enum db_state of its first connection */
     _Atomic unsigned *open; /* where it shows how many connections it has */
 };

@@ -343,7 +343,7 @@ void db_spill_close_idle(struct db_lane *lane)
     for (size_t i = 1; i < lane->n_connections; i++) {
         struct db_connection *connection = lane->connections[i];
         if (connection->state == DB_READY && connection->n_in_flight == 0 &&
-            lane->now - connection->idle_since >= IDLE_MS)
+            (lane->now - connection->idle_since >= IDLE_MS || atomic_load(lane->conf.frugal)))
             db_connection_close(connection);
     }
 }

@@ -1,45 +1,126 @@
 /* shm.c: makes the memory that master and workers share. */
 #include "metrics/shm.h"
 
+#include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/log.h"
 
-static size_t shm_size(unsigned workers)
-{
-    return sizeof(struct shm) + workers * sizeof(struct shm_slot);
-}
+enum { SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL };
 
-struct shm *shm_new(unsigned workers)
+struct shm *shm_new(int *fd)
 {
-    struct shm *shm =
-        mmap(NULL, shm_size(workers), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    *fd = memfd_create("hayfork", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (*fd < 0 || ftruncate(*fd, sizeof(struct shm)) != 0 || fcntl(*fd, F_ADD_SEALS, SEALS) != 0)
+        log_fatal("cannot make %zu bytes of shared memory", sizeof(struct shm));
+    struct shm *shm = mmap(NULL, sizeof(*shm), PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
     if (shm == MAP_FAILED)
-        log_fatal("cannot map %zu bytes of shared memory", shm_size(workers));
-    shm->version = SHM_VERSION;
-    shm->workers = workers;
+        log_fatal("cannot map %zu bytes of shared memory", sizeof(*shm));
+    shm->layout = SHM_LAYOUT;
+    shm->size = sizeof(*shm);
     return shm;
 }
 
-void shm_free(struct shm *shm)
+struct shm *shm_map(int fd)
 {
-    munmap(shm, shm_size(shm->workers));
+    struct stat status;
+    if (fstat(fd, &status) != 0 || status.st_size != sizeof(struct shm))
+        return NULL;
+    struct shm *shm = mmap(NULL, sizeof(*shm), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (shm == MAP_FAILED)
+        return NULL;
+    if (shm->layout == SHM_LAYOUT && shm->size == sizeof(*shm))
+        return shm;
+    shm_unmap(shm);
+    return NULL;
+}
+
+void shm_unmap(struct shm *shm)
+{
+    munmap(shm, sizeof(*shm));
+}
+
+/* The generation that has one of these slots, or NULL. */
+static const struct shm_generation *owner_of(const struct shm *shm, unsigned first, unsigned n)
+{
+    for (unsigned i = 0; i < SHM_GENERATIONS; i++) {
+        const struct shm_generation *other = &shm->generations[i];
+        if (other->number != 0 && other->first < first + n && first < other->first + other->workers)
+            return other;
+    }
+    return NULL;
+}
+
+struct shm_generation *shm_begin_generation(struct shm *shm, unsigned number, unsigned workers)
+{
+    struct shm_generation *generation = shm->generations, *end = generation + SHM_GENERATIONS;
+    unsigned first = 0;
+    while (generation < end && generation->number != 0)
+        generation++;
+    for (const struct shm_generation *owner; (owner = owner_of(shm, first, workers)) != NULL;)
+        first = owner->first + owner->workers;
+    if (generation == end || first + workers > SHM_SLOTS)
+        return NULL;
+    memset(&shm->slots[first], 0, workers * sizeof(shm->slots[0]));
+    generation->first = first;
+    generation->workers = workers;
+    atomic_store(&generation->steady, 0);
+    atomic_store(&generation->frugal, false);
+    atomic_store(&generation->succeeded, false);
+    atomic_store(&generation->number, number); /* from now on others count what it has */
+    return generation;
+}
+
+void shm_end_generation(struct shm *shm, struct shm_generation *generation)
+{
+    atomic_fetch_add(&shm->fold, 1);
+    for (unsigned i = 0; i < generation->workers; i++) {
+        const struct shm_slot *slot = shm_slot(shm, generation, i);
+        atomic_fetch_add(&shm->accepted, atomic_load(&slot->accepted));
+        for (unsigned j = 0; j < SHM_ANSWERS; j++)
+            atomic_fetch_add(&shm->answers[j], atomic_load(&slot->answers[j]));
+    }
+    atomic_store(&generation->number, 0);
+    atomic_fetch_add(&shm->fold, 1);
+}
+
+unsigned shm_connections(const struct shm *shm)
+{
+    unsigned sum = atomic_load(&shm->guests);
+    for (unsigned i = 0; i < SHM_GENERATIONS; i++) {
+        const struct shm_generation *generation = &shm->generations[i];
+        if (generation->number == 0)
+            continue;
+        sum += atomic_load(&generation->steady);
+        for (unsigned j = 0; j < generation->workers; j++)
+            sum += atomic_load(&shm->slots[generation->first + j].spills);
+    }
+    return sum;
 }
 
 /* Two that ask at once may both be turned away from the last place; they ask again. */
-bool shm_take_spill(struct shm *shm, unsigned index, unsigned max)
+bool shm_take_spill(struct shm *shm, const struct shm_generation *generation, struct shm_slot *slot,
+                    unsigned max)
 {
-    unsigned sum = 0;
-    atomic_fetch_add(&shm->slots[index].spills, 1);
-    for (unsigned i = 0; i < shm->workers; i++)
-        sum += atomic_load(&shm->slots[i].spills);
-    if (sum <= max)
+    if (atomic_load(&generation->frugal))
+        return false;
+    atomic_fetch_add(&slot->spills, 1);
+    if (shm_connections(shm) <= max)
         return true;
-    shm_give_spill(shm, index);
+    shm_give_spill(slot);
     return false;
 }
 
-void shm_give_spill(struct shm *shm, unsigned index)
+void shm_give_spill(struct shm_slot *slot)
 {
-    atomic_fetch_sub(&shm->slots[index].spills, 1);
+    atomic_fetch_sub(&slot->spills, 1);
+}
+
+void shm_be_frugal(struct shm *shm, bool frugal)
+{
+    for (unsigned i = 0; i < SHM_GENERATIONS; i++)
+        atomic_store(&shm->generations[i].frugal, frugal);
 }

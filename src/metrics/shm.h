@@ -1,6 +1,7 @@
 /*
- * shm.h: the memory that master and workers share: one slot per worker index, so that counters and the
- * last words of a worker survive its death.
+ * shm.h: the memory that master and workers share. It lives as long as the server, over reloads and upgrades:
+ * each generation of workers has slots in it, one per worker index, so that counters and the last words of a
+ * worker survive its death.
  */
 #ifndef HAYFORK_METRICS_SHM_H
 #define HAYFORK_METRICS_SHM_H
@@ -14,14 +15,18 @@
 #include "base/complain.h"
 
 enum {
-    SHM_VERSION = 5,
+    SHM_LAYOUT = 6, /* counts up with each change of the structs below */
     SHM_CACHE_LINE = 64,
     SHM_LANES = 16,
+    SHM_ANSWERS = 6,      /* by first digit of the status; [0] is unused */
+    SHM_SLOTS = 2048,     /* of all generations: those of most workers, four times */
+    SHM_GENERATIONS = 64, /* that are there at the same time */
 };
 
 enum shm_worker_state {
     SHM_EMPTY,    /* no process */
-    SHM_STARTING, /* forked, does not accept yet */
+    SHM_STARTING, /* forked, is not prepared yet */
+    SHM_PREPARED, /* could accept connections, and waits for the word */
     SHM_READY,    /* accepts connections */
     SHM_DRAINING, /* finishes what it has */
 };
@@ -41,30 +46,76 @@ struct shm_slot {
     _Atomic uint64_t accepted;             /* connections since the slot was made */
     _Atomic uint64_t resident;     /* bytes of memory: nobody else can look while there is no `core: on` */
     _Atomic uint64_t proportional; /* of these, what is shared counted in part (metrics/memory.h) */
-    _Atomic uint64_t answers[6];   /* by first digit of the status; [0] is unused */
-    const char *_Atomic route;     /* the route whose handler runs; a string in the conf,
-                                      inherited at the same address by all processes */
+    _Atomic uint64_t answers[SHM_ANSWERS];
+    const char *_Atomic route; /* the route whose handler runs; a string in the conf,
+                                  inherited at the same address by all processes */
+};
+
+/* What the workers of one conf share. */
+struct shm_generation {
+    _Atomic unsigned number; /* counts up; 0: nobody has this place */
+    unsigned first;          /* of its slots */
+    unsigned workers;        /* how many slots it has */
+    _Atomic unsigned steady; /* connections to PostgreSQL that its living workers always have */
+    _Atomic bool frugal;     /* it is to have no others: another generation wants them */
+    _Atomic bool succeeded;  /* another one accepts connections from all its listeners */
 };
 
 struct shm {
-    uint32_t version; /* SHM_VERSION */
-    unsigned workers;
+    uint32_t layout;              /* SHM_LAYOUT */
+    uint32_t size;                /* bytes of all */
+    _Atomic unsigned guests;      /* connections to PostgreSQL of a trial (process/trial.c) */
     struct complaints complaints; /* what workers have logged, so that one of them does */
-    struct shm_slot slots[];
+    /* What is left of generations that are gone. fold counts up before and after it grows, so that a reader
+     * that sees it odd, or changed, reads once more. */
+    _Atomic unsigned fold;
+    _Atomic uint64_t accepted;
+    _Atomic uint64_t answers[SHM_ANSWERS];
+    struct shm_generation generations[SHM_GENERATIONS];
+    struct shm_slot slots[SHM_SLOTS];
 };
 
-/* Makes the shared memory for so many workers; it ends with the last process that has it. Never fails. */
-struct shm *shm_new(unsigned workers);
+/*
+ * Makes the shared memory, as a memory file that can neither grow nor shrink. Pages of slots that nobody has
+ * used cost nothing. Sets the file's descriptor, closed on exec, which the caller closes. Ends the process
+ * where it cannot.
+ */
+struct shm *shm_new(int *fd);
 
-void shm_free(struct shm *shm);
+/* Maps the shared memory that another program has made. Returns NULL if this program does not understand it.
+ */
+struct shm *shm_map(int fd);
+
+void shm_unmap(struct shm *shm);
 
 /*
- * Asks for one more connection to PostgreSQL beyond the lanes' first ones, of which all workers together may
- * have max. Returns whether it may be opened; then shm_give_spill is called when it is closed. What a worker
- * had goes with its death.
+ * Gives a generation a place and slots for so many workers. Returns NULL where none is free: then one that is
+ * draining has to leave first. For the master alone, as is shm_end_generation, which takes them back, with
+ * what they counted kept.
  */
-bool shm_take_spill(struct shm *shm, unsigned index, unsigned max);
-void shm_give_spill(struct shm *shm, unsigned index);
+struct shm_generation *shm_begin_generation(struct shm *shm, unsigned number, unsigned workers);
+void shm_end_generation(struct shm *shm, struct shm_generation *generation);
+
+static inline struct shm_slot *shm_slot(struct shm *shm, const struct shm_generation *generation,
+                                        unsigned index)
+{
+    return &shm->slots[generation->first + index];
+}
+
+/* How many connections to PostgreSQL all generations have, or may open without asking. */
+unsigned shm_connections(const struct shm *shm);
+
+/* Has all generations give up the connections that they need not have, or lets them have some again. */
+void shm_be_frugal(struct shm *shm, bool frugal);
+
+/*
+ * Asks for one more connection to PostgreSQL beyond the lanes' first ones, of which all workers of all
+ * generations together may have max, those first ones counted. Returns whether it may be opened; then
+ * shm_give_spill is called when it is closed. What a worker had goes with its death.
+ */
+bool shm_take_spill(struct shm *shm, const struct shm_generation *generation, struct shm_slot *slot,
+                    unsigned max);
+void shm_give_spill(struct shm_slot *slot);
 
 /* Adds to a counter that only the caller's process writes: no locked instruction is needed. */
 static inline void shm_add(_Atomic uint64_t *counter, uint64_t n)

@@ -127,7 +127,7 @@ static int receive_connection(int queue, size_t *listener)
 
 static struct shm_slot *own_slot(const struct handoff_worker *worker)
 {
-    return &worker->shm->slots[worker->index];
+    return &worker->slots[worker->index];
 }
 
 /* Ends a reservation and adds what became of it. There may be none: see handoff_forget_lost. */
@@ -158,17 +158,17 @@ static unsigned recent_ones(struct handoff_worker *worker, uint64_t now)
  */
 static bool is_rush(const struct handoff_worker *worker, unsigned recent, unsigned load)
 {
-    return recent * worker->shm->workers >= RUSH && recent >= RUSH_FACTOR * load;
+    return recent * worker->handoff->n >= RUSH && recent >= RUSH_FACTOR * load;
 }
 
 /* The worker with the fewest connections that has fewer than these and can take one, or NULL. */
 static struct shm_slot *find_less_loaded(const struct handoff_worker *worker, unsigned load, uint64_t now,
                                          uint64_t *seen)
 {
-    struct shm *shm = worker->shm;
     struct shm_slot *best = NULL;
-    for (unsigned i = 1; load > 0 && i < shm->workers; i++) {
-        struct shm_slot *slot = &shm->slots[(worker->index + i) % shm->workers];
+    unsigned n = worker->handoff->n;
+    for (unsigned i = 1; load > 0 && i < n; i++) {
+        struct shm_slot *slot = &worker->slots[(worker->index + i) % n];
         uint64_t connections = atomic_load(&slot->connections);
         if (load_of(connections) >= load || !atomic_load(&slot->takes_passed) ||
             atomic_load_explicit(&slot->heartbeat, memory_order_relaxed) + STALE_MS < now)
@@ -197,7 +197,7 @@ bool handoff_place(struct handoff_worker *worker, int fd, size_t listener)
     } while (other == NULL ||
              !atomic_compare_exchange_strong(&other->connections, &theirs, theirs + RESERVED));
     /* Once more: whoever drains sets takes_passed to false first, and waits for reserved places then. */
-    int queue = worker->handoff->queues[other - worker->shm->slots].to;
+    int queue = worker->handoff->queues[other - worker->slots].to;
     if (atomic_load(&other->takes_passed) && send_connection(queue, fd, listener))
         return true;
     end_reservation(other, 0); /* it has just begun to drain, or its queue is full */

@@ -24,10 +24,10 @@ void handoff_open(struct handoff *handoff, unsigned workers);
 
 void handoff_close(struct handoff *handoff);
 
-/* What a worker keeps of its own. Begin with {.handoff, .shm, .index}. */
+/* What a worker keeps of its own. Begin with {.handoff, .slots, .index}. */
 struct handoff_worker {
     const struct handoff *handoff;
-    struct shm *shm;
+    struct shm_slot *slots; /* of its generation, as many as there are queues */
     unsigned index;
     uint64_t since;  /* clock_ms */
     unsigned recent; /* connections that it has begun to serve since then, */

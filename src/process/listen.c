@@ -1,11 +1,13 @@
-/* listen.c: opens the sockets that workers accept from. */
+/* listen.c: the sockets that workers accept from. */
 #include "process/listen.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,9 +90,6 @@ static int open_tcp_socket(const struct addrinfo *info, const char *address)
     errpos = "bind";
     if (bind(fd, info->ai_addr, info->ai_addrlen) != 0)
         goto failed;
-    errpos = "listen";
-    if (listen(fd, BACKLOG) != 0)
-        goto failed;
     return fd;
 failed:
     log_error("cannot listen on %s: %s", address, errpos);
@@ -119,22 +118,26 @@ static bool port_is_free(const struct addrinfo *info, const char *address)
     return is_free;
 }
 
-static int open_tcp(struct listener *listener, unsigned workers)
+static void add(struct listener *listener, int fd)
+{
+    MEM_GROW(&listener->fds, listener->n_fds);
+    listener->fds[listener->n_fds++] = fd;
+}
+
+/* Opens sockets until there is one for each worker; with check, unless somebody has the port. */
+static int open_tcp(struct listener *listener, unsigned workers, bool check)
 {
     struct addrinfo *info = look_up(listener->address);
     if (info == NULL)
         return -1;
-    int result = -1;
-    if (!port_is_free(info, listener->address))
-        goto done;
-    for (unsigned i = 0; i < workers; i++) {
+    int result = !check || port_is_free(info, listener->address) ? 0 : -1;
+    while (result == 0 && listener->n_fds < workers) {
         int fd = open_tcp_socket(info, listener->address);
         if (fd < 0)
-            goto done;
-        listener->fds[listener->n_fds++] = fd;
+            result = -1;
+        else
+            add(listener, fd);
     }
-    result = 0;
-done:
     freeaddrinfo(info);
     return result;
 }
@@ -181,10 +184,14 @@ static int open_unix(struct listener *listener, const char *path)
             goto failed;
     }
     listener->unix_path = mem_strdup(path);
-    errpos = "listen";
-    if (listen(fd, BACKLOG) != 0)
+    listener->shared = true;
+    errpos = "stat";
+    struct stat status;
+    if (stat(path, &status) != 0)
         goto failed;
-    listener->fds[listener->n_fds++] = fd;
+    listener->device = status.st_dev;
+    listener->inode = status.st_ino;
+    add(listener, fd);
     return 0;
 failed:
     log_error("cannot listen on %s: %s", listener->address, errpos);
@@ -193,24 +200,79 @@ failed:
     return -1;
 }
 
-int listen_open(struct listener *listener, const char *address, unsigned workers)
+int listen_open(struct listener *listener, const char *address, unsigned workers, bool ours)
 {
-    *listener = (struct listener){.address = address, .fds = mem_calloc(workers, sizeof(int))};
-    int result =
-        strncmp(address, "unix:", 5) == 0 ? open_unix(listener, address + 5) : open_tcp(listener, workers);
+    *listener = (struct listener){.address = mem_strdup(address)};
+    int result = strncmp(address, "unix:", 5) == 0 ? open_unix(listener, address + 5)
+                                                   : open_tcp(listener, workers, !ours);
     if (result != 0)
-        listen_close(listener, 1);
+        listen_close(listener, true);
     return result;
 }
 
-int listen_fd(const struct listener *listener, unsigned worker)
+int listen_of_passed(struct listener *listener, const char *address, const int *fds, size_t n)
 {
-    return listener->fds[worker % listener->n_fds];
+    int on = 1, unsent = UNSENT_MAX, silent = SILENT_S;
+    *listener = (struct listener){.address = mem_strdup(address), .shared = true, .passed = true};
+    for (size_t i = 0; i < n; i++) {
+        int fd = fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
+        if (fd < 0) {
+            log_error("cannot listen on %s", address);
+            listen_close(listener, false);
+            return -1;
+        }
+        /* As for our own; a Unix socket has none of these. */
+        setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+        setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &silent, sizeof(silent));
+        add(listener, fd);
+    }
+    return 0;
+}
+
+int listen_grow(struct listener *listener, unsigned workers)
+{
+    return listener->shared ? 0 : open_tcp(listener, workers, false);
+}
+
+bool listen_is_for(const struct listener *listener, size_t which, unsigned index, unsigned workers)
+{
+    return listener->shared || which % workers == index;
+}
+
+int listen_begin(int fd)
+{
+    return listen(fd, BACKLOG);
+}
+
+/*
+ * A classic BPF filter on the socket (socket(7), SO_ATTACH_FILTER) sees the TCP header of what comes to it.
+ * It drops what begins a handshake, and lets the client's last word of one pass.
+ */
+void listen_refuse(struct listener *listener)
+{
+    enum { FLAGS_AT = 13, SYN = 0x02, ACK = 0x10 };
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, FLAGS_AT),   BPF_STMT(BPF_ALU | BPF_AND | BPF_K, SYN | ACK),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYN, 0, 1), BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+    };
+    if (listener->passed)
+        return;
+    struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
+    for (size_t i = 0; i < listener->n_fds; i++) {
+        int family = 0;
+        socklen_t len = sizeof(family);
+        if (getsockopt(listener->fds[i], SOL_SOCKET, SO_DOMAIN, &family, &len) == 0 && family == AF_UNIX)
+            shutdown(listener->fds[i], SHUT_RD); /* what waits can still be accepted */
+        else if (setsockopt(listener->fds[i], SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) != 0)
+            log_warn("cannot keep new connections off %s while it is closed", listener->address);
+    }
 }
 
 void listen_shut(struct listener *listener)
 {
-    for (size_t i = 0; i < listener->n_fds; i++)
+    for (size_t i = 0; !listener->passed && i < listener->n_fds; i++)
         shutdown(listener->fds[i], SHUT_RD);
 }
 
@@ -233,12 +295,20 @@ static void remove_path(const char *path)
     free(name);
 }
 
-void listen_close(struct listener *listener, int remove)
+static bool is_own_path(const struct listener *listener)
 {
+    struct stat status;
+    return listener->unix_path != NULL && lstat(listener->unix_path, &status) == 0 &&
+           status.st_dev == listener->device && status.st_ino == listener->inode;
+}
+
+void listen_close(struct listener *listener, bool remove)
+{
+    if (remove && is_own_path(listener))
+        remove_path(listener->unix_path);
     for (size_t i = 0; i < listener->n_fds; i++)
         close(listener->fds[i]);
-    if (listener->unix_path != NULL && remove)
-        remove_path(listener->unix_path);
+    free(listener->address);
     free(listener->unix_path);
     free(listener->fds);
     *listener = (struct listener){0};

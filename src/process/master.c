@@ -1,16 +1,22 @@
-/* master.c: fork, ready, reap, back-off, drain. */
+/*
+ * master.c: the master: signals, what became of processes, reloads, and what the service manager is told.
+ *
+ * A reload and an upgrade are the same: the program that is on disk tries the conf in a process of its own
+ * (trial.c); if that goes through, the master executes that program in its own place, under its own process
+ * id, and hands over all that it has (takeover.c). The workers do not notice. The new program begins the new
+ * generation of workers beside the running one (fleet.c). So what is new, the program too, has proved itself
+ * before anything is changed; and there is no second way by which a master could come to its state, which a
+ * plain reload would not keep in use.
+ */
 #include "process/master.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <sysexits.h>
@@ -18,380 +24,475 @@
 
 #include "base/clock.h"
 #include "base/complain.h"
-#include "process/cpus.h"
-#include "process/handoff.h"
-#include "process/listen.h"
-#include "process/privileges.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "metrics/shm.h"
-#include "process/worker.h"
+#include "db/lane.h"
+#include "process/control.h"
+#include "process/fleet.h"
+#include "process/privileges.h"
+#include "process/sd.h"
+#include "process/takeover.h"
+#include "process/trial.h"
 
 enum {
-    BACK_OFF_FIRST_MS = 100, /* before a worker that failed is started again; doubled each time */
-    BACK_OFF_LAST_MS = 5000,
-    STEADY_MS = 10000,     /* a worker that lived so long is started again at once */
-    FAILED_STARTS_MAX = 5, /* in a row, before any worker was ever ready: then the server gives up */
-    KILL_GRACE_MS = 2000,  /* on top of the drain limit, before SIGKILL */
-    FAST_STOP_MS = 3000,   /* for SIGINT */
-    LAST_TAKEN_MS = 100,   /* in which workers take the connections that have come before the stop */
-    MEGABYTE = 1024 * 1024,
-    SPARE_FILES = 64, /* descriptors of a worker that are no client's */
-};
-
-struct worker_process {
-    pid_t pid; /* 0 while there is none */
-    bool ready;
-    uint64_t start_at; /* clock_ms: when to fork, while there is none */
-    unsigned back_off; /* ms */
+    STATUS_MS = 1000,   /* how often the service manager's status is made anew */
+    STALE_MS = 10000,   /* a worker whose last heartbeat is older does not count as serving */
+    WORKERS_MOST = 512, /* as the conf has it */
 };
 
 struct master {
-    const struct conf *conf;
-    struct listener *listeners;
-    size_t n_listeners;
-    struct shm *shm;
-    struct handoff handoff;
-    unsigned n_workers;
-    struct worker_process *workers;
+    struct program *program;
+    struct fleet fleet;
+    struct control control;
+    struct trial trial;
+    bool trying;    /* trial has begun */
+    bool reloading; /* from the trial on until workers are ready, or it was refused */
+    bool again;     /* another reload was asked for meanwhile */
     int signal_fd;
-    int ready_pipe[2];
-    sigset_t old_mask;
-    unsigned failed_starts;
-    bool ever_ready; /* some worker was */
-    bool announced;  /* all of them were */
-    bool stopping;
-    uint64_t kill_at;   /* clock_ms, while stopping */
-    uint64_t refuse_at; /* clock_ms, while stopping: when the listeners are shut; 0 once they are */
-    int exit_code;
+    bool was_ready; /* the service manager was told so */
+    unsigned watchdog_ms;
+    uint64_t watchdog_at; /* clock_ms: when to tell it the next time */
+    uint64_t status_at;   /* the same for the status */
+    char status[256];     /* as it was told last */
 };
 
-/*
- * A signal's name and number; says when there is a core. What is killed is often killed for want of memory:
- * then it says how much (resident, bytes) there was.
- */
-static char *describe_death(int status, uint64_t resident)
-{
-    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && resident > 0)
-        return mem_printf("was killed by signal %d (%s) with %" PRIu64 " MB of memory", WTERMSIG(status),
-                          strsignal(WTERMSIG(status)), (resident + MEGABYTE - 1) / MEGABYTE);
-    if (WIFSIGNALED(status))
-        return mem_printf("was killed by signal %d (%s)%s", WTERMSIG(status), strsignal(WTERMSIG(status)),
-                          WCOREDUMP(status) ? ", core dumped" : "");
-    return mem_printf("ended with exit code %d", WEXITSTATUS(status));
-}
+/* What the service manager is told */
 
-_Noreturn static void run_worker(struct master *master, unsigned index, pid_t parent)
+/* Is some worker alive and turning? */
+static bool serves(const struct master *master)
 {
-    struct worker_inheritance inherited = {
-        .conf = master->conf,
-        .listeners = master->listeners,
-        .n_listeners = master->n_listeners,
-        .shm = master->shm,
-        .handoff = &master->handoff,
-        .index = index,
-        .ready_fd = master->ready_pipe[1],
-        .master = parent,
-    };
-    close(master->signal_fd);
-    close(master->ready_pipe[0]);
-    exit(worker_run(&inherited));
-}
-
-static void start_worker(struct master *master, unsigned index)
-{
-    struct worker_process *worker = &master->workers[index];
-    struct shm_slot *slot = &master->shm->slots[index];
-    pid_t parent = getpid();
-    atomic_store(&slot->state, SHM_STARTING);
-    atomic_store(&slot->started, clock_ms());
-    atomic_store(&slot->heartbeat, clock_ms());
-    atomic_store(&slot->route, NULL);
-    atomic_store(&slot->resident, 0);
-    atomic_store(&slot->proportional, 0);
-    pid_t pid = fork();
-    if (pid == 0)
-        run_worker(master, index, parent);
-    if (pid < 0) {
-        log_error("cannot fork worker %u", index + 1);
-        worker->start_at = clock_ms() + BACK_OFF_LAST_MS;
-        return;
+    const struct generation *running = master->fleet.running;
+    for (unsigned i = 0; i < running->n_workers; i++) {
+        const struct shm_slot *slot = shm_slot(master->fleet.home.shm, running->shared, i);
+        if (atomic_load(&slot->state) >= SHM_READY && atomic_load(&slot->heartbeat) + STALE_MS >= clock_ms())
+            return true;
     }
-    worker->pid = pid;
-    worker->ready = false;
-    atomic_store(&slot->pid, pid);
+    return false;
 }
 
-/* Forks whoever is due. Returns the ms until the next one is, or -1. */
-static int start_due_workers(struct master *master)
+/* In words, of all workers' lanes: the worst that is true of one that some worker needs. */
+static const char *database_state(const struct master *master)
+{
+    const struct generation *running = master->fleet.running;
+    bool away = false, any = false;
+    for (unsigned i = 0; i < running->n_workers; i++) {
+        const struct shm_slot *slot = shm_slot(master->fleet.home.shm, running->shared, i);
+        for (unsigned lane = 0; lane < SHM_LANES; lane++) {
+            if (atomic_load(&slot->lane_open[lane]) == 0)
+                continue;
+            int state = atomic_load(&slot->lane_states[lane]);
+            any = any || state == DB_READY;
+            away = away || state == DB_BROKEN || state == DB_BACKING_OFF;
+        }
+    }
+    return running->n_lanes == 0 ? "not used" : away ? "away" : any ? "connected" : "connecting";
+}
+
+static void make_status(const struct master *master, char *text, size_t size)
+{
+    const struct fleet *fleet = &master->fleet;
+    uint64_t connections = 0;
+    for (unsigned i = 0; i < fleet->running->n_workers; i++)
+        connections +=
+            atomic_load(&shm_slot(fleet->home.shm, fleet->running->shared, i)->connections) & UINT32_MAX;
+    unsigned ready = generation_count(fleet->running, fleet->home.shm, SHM_READY);
+    snprintf(text, size, "%s%u of %u workers ready, %llu open connections, database %s",
+             fleet->stopping     ? "stopping; "
+             : master->reloading ? "reloading; "
+                                 : "",
+             ready, fleet->running->n_workers, (unsigned long long)connections, database_state(master));
+}
+
+/* Returns the ms until there is something to tell, or -1. */
+static int tell_manager(struct master *master)
 {
     uint64_t now = clock_ms(), next = UINT64_MAX;
-    for (unsigned i = 0; i < master->n_workers; i++) {
-        struct worker_process *worker = &master->workers[i];
-        if (worker->pid == 0 && worker->start_at <= now)
-            start_worker(master, i);
-        if (worker->pid == 0 && worker->start_at < next)
-            next = worker->start_at;
+    if (getenv("NOTIFY_SOCKET") == NULL)
+        return -1;
+    if (now >= master->status_at) {
+        char status[sizeof(master->status)];
+        make_status(master, status, sizeof(status));
+        if (strcmp(status, master->status) != 0) {
+            strcpy(master->status, status);
+            sd_notify("STATUS=%s\n", status);
+        }
+        master->status_at = now + STATUS_MS;
     }
-    return next == UINT64_MAX ? -1 : (int)(next > now ? next - now : 0);
-}
-
-static void signal_workers(struct master *master, int signal)
-{
-    for (unsigned i = 0; i < master->n_workers; i++) {
-        if (master->workers[i].pid != 0)
-            kill(master->workers[i].pid, signal);
+    next = master->status_at;
+    if (master->watchdog_ms > 0 && now >= master->watchdog_at) {
+        if (serves(master) || !master->was_ready || master->fleet.stopping)
+            sd_notify("WATCHDOG=1\n");
+        master->watchdog_at = now + master->watchdog_ms / 3;
     }
+    if (master->watchdog_ms > 0 && master->watchdog_at < next)
+        next = master->watchdog_at;
+    return next > now ? (int)(next - now) : 0;
 }
 
-static void begin_to_stop(struct master *master, int signal, unsigned limit_ms)
+static void tell_ready(struct master *master)
 {
-    uint64_t kill_at = clock_ms() + limit_ms;
-    if (!master->stopping || kill_at < master->kill_at)
-        master->kill_at = kill_at;
-    if (!master->stopping)
-        master->refuse_at = clock_ms() + LAST_TAKEN_MS;
-    master->stopping = true;
-    signal_workers(master, signal);
+    char status[sizeof(master->status)];
+    make_status(master, status, sizeof(status));
+    strcpy(master->status, status);
+    sd_notify("READY=1\nSTATUS=%s\n", status);
+    master->was_ready = true;
 }
 
-/* "died before ready" is not "crashed": a conf or a machine on which no worker can start is given up. */
-static void on_failed_start(struct master *master, unsigned index, const char *death)
+/* Reloading */
+
+static struct takeover hand_over(const struct master *master)
 {
-    master->failed_starts++;
-    log_errorx("worker %u %s before it was ready", index + 1, death);
-    if (!master->ever_ready && master->failed_starts >= FAILED_STARTS_MAX) {
-        log_errorx("giving up: %u workers in a row could not start", master->failed_starts);
-        master->exit_code = EX_UNAVAILABLE;
-        begin_to_stop(master, SIGINT, FAST_STOP_MS);
-    }
+    struct takeover takeover = fleet_hand_over(&master->fleet);
+    takeover.control = master->control.socket;
+    takeover.clients = master->control.clients;
+    takeover.n_clients = master->control.n_clients;
+    takeover.next = master->control.next;
+    takeover.n_next = master->control.n_next;
+    takeover.again = master->again;
+    return takeover;
 }
 
-static void on_death(struct master *master, unsigned index, int status)
+static void end_reload(struct master *master, const char *refused)
 {
-    struct worker_process *worker = &master->workers[index];
-    struct shm_slot *slot = &master->shm->slots[index];
-    const char *route = atomic_load(&slot->route);
-    uint64_t lived = clock_ms() - atomic_load(&slot->started);
-    char *death = describe_death(status, atomic_load(&slot->resident));
-    bool was_ready = worker->ready || atomic_load(&slot->state) >= SHM_READY;
-    pid_t pid = worker->pid;
-    worker->pid = 0;
-    worker->ready = false;
-    atomic_store(&slot->state, SHM_EMPTY);
-    atomic_store(&slot->pid, 0);
-    atomic_store(&slot->takes_passed, false);
-    handoff_forget_dead(slot);
-    atomic_store(&slot->spills, 0);
-    if (master->stopping) {
-        if (status != 0)
-            log_warnx("worker %u %s while stopping", index + 1, death);
-    } else if (!was_ready) {
-        on_failed_start(master, index, death);
+    if (refused != NULL)
+        log_errorx("the reload was refused, and all goes on as before: %s", refused);
+    else
+        log_info("reloaded");
+    master->reloading = false;
+    control_end(&master->control, refused);
+    tell_ready(master);
+}
+
+static void on_switched(void *arg, const char *refused)
+{
+    struct master *master = arg;
+    if (master->reloading) {
+        end_reload(master, refused);
+    } else if (refused == NULL) {
+        tell_ready(master);
     } else {
-        log_errorx("worker %u (process %d) %s%s%s; a new one takes its place", index + 1, (int)pid, death,
-                   route == NULL ? "" : " in ", route == NULL ? "" : route);
+        log_errorx("the number of workers stays as it is: %s", refused);
     }
-    free(death);
-    if (was_ready && lived >= STEADY_MS)
-        worker->back_off = 0;
-    worker->start_at = clock_ms() + worker->back_off;
-    worker->back_off = worker->back_off == 0 ? BACK_OFF_FIRST_MS : worker->back_off * 2;
-    if (worker->back_off > BACK_OFF_LAST_MS)
-        worker->back_off = BACK_OFF_LAST_MS;
 }
+
+static void begin_reload(struct master *master)
+{
+    log_info("reloading: the program on disk tries the conf");
+    master->again = false;
+    master->reloading = true;
+    control_begin(&master->control);
+    sd_notify("RELOADING=1\nMONOTONIC_USEC=%llu\n", (unsigned long long)(clock_ns() / 1000));
+    struct takeover takeover = hand_over(master);
+    master->trying = trial_begin(&master->trial, master->program, &takeover);
+    free(takeover.generations);
+    if (!master->trying)
+        end_reload(master, "no process can be begun");
+}
+
+static void ask_for_reload(struct master *master)
+{
+    if (!master->fleet.stopping)
+        master->again = true;
+}
+
+/* What the trial has opened becomes the fleet's. Returns the generation of what was tried. */
+static struct generation *take_trial(struct master *master)
+{
+    struct trial *trial = &master->trial;
+    struct fleet *fleet = &master->fleet;
+    for (size_t i = 0; i < trial->n_opened; i++) {
+        struct listener *opened = &trial->opened[i], *listener = fleet_find_listener(fleet, opened->address);
+        if (listener == NULL) {
+            fleet_add_listener(fleet, *opened);
+        } else {
+            for (size_t j = 0; j < opened->n_fds; j++) {
+                MEM_GROW(&listener->fds, listener->n_fds);
+                listener->fds[listener->n_fds++] = opened->fds[j];
+            }
+            opened->n_fds = 0;
+            listen_close(opened, false);
+        }
+        *opened = (struct listener){0};
+    }
+    struct generation *candidate = generation_of_snapshot(++fleet->home.last_number, trial->snapshot);
+    trial->snapshot = -1;
+    candidate->n_workers = trial->workers;
+    candidate->workers = mem_calloc(trial->workers, sizeof(*candidate->workers));
+    candidate->listeners = mem_calloc(trial->n_addresses, sizeof(*candidate->listeners));
+    for (size_t i = 0; i < trial->n_addresses; i++)
+        candidate->listeners[candidate->n_listeners++] = fleet_find_listener(fleet, trial->addresses[i]);
+    return candidate;
+}
+
+/* Executes the program on disk, which takes over with what was tried. Returns only if that cannot be. */
+static void execute(struct master *master)
+{
+    struct takeover takeover = hand_over(master);
+    int file = takeover_write(&takeover);
+    if (file >= 0) {
+        char *value = mem_printf("%d:%d", file, (int)getpid());
+        setenv(MASTER_TAKEOVER, value, 1);
+        free(value);
+        takeover_inherit(&takeover, file, true);
+        execv(master->program->path, master->program->argv);
+        int error = errno;
+        takeover_inherit(&takeover, file, false);
+        unsetenv(MASTER_TAKEOVER);
+        close(file);
+        errno = error;
+    }
+    free(takeover.generations);
+    log_error("cannot execute %s", master->program->path);
+}
+
+static void end_trial(struct master *master)
+{
+    char buffer[128];
+    const char *refused = trial_verdict(&master->trial, buffer, sizeof(buffer));
+    master->trying = false;
+    atomic_store(&master->fleet.home.shm->guests, 0); /* it may have been killed */
+    shm_be_frugal(master->fleet.home.shm, false);
+    if (refused == NULL && !master->fleet.stopping) {
+        struct generation *candidate = take_trial(master);
+        trial_end(&master->trial);
+        master->fleet.candidate = candidate;
+        execute(master);
+        master->fleet.candidate = NULL;
+        generation_free(candidate, master->fleet.home.shm);
+        fleet_drop_listeners(&master->fleet);
+        refused = "the program on disk cannot be executed";
+    }
+    trial_end(&master->trial);
+    end_reload(master, refused == NULL ? "the server stops" : refused);
+}
+
+/* Passes on what the trial writes: to the log, and to those who asked. */
+static void on_trial_says(struct master *master)
+{
+    char text[4096];
+    ssize_t got;
+    while ((got = read(master->trial.said, text, sizeof(text))) > 0) {
+        for (ssize_t at = 0, wrote; at < got; at += wrote) {
+            wrote = write(STDERR_FILENO, text + at, (size_t)(got - at));
+            if (wrote <= 0)
+                break;
+        }
+        control_tell(&master->control, text, (size_t)got);
+    }
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
+        close(master->trial.said);
+        master->trial.said = -1;
+    }
+}
+
+static void on_trial(struct master *master)
+{
+    trial_take(&master->trial);
+    if (master->trial.said >= 0)
+        on_trial_says(master);
+    if (master->trial.ended && master->trial.said < 0) {
+        trial_take(&master->trial);
+        end_trial(master);
+    }
+}
+
+/* Processes and signals */
 
 static void reap(struct master *master)
 {
     int status;
     pid_t pid;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-        for (unsigned i = 0; i < master->n_workers; i++) {
-            if (master->workers[i].pid == pid)
-                on_death(master, i, status);
+        if (master->trying && pid == master->trial.pid) {
+            master->trial.ended = true;
+            master->trial.status = status;
+        } else {
+            fleet_take_death(&master->fleet, pid, status);
         }
     }
 }
 
-static void on_ready(struct master *master)
+static void stop(struct master *master, bool at_once)
 {
-    unsigned index, n_ready = 0;
-    while (read(master->ready_pipe[0], &index, sizeof(index)) == sizeof(index)) {
-        if (atomic_load(&master->shm->slots[index].state) < SHM_READY)
-            continue; /* from a process that is gone */
-        master->workers[index].ready = true;
-        master->failed_starts = 0;
-        master->ever_ready = true;
+    if (!master->fleet.stopping)
+        sd_notify("STOPPING=1\n");
+    log_info(at_once ? "stopping at once" : "stopping: finishing the requests in hand");
+    master->again = false;
+    if (master->trying)
+        kill(master->trial.pid, SIGKILL);
+    fleet_stop(&master->fleet, at_once);
+}
+
+/* One worker more, or one fewer: a generation of the same conf follows. */
+static void adjust(struct master *master, int workers)
+{
+    const struct generation *running = master->fleet.running;
+    unsigned wanted = running->n_workers + (unsigned)workers;
+    if (master->reloading || master->fleet.candidate != NULL || master->fleet.stopping) {
+        log_warnx("the number of workers is not changed while a reload is under way");
+    } else if (wanted < 1 || wanted > WORKERS_MOST ||
+               (wanted + 1) * running->n_lanes > running->database_max) {
+        log_warnx("there cannot be %u workers", wanted);
+    } else if (fleet_adjust(&master->fleet, workers)) {
+        log_info("changing from %u to %u workers", running->n_workers, wanted);
     }
-    for (unsigned i = 0; i < master->n_workers; i++)
-        n_ready += master->workers[i].ready;
-    if (n_ready == master->n_workers && !master->announced) {
-        master->announced = true;
-        for (size_t i = 0; i < master->n_listeners; i++) {
-            const struct conf_listen *listen = &master->conf->listen[i];
-            log_info("serving%s%s on %s with %u %s", listen->name == NULL ? "" : " ",
-                     listen->name == NULL ? "" : listen->name, listen->address, master->n_workers,
-                     master->n_workers == 1 ? "worker" : "workers");
-        }
+}
+
+static void on_signal(struct master *master, uint32_t number)
+{
+    switch (number) {
+    case SIGTERM:
+        stop(master, master->fleet.stopping);
+        break;
+    case SIGINT:
+        stop(master, true);
+        break;
+    case SIGHUP:
+    case SIGUSR2:
+        ask_for_reload(master);
+        break;
+    case SIGTTIN:
+        adjust(master, 1);
+        break;
+    case SIGTTOU:
+        adjust(master, -1);
+        break;
+    default: /* SIGCHLD: reap() runs in any case; SIGUSR1: there is no file of the log to open again */
+        break;
     }
 }
 
 static void on_signals(struct master *master)
 {
     struct signalfd_siginfo info;
-    while (read(master->signal_fd, &info, sizeof(info)) == sizeof(info)) {
-        switch (info.ssi_signo) {
-        case SIGTERM:
-            if (!master->stopping) {
-                log_info("stopping: finishing the requests in hand");
-                begin_to_stop(master, SIGTERM, master->conf->limits.drain + KILL_GRACE_MS);
-            }
-            break;
-        case SIGINT:
-            log_info("stopping at once");
-            begin_to_stop(master, SIGINT, FAST_STOP_MS);
-            break;
-        case SIGHUP:
-            log_warnx("SIGHUP does nothing: restart the server to read the conf again");
-            break;
-        default: /* SIGCHLD: reap() runs in any case */
-            break;
-        }
-    }
+    while (read(master->signal_fd, &info, sizeof(info)) == sizeof(info))
+        on_signal(master, info.ssi_signo);
 }
 
-/* From now on the kernel refuses connections, for all processes: a balancer goes elsewhere at once. */
-static void shut_listeners(struct master *master)
+static int sooner(int a, int b)
 {
-    for (size_t i = 0; i < master->n_listeners; i++)
-        listen_shut(&master->listeners[i]);
-    master->refuse_at = 0;
-}
-
-static bool any_alive(const struct master *master)
-{
-    for (unsigned i = 0; i < master->n_workers; i++) {
-        if (master->workers[i].pid != 0)
-            return true;
-    }
-    return false;
+    return a < 0 ? b : b < 0 || a < b ? a : b;
 }
 
 static void run(struct master *master)
 {
-    while (!master->stopping || any_alive(master)) {
-        int wait = -1;
-        uint64_t now = clock_ms();
-        if (!master->stopping) {
-            wait = start_due_workers(master);
-        } else if (master->refuse_at != 0 && now >= master->refuse_at) {
-            shut_listeners(master);
-            continue;
-        } else if (master->refuse_at != 0) {
-            wait = (int)(master->refuse_at - now);
-        } else if (now >= master->kill_at) {
-            log_warnx("killing the workers that did not stop in time");
-            signal_workers(master, SIGKILL);
-            master->kill_at = UINT64_MAX;
-        } else if (master->kill_at != UINT64_MAX) {
-            wait = (int)(master->kill_at - now);
-        }
-        struct pollfd fds[2] = {{.fd = master->signal_fd, .events = POLLIN},
-                                {.fd = master->ready_pipe[0], .events = POLLIN}};
-        if (poll(fds, 2, wait) < 0 && errno != EINTR)
+    while (!master->fleet.stopping || fleet_is_alive(&master->fleet) || master->trying) {
+        int wait = fleet_step(&master->fleet);
+        if (master->again && !master->reloading && master->fleet.candidate == NULL && !master->fleet.stopping)
+            begin_reload(master);
+        if (master->trying)
+            wait = sooner(wait, trial_watch(&master->trial));
+        wait = sooner(wait, tell_manager(master));
+        struct pollfd fds[] = {{.fd = master->signal_fd, .events = POLLIN},
+                               {.fd = master->fleet.home.ready_pipe[0], .events = POLLIN},
+                               {.fd = master->control.socket, .events = POLLIN},
+                               {.fd = master->trying ? master->trial.socket : -1, .events = POLLIN},
+                               {.fd = master->trying ? master->trial.said : -1, .events = POLLIN}};
+        if (poll(fds, sizeof(fds) / sizeof(fds[0]), wait) < 0 && errno != EINTR)
             log_fatal("poll");
         on_signals(master);
-        on_ready(master); /* before reap: who was ready and died is not a failed start */
+        fleet_on_ready(&master->fleet); /* before reap: who was ready and died is not a failed start */
         reap(master);
+        if (control_take(&master->control, master->reloading) > 0)
+            ask_for_reload(master);
+        if (master->trying)
+            on_trial(master);
     }
-}
-
-/* Signals are blocked before the first fork: a worker gets them through a descriptor of its own. */
-static void watch_signals(struct master *master)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
-    sigaddset(&set, SIGCHLD);
-    signal(SIGPIPE, SIG_IGN);
-    sigprocmask(SIG_BLOCK, &set, &master->old_mask);
-    master->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-    if (master->signal_fd < 0 || pipe2(master->ready_pipe, O_NONBLOCK | O_CLOEXEC) != 0)
-        log_fatal("cannot watch signals and workers");
 }
 
 /*
- * Every client takes a descriptor, every upstream connection one, every connection to PostgreSQL two (libpq's
- * and the loop's). While a file is sent a client takes a second one: that is asked for, but it is no reason
- * to complain where it is not to be had. Workers inherit the limit.
+ * All signals that can be blocked are, but for those of a fault: none ends or stops the master by its default
+ * action. They are blocked before the first fork: a worker gets those that it knows through a descriptor of
+ * its own.
  */
-static void raise_file_limit(const struct conf *conf, unsigned workers)
+static void watch_signals(struct master *master)
 {
-    struct rlimit limit;
-    rlim_t needed = conf->limits.clients + SPARE_FILES + 2 * conf_connections(conf, 1);
-    needed += (conf->n_listen + 2) * workers; /* every process has the sockets and queues of all */
-    for (size_t i = 0; i < conf->n_upstreams; i++)
-        needed += conf->upstreams[i].connections;
-    rlim_t wanted = needed;
-    for (size_t i = 0; i < conf->n_routes; i++) {
-        if (conf->routes[i].handler == CONF_HANDLER_FILES)
-            wanted = needed + conf->limits.clients;
-    }
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
-        return;
-    rlim_t possible = limit.rlim_max < wanted ? limit.rlim_max : wanted;
-    limit.rlim_cur = possible;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || possible < needed)
-        log_warnx(
-            "limits.clients is %u, but a process may only open %llu files: raise LimitNOFILE or ulimit -n",
-            conf->limits.clients, (unsigned long long)possible);
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
+    sigset_t set;
+    sigfillset(&set);
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+        sigdelset(&set, faults[i]);
+    signal(SIGPIPE, SIG_IGN);
+    sigprocmask(SIG_SETMASK, &set, NULL);
+    master->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (master->signal_fd < 0)
+        log_fatal("cannot watch signals");
+    master->fleet.home.signal_fd = master->signal_fd;
 }
 
-static bool open_listeners(struct master *master)
+static void begin(struct master *master, struct program *program)
 {
-    const struct conf *conf = master->conf;
-    master->listeners = mem_calloc(conf->n_listen, sizeof(*master->listeners));
-    for (size_t i = 0; i < conf->n_listen; i++) {
-        if (listen_open(&master->listeners[i], conf->listen[i].address, master->n_workers) != 0)
-            return false;
-        master->n_listeners++;
-    }
-    return true;
+    *master = (struct master){.program = program,
+                              .control = {.socket = -1},
+                              .trial = {.socket = -1, .said = -1, .snapshot = -1},
+                              .watchdog_ms = sd_watchdog_ms()};
+    master->fleet.home.program = program;
+    master->fleet.switched = on_switched;
+    master->fleet.arg = master;
 }
 
-int master_run(const struct conf *conf)
+/* Returns the exit code. */
+static int serve(struct master *master)
 {
-    struct master master = {.conf = conf, .exit_code = EXIT_SUCCESS};
+    complain_share(&master->fleet.home.shm->complaints);
+    run(master);
+    complain_sum_up_all();
+    int code = master->fleet.failed ? EX_UNAVAILABLE : EXIT_SUCCESS;
+    if (code == EXIT_SUCCESS)
+        log_info("stopped");
+    control_close(&master->control);
+    close(master->signal_fd);
+    fleet_end(&master->fleet); /* before a second signal could end us and leave a Unix socket's path behind */
+    return code;
+}
+
+int master_run(struct program *program, struct conf *conf)
+{
+    struct master master;
     log_open("master", conf->log);
-    master.n_workers = conf->workers != 0 ? conf->workers : cpus_available();
-    raise_file_limit(conf, master.n_workers);
-    if (open_listeners(&master)) {
-        privileges_limit_master(conf);
-        master.shm = shm_new(master.n_workers);
-        complain_share(&master.shm->complaints);
-        handoff_open(&master.handoff, master.n_workers);
-        master.workers = mem_calloc(master.n_workers, sizeof(*master.workers));
-        watch_signals(&master);
-        run(&master);
-        complain_sum_up_all();
-        if (master.exit_code == EXIT_SUCCESS)
-            log_info("stopped");
+    begin(&master, program);
+    master.fleet.passed = sd_take_sockets();
+    watch_signals(&master);
+    if (!fleet_begin(&master.fleet, conf)) {
         close(master.signal_fd);
-        close(master.ready_pipe[0]);
-        close(master.ready_pipe[1]);
-        handoff_close(&master.handoff);
-        shm_free(master.shm);
-    } else {
-        master.exit_code = EX_UNAVAILABLE;
+        fleet_end(&master.fleet);
+        return EX_UNAVAILABLE;
     }
-    for (size_t i = 0; i < master.n_listeners; i++)
-        listen_close(&master.listeners[i], 1);
-    free(master.listeners);
-    if (master.workers != NULL) { /* only now: a second signal must not leave a Unix socket's path behind */
-        sigprocmask(SIG_SETMASK, &master.old_mask, NULL);
-        free(master.workers);
+    privileges_limit_master(conf);
+    control_open(&master.control);
+    return serve(&master);
+}
+
+int master_go_on(struct program *program)
+{
+    struct master master;
+    struct takeover takeover;
+    int file, pid;
+    const char *value = getenv(MASTER_TAKEOVER);
+    if (sscanf(value, "%d:%d", &file, &pid) != 2 || pid != getpid()) {
+        fprintf(stderr, "hayfork: %s is not to be set\n", MASTER_TAKEOVER);
+        return EX_USAGE;
     }
-    return master.exit_code;
+    unsetenv(MASTER_TAKEOVER);
+    log_open("master", LOG_LEVEL_INFO);
+    begin(&master, program);
+    if (!takeover_read(file, &takeover))
+        log_fatalx("cannot take over from the program before");
+    close(file);
+    watch_signals(&master);
+    master.control = (struct control){.socket = takeover.control,
+                                      .clients = takeover.clients,
+                                      .n_clients = takeover.n_clients,
+                                      .next = takeover.next,
+                                      .n_next = takeover.n_next};
+    master.again = takeover.again;
+    master.reloading = master.was_ready = true;
+    if (!fleet_take_over(&master.fleet, &takeover))
+        log_fatalx("cannot take over the workers of the program before");
+    struct generation *next = master.fleet.candidate != NULL ? master.fleet.candidate : master.fleet.running;
+    if (generation_load(next, program)) {
+        log_open("master", next->conf->log);
+        privileges_limit_master(next->conf); /* to execute has made its memory dumpable again */
+    }
+    return serve(&master);
 }

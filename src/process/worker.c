@@ -30,6 +30,7 @@ enum {
     MEMORY_MS = 10000,    /* between two looks at how much memory there is */
     ACCEPT_BATCH = 16,    /* connections taken in one go at most, before those that are here get their turn */
     PAUSE_MS = 100,       /* before accepting is tried again where there was no descriptor for it */
+    LAST_TAKEN_MS = 100,  /* in which connections are accepted yet when it is to finish */
     IDLE_GRACE_MS = 1000, /* a client that reuses its connection in the instant of the drain is served */
     TIMER_SLACK_NS = 4000000, /* a timer before the kernel's next tick has to be set in the hardware */
 };
@@ -38,7 +39,11 @@ struct worker {
     const struct worker_inheritance *inherited;
     struct shm_slot *slot;
     h2o_loop_t *loop;
-    h2o_socket_t **listeners;
+    struct accepting { /* a socket that this worker accepts from */
+        h2o_socket_t *socket;
+        size_t listener; /* which of the conf's it is */
+    } * sockets;
+    size_t n_sockets;
     h2o_socket_t *passed; /* the queue of connections that other workers pass to this one */
     h2o_socket_t *signals;
     struct handoff_worker handoff;
@@ -52,6 +57,8 @@ struct worker {
     unsigned n_unsettled;
     size_t n_open;
     bool accepting;
+    bool prepared;        /* the lanes have settled */
+    bool begun;           /* the master has given the word, and connections are accepted since */
     unsigned turn;        /* of the loop, counted */
     unsigned accept_turn; /* in which connections were last accepted */
     int accepted;         /* so many then, if as many as were asked for: else 0 */
@@ -69,8 +76,8 @@ static void on_passed(h2o_socket_t *queue, const char *error);
 
 static void listeners_start(struct worker *worker)
 {
-    for (size_t i = 0; i < worker->inherited->n_listeners; i++)
-        h2o_socket_read_start(worker->listeners[i], on_acceptable);
+    for (size_t i = 0; i < worker->n_sockets; i++)
+        h2o_socket_read_start(worker->sockets[i].socket, on_acceptable);
     worker->accepting = true;
 }
 
@@ -78,8 +85,8 @@ static void listeners_stop(struct worker *worker)
 {
     if (!worker->accepting)
         return;
-    for (size_t i = 0; i < worker->inherited->n_listeners; i++)
-        h2o_socket_read_stop(worker->listeners[i]);
+    for (size_t i = 0; i < worker->n_sockets; i++)
+        h2o_socket_read_stop(worker->sockets[i].socket);
     worker->accepting = false;
 }
 
@@ -90,7 +97,7 @@ static void resume_accepting(struct worker *worker)
         return;
     h2o_timeout_unlink(&worker->pause);
     h2o_socket_read_start(worker->passed, on_passed);
-    if (worker->drain_since != 0)
+    if (worker->drain_since != 0 || !worker->begun)
         return;
     atomic_store(&worker->slot->takes_passed, true);
     listeners_start(worker);
@@ -153,7 +160,7 @@ static int accept_most(const struct worker *worker)
  * while that leaves us one below the limit (they have to have more themselves, and are below it), so the last
  * place is ours to fill, and the limit holds.
  */
-static bool accept_some(struct worker *worker, size_t which)
+static bool accept_some(struct worker *worker, const struct accepting *from)
 {
     int taken = 0, most = accept_most(worker);
     for (; taken < most; taken++) {
@@ -161,17 +168,16 @@ static bool accept_some(struct worker *worker, size_t which)
             listeners_stop(worker);
             break;
         }
-        int fd =
-            accept4(h2o_socket_get_fd(worker->listeners[which]), NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept4(h2o_socket_get_fd(from->socket), NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
             if (lacks_descriptors(errno))
                 pause_accepting(worker);
             break;
         }
-        if (handoff_place(&worker->handoff, fd, which))
+        if (handoff_place(&worker->handoff, fd, from->listener))
             close(fd);
         else
-            serve(worker, fd, which);
+            serve(worker, fd, from->listener);
     }
     worker->accept_turn = worker->turn;
     worker->accepted = taken == most ? taken : 0;
@@ -182,10 +188,10 @@ static void on_acceptable(h2o_socket_t *listener, const char *error)
 {
     struct worker *worker = listener->data;
     size_t which = 0;
-    while (worker->listeners[which] != listener)
+    while (worker->sockets[which].socket != listener)
         which++;
     if (error == NULL)
-        accept_some(worker, which);
+        accept_some(worker, &worker->sockets[which]);
 }
 
 static void on_passed(h2o_socket_t *queue, const char *error)
@@ -204,6 +210,32 @@ static void on_passed(h2o_socket_t *queue, const char *error)
     }
 }
 
+static void tell_master(struct worker *worker, enum shm_worker_state state)
+{
+    atomic_store(&worker->slot->state, state);
+    if (write(worker->inherited->ready_fd, "", 1) < 0 && errno != EAGAIN)
+        log_warn("cannot tell the master that this worker is ready");
+}
+
+/* The last connections of the listeners: whoever comes later is another generation's, or nobody's. */
+static void end_accepting(struct worker *worker)
+{
+    bool last = !atomic_load(&worker->inherited->generation->succeeded);
+    for (size_t i = 0; last && worker->accepting && i < worker->n_sockets; i++) {
+        while (worker->accepting && accept_some(worker, &worker->sockets[i]))
+            continue;
+    }
+    listeners_stop(worker);
+    for (size_t i = 0; i < worker->n_sockets; i++)
+        h2o_socket_close(worker->sockets[i].socket);
+    worker->n_sockets = 0;
+    tell_master(worker, SHM_DRAINING);
+}
+
+/*
+ * What the kernel was about to finish when the word came is accepted during a moment yet: for all that this
+ * process knows nobody else takes it.
+ */
 static void drain(struct worker *worker)
 {
     if (worker->drain_since != 0)
@@ -211,16 +243,26 @@ static void drain(struct worker *worker)
     worker->drain_since = clock_ms();
     worker->forgot_at = worker->drain_since; /* a place that somebody will come for is waited for */
     atomic_store(&worker->slot->takes_passed, false);
-    atomic_store(&worker->slot->state, SHM_DRAINING);
-    /* those who were in the queue before us are served yet */
-    for (size_t i = 0; worker->accepting && i < worker->inherited->n_listeners; i++) {
-        while (worker->accepting && accept_some(worker, i))
-            continue;
-    }
-    listeners_stop(worker);
     http_drain(worker->http);
+    if (!worker->accepting || atomic_load(&worker->inherited->generation->succeeded))
+        end_accepting(worker);
     if (!h2o_timeout_is_linked(&worker->pause)) /* also where the lanes have not settled yet */
         h2o_socket_read_start(worker->passed, on_passed);
+}
+
+/* The master has given the word: clients may come. */
+static void begin(struct worker *worker)
+{
+    if (worker->begun || !worker->prepared || worker->drain_since != 0)
+        return;
+    worker->begun = true;
+    for (size_t i = 0; i < worker->n_sockets; i++) {
+        if (listen_begin(h2o_socket_get_fd(worker->sockets[i].socket)) != 0)
+            log_error("cannot listen on %s",
+                      worker->inherited->listeners[worker->sockets[i].listener]->address);
+    }
+    resume_accepting(worker);
+    tell_master(worker, SHM_READY);
 }
 
 static void on_signal(h2o_socket_t *socket, const char *error)
@@ -231,6 +273,8 @@ static void on_signal(h2o_socket_t *socket, const char *error)
     while (read(h2o_socket_get_fd(socket), &info, sizeof(info)) == sizeof(info)) {
         if (info.ssi_signo == SIGTERM)
             drain(worker);
+        else if (info.ssi_signo == SIGUSR2)
+            begin(worker);
         else
             worker->stop = true;
     }
@@ -242,7 +286,8 @@ static void watch_signals(struct worker *worker)
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGQUIT);
+    sigaddset(&set, SIGUSR2);
     int fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (fd < 0)
         log_fatal("cannot watch signals");
@@ -252,22 +297,70 @@ static void watch_signals(struct worker *worker)
     h2o_socket_read_start(worker->signals, on_signal);
 }
 
+static int compare_fds(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+/* Closes all descriptors but those, which it sorts, and standard input, output and error. */
+static void close_others(int *keep, size_t n)
+{
+    int from = STDERR_FILENO + 1;
+    qsort(keep, n, sizeof(*keep), compare_fds);
+    for (size_t i = 0; i < n; i++) {
+        if (keep[i] > from)
+            close_range((unsigned)from, (unsigned)keep[i] - 1, 0);
+        if (keep[i] >= from)
+            from = keep[i] + 1;
+    }
+    close_range((unsigned)from, ~0U, 0);
+}
+
+/*
+ * The master's descriptors that are not for this worker are closed: the sockets of others, and of generations
+ * that are no more, could else be neither shut nor opened again as long as this worker lives.
+ */
+static void keep_own_files(const struct worker_inheritance *inherited)
+{
+    int *keep = NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < inherited->n_listeners; i++) {
+        for (size_t j = 0; j < inherited->listeners[i]->n_fds; j++) {
+            if (!listen_is_for(inherited->listeners[i], j, inherited->index, inherited->handoff->n))
+                continue;
+            MEM_GROW(&keep, n);
+            keep[n++] = inherited->listeners[i]->fds[j];
+        }
+    }
+    for (unsigned i = 0; i < inherited->handoff->n; i++) {
+        MEM_GROW(&keep, n);
+        keep[n++] = inherited->handoff->queues[i].to;
+    }
+    MEM_GROW(&keep, n);
+    keep[n++] = inherited->handoff->queues[inherited->index].from;
+    MEM_GROW(&keep, n);
+    keep[n++] = inherited->ready_fd;
+    close_others(keep, n);
+    free(keep);
+}
+
+/* libh2o closes the descriptors, which are this process's own copies of the master's. */
 static void open_listeners(struct worker *worker)
 {
     const struct worker_inheritance *inherited = worker->inherited;
-    worker->listeners = mem_calloc(inherited->n_listeners, sizeof(*worker->listeners));
     for (size_t i = 0; i < inherited->n_listeners; i++) {
-        int fd = dup(listen_fd(&inherited->listeners[i], inherited->index));
-        if (fd < 0)
-            log_fatal("cannot take over the listening socket of %s", inherited->listeners[i].address);
-        worker->listeners[i] = h2o_evloop_socket_create(worker->loop, fd, 0);
-        worker->listeners[i]->data = worker;
-        h2o_socket_dont_read(worker->listeners[i], 1);
+        for (size_t j = 0; j < inherited->listeners[i]->n_fds; j++) {
+            if (!listen_is_for(inherited->listeners[i], j, inherited->index, inherited->handoff->n))
+                continue;
+            h2o_socket_t *socket = h2o_evloop_socket_create(worker->loop, inherited->listeners[i]->fds[j], 0);
+            socket->data = worker;
+            h2o_socket_dont_read(socket, 1);
+            MEM_GROW(&worker->sockets, worker->n_sockets);
+            worker->sockets[worker->n_sockets++] = (struct accepting){socket, i};
+        }
     }
-    int queue = dup(inherited->handoff->queues[inherited->index].from);
-    if (queue < 0)
-        log_fatal("cannot take over the queue of passed connections");
-    worker->passed = h2o_evloop_socket_create(worker->loop, queue, 0);
+    worker->passed =
+        h2o_evloop_socket_create(worker->loop, inherited->handoff->queues[inherited->index].from, 0);
     worker->passed->data = worker;
     h2o_socket_dont_read(worker->passed, 1);
 }
@@ -297,17 +390,13 @@ static bool take_spill(void *arg)
 {
     const struct worker_inheritance *inherited = ((const struct worker *)arg)->inherited;
     const struct conf *conf = inherited->conf;
-    unsigned first = 0;
-    for (size_t i = 0; i < conf->n_lanes; i++)
-        first += conf->lanes[i].used ? inherited->shm->workers : 0;
-    return conf->database.max > first &&
-           shm_take_spill(inherited->shm, inherited->index, conf->database.max - first);
+    return shm_take_spill(inherited->shm, inherited->generation, ((const struct worker *)arg)->slot,
+                          conf->database.max);
 }
 
 static void give_spill(void *arg)
 {
-    const struct worker_inheritance *inherited = ((const struct worker *)arg)->inherited;
-    shm_give_spill(inherited->shm, inherited->index);
+    shm_give_spill(((const struct worker *)arg)->slot);
 }
 
 /* Opens the lane that some route needs. Its statement_timeout is the longest deadline of its routes. */
@@ -336,6 +425,7 @@ static struct db_lane *make_lane(struct worker *worker, unsigned which)
                                          .budget_take = take_spill,
                                          .budget_give = give_spill,
                                          .budget_arg = worker,
+                                         .frugal = &worker->inherited->generation->frugal,
                                          .state = &worker->slot->lane_states[which],
                                          .open = &worker->slot->lane_open[which],
                                      });
@@ -351,25 +441,25 @@ static void measure(struct worker *worker, uint64_t now)
     worker->measured_at = now;
 }
 
-/* Connections are taken only now, when the statements are prepared or the database is known to be away. */
+/* The statements are prepared, or the database is known to be away: connections could be taken now. */
 static void on_settled(void *arg)
 {
     struct worker *worker = arg;
     if (--worker->n_unsettled > 0 || worker->drain_since != 0)
         return;
     measure(worker, clock_ms());
-    resume_accepting(worker);
-    atomic_store(&worker->slot->state, SHM_READY);
-    if (write(worker->inherited->ready_fd, &worker->inherited->index, sizeof(worker->inherited->index)) < 0)
-        log_warn("cannot tell the master that this worker is ready");
+    worker->prepared = true;
+    tell_master(worker, SHM_PREPARED);
 }
 
-static bool is_drained(const struct worker *worker)
+static bool is_drained(struct worker *worker)
 {
     uint64_t now = clock_ms(), since = now - worker->drain_since;
+    if (worker->n_sockets > 0 && since >= LAST_TAKEN_MS)
+        end_accepting(worker);
     if (since >= IDLE_GRACE_MS && now - worker->passed_at >= IDLE_GRACE_MS)
         http_close_idle(worker->http);
-    if (worker->n_open == 0 && !handoff_is_expecting(&worker->handoff))
+    if (worker->n_open == 0 && worker->n_sockets == 0 && !handoff_is_expecting(&worker->handoff))
         return true;
     if (since >= worker->inherited->conf->limits.drain) {
         log_warnx("%zu connections were cut off: they took longer than the drain limit", worker->n_open);
@@ -458,9 +548,9 @@ static void worker_end(struct worker *worker)
     outbox_free(worker->outbox);
     h2o_timeout_unlink(&worker->pause);
     timeouts_free(worker->timeouts);
-    for (size_t i = 0; i < worker->inherited->n_listeners; i++)
-        h2o_socket_close(worker->listeners[i]);
-    free(worker->listeners);
+    for (size_t i = 0; i < worker->n_sockets; i++)
+        h2o_socket_close(worker->sockets[i].socket);
+    free(worker->sockets);
     h2o_socket_close(worker->passed);
     h2o_socket_close(worker->signals);
     h2o_evloop_destroy(worker->loop);
@@ -474,16 +564,19 @@ int worker_run(const struct worker_inheritance *inherited)
     log_open(name, inherited->conf->log);
     complain_share(&inherited->shm->complaints);
     privileges_give_up(inherited->conf);
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) /* after that: a change of user clears it */
+    if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0) /* after that: a change of user clears it */
         log_warn("this worker would outlive a killed master");
     if (getppid() != inherited->master)
         return EXIT_FAILURE; /* the master died before the line above could take effect */
     prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
+    keep_own_files(inherited);
 
     struct worker worker = {
         .inherited = inherited,
-        .slot = &inherited->shm->slots[inherited->index],
-        .handoff = {.handoff = inherited->handoff, .shm = inherited->shm, .index = inherited->index},
+        .slot = shm_slot(inherited->shm, inherited->generation, inherited->index),
+        .handoff = {.handoff = inherited->handoff,
+                    .slots = shm_slot(inherited->shm, inherited->generation, 0),
+                    .index = inherited->index},
     };
     worker.loop = h2o_evloop_create();
     worker.timeouts = timeouts_new(worker.loop);

@@ -13,16 +13,20 @@
 /* All that a worker gets from its master. Loop and database connection are made after the fork. */
 struct worker_inheritance {
     const struct conf *conf;
-    const struct listener *listeners;
+    struct listener *const *listeners; /* in the order of the conf */
     size_t n_listeners;
     struct shm *shm;
+    const struct shm_generation *generation; /* whose worker it is */
     const struct handoff *handoff;
     unsigned index; /* which slot and which sockets are this worker's; counts from 0 */
-    int ready_fd;   /* the worker writes its index here (an unsigned) once it accepts connections */
+    int ready_fd;   /* the worker writes a byte here when its state in the shared memory has changed */
     pid_t master;
 };
 
-/* Runs until SIGTERM has drained it or SIGINT stops it, and returns the exit code. */
+/*
+ * Makes ready, and accepts connections once SIGUSR2 has come. Runs until SIGTERM, however often it comes, has
+ * drained it or SIGQUIT stops it, and returns the exit code.
+ */
 int worker_run(const struct worker_inheritance *inherited);
 
 #endif

@@ -551,9 +551,10 @@ int main(int argc, char **argv)
     sigaction(SIGINT, &(struct sigaction){.sa_handler = on_signal}, NULL);
 
     struct listener listener;
-    if (listen_open(&listener, echo->conf->listen[0].address, 1) != 0)
+    if (listen_open(&listener, echo->conf->listen[0].address, 1, false) != 0 ||
+        listen_begin(listener.fds[0]) != 0)
         return EXIT_FAILURE;
-    h2o_socket_t *socket = h2o_evloop_socket_create(echo->context.loop, dup(listen_fd(&listener, 0)), 0);
+    h2o_socket_t *socket = h2o_evloop_socket_create(echo->context.loop, dup(listener.fds[0]), 0);
     socket->data = echo;
     h2o_socket_dont_read(socket, 1);
     h2o_socket_read_start(socket, on_acceptable);
@@ -562,7 +563,7 @@ int main(int argc, char **argv)
         conn_turn_end(&echo->connections);
     }
     h2o_socket_close(socket);
-    listen_close(&listener, 1);
+    listen_close(&listener, true);
     echo_free(echo);
     return EXIT_SUCCESS;
 }

@@ -17,6 +17,7 @@ static const uint64_t PLACE = (uint64_t)1 << 32; /* a reserved one, as handoff.c
 
 static struct handoff queues;
 static struct shm *shm;
+static int shm_fd;
 static struct handoff_worker workers[WORKERS];
 static int connection; /* any descriptor will do */
 
@@ -24,9 +25,9 @@ static int connection; /* any descriptor will do */
 static void begin(void)
 {
     handoff_open(&queues, WORKERS);
-    shm = shm_new(WORKERS);
+    shm = shm_new(&shm_fd);
     for (unsigned i = 0; i < WORKERS; i++) {
-        workers[i] = (struct handoff_worker){.handoff = &queues, .shm = shm, .index = i};
+        workers[i] = (struct handoff_worker){.handoff = &queues, .slots = shm->slots, .index = i};
         shm->slots[i].takes_passed = true;
         shm->slots[i].heartbeat = clock_ms();
     }
@@ -35,7 +36,8 @@ static void begin(void)
 static void end(void)
 {
     handoff_close(&queues);
-    shm_free(shm);
+    shm_unmap(shm);
+    close(shm_fd);
 }
 
 static long load(unsigned i)

@@ -1,0 +1,340 @@
+/* generation.c: the workers of one conf: fork, tell, kill. */
+#include "process/generation.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/pack.h"
+#include "process/worker.h"
+
+enum {
+    BACK_OFF_FIRST_MS = 100, /* before a worker that failed is started again; doubled each time */
+    BACK_OFF_LAST_MS = 5000,
+    STEADY_MS = 10000, /* a worker that lived so long is started again at once */
+    MEGABYTE = 1024 * 1024,
+    SPARE_FILES = 64,                   /* descriptors of a worker that are no client's */
+    FORK_AGAIN_MS = 5000,               /* where the kernel gives out no process */
+    SNAPSHOT_MOST = 1024 * 1024 * 1024, /* bytes */
+};
+
+static void describe(struct generation *generation)
+{
+    const struct conf *conf = generation->conf;
+    generation->n_lanes = 0;
+    for (size_t i = 0; i < conf->n_lanes; i++)
+        generation->n_lanes += conf->lanes[i].used;
+    generation->database_max = conf->database.max;
+    generation->drain = conf->limits.drain;
+}
+
+struct generation *generation_new(struct generation_home *home, struct conf *conf, unsigned workers)
+{
+    struct pack pack = {0};
+    conf_snapshot(conf, &pack);
+    int snapshot = pack_to_file(&pack, "hayfork conf");
+    free(pack.data);
+    if (snapshot < 0) {
+        log_error("cannot keep a copy of the conf");
+        conf_free(conf);
+        return NULL;
+    }
+    struct generation *generation = generation_of_snapshot(++home->last_number, snapshot);
+    generation->conf = conf;
+    generation->n_workers = workers;
+    generation->workers = mem_calloc(workers, sizeof(*generation->workers));
+    describe(generation);
+    return generation;
+}
+
+struct generation *generation_of_snapshot(unsigned number, int snapshot)
+{
+    struct generation *generation = mem_calloc(1, sizeof(*generation));
+    generation->number = number;
+    generation->snapshot = snapshot;
+    generation->role = GENERATION_CANDIDATE;
+    return generation;
+}
+
+bool generation_load(struct generation *generation, const struct program *program)
+{
+    size_t len;
+    if (generation->conf != NULL)
+        return true;
+    generation->snapshot_text = pack_from_file(generation->snapshot, SNAPSHOT_MOST, &len);
+    if (generation->snapshot_text == NULL) {
+        log_error("cannot read the copy of the conf");
+        return false;
+    }
+    struct str text = {generation->snapshot_text, len};
+    generation->conf =
+        conf_load_snapshot(text, program->conf_path, program->overrides, program->n_overrides, stderr);
+    if (generation->conf == NULL) {
+        free(generation->snapshot_text);
+        generation->snapshot_text = NULL;
+        return false;
+    }
+    describe(generation);
+    return true;
+}
+
+/*
+ * Every client takes a descriptor, every upstream connection one, every connection to PostgreSQL two (libpq's
+ * and the loop's). While a file is sent a client takes a second one: that is asked for, but it is no reason
+ * to complain where it is not to be had. Workers inherit the limit.
+ */
+static void raise_file_limit(const struct conf *conf, unsigned workers)
+{
+    struct rlimit limit;
+    rlim_t needed = conf->limits.clients + SPARE_FILES + 2 * conf_connections(conf, 1);
+    needed += (conf->n_listen + 2) * workers; /* the master has the sockets and queues of all */
+    for (size_t i = 0; i < conf->n_upstreams; i++)
+        needed += conf->upstreams[i].connections;
+    rlim_t wanted = needed;
+    for (size_t i = 0; i < conf->n_routes; i++) {
+        if (conf->routes[i].handler == CONF_HANDLER_FILES)
+            wanted = needed + conf->limits.clients;
+    }
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+        return;
+    rlim_t possible = limit.rlim_max < wanted ? limit.rlim_max : wanted;
+    limit.rlim_cur = possible;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || possible < needed)
+        log_warnx(
+            "limits.clients is %u, but a process may only open %llu files: raise LimitNOFILE or ulimit -n",
+            conf->limits.clients, (unsigned long long)possible);
+}
+
+bool generation_settle(struct generation *generation, struct generation_home *home)
+{
+    raise_file_limit(generation->conf, generation->n_workers);
+    generation->shared = shm_begin_generation(home->shm, generation->number, generation->n_workers);
+    if (generation->shared == NULL)
+        return false;
+    generation->place = (unsigned)(generation->shared - home->shm->generations) + 1;
+    handoff_open(&generation->handoff, generation->n_workers);
+    return true;
+}
+
+_Noreturn static void run_worker(const struct generation *generation, const struct generation_home *home,
+                                 unsigned index, pid_t parent)
+{
+    struct worker_inheritance inherited = {
+        .conf = generation->conf,
+        .listeners = generation->listeners,
+        .n_listeners = generation->n_listeners,
+        .shm = home->shm,
+        .generation = generation->shared,
+        .handoff = &generation->handoff,
+        .index = index,
+        .ready_fd = home->ready_pipe[1],
+        .master = parent,
+    };
+    close(home->signal_fd);
+    close(home->ready_pipe[0]);
+    exit(worker_run(&inherited));
+}
+
+/* The others count on as many connections as its workers always have. */
+static void count_steady(const struct generation *generation)
+{
+    unsigned alive = 0;
+    for (unsigned i = 0; i < generation->n_workers; i++)
+        alive += generation->workers[i].pid != 0;
+    if (generation->shared != NULL)
+        atomic_store(&generation->shared->steady, alive * generation->n_lanes);
+}
+
+void generation_start_worker(struct generation *generation, struct generation_home *home, unsigned index)
+{
+    struct worker_process *worker = &generation->workers[index];
+    struct shm_slot *slot = shm_slot(home->shm, generation->shared, index);
+    pid_t parent = getpid();
+    if (!generation_load(generation, home->program)) {
+        worker->start_at = clock_ms() + FORK_AGAIN_MS;
+        return;
+    }
+    atomic_store(&slot->state, SHM_STARTING);
+    atomic_store(&slot->started, clock_ms());
+    atomic_store(&slot->heartbeat, clock_ms());
+    atomic_store(&slot->route, NULL);
+    atomic_store(&slot->resident, 0);
+    atomic_store(&slot->proportional, 0);
+    pid_t pid = fork();
+    if (pid == 0)
+        run_worker(generation, home, index, parent);
+    if (pid < 0) {
+        log_error("cannot fork worker %u", index + 1);
+        worker->start_at = clock_ms() + FORK_AGAIN_MS;
+        return;
+    }
+    worker->pid = pid;
+    worker->leaves = false;
+    atomic_store(&slot->pid, pid);
+    count_steady(generation);
+}
+
+int generation_start_due(struct generation *generation, struct generation_home *home)
+{
+    uint64_t now = clock_ms(), next = UINT64_MAX;
+    for (unsigned i = 0; i < generation->n_workers; i++) {
+        struct worker_process *worker = &generation->workers[i];
+        if (worker->pid == 0 && !worker->leaves && worker->start_at <= now)
+            generation_start_worker(generation, home, i);
+        if (worker->pid == 0 && !worker->leaves && worker->start_at < next)
+            next = worker->start_at;
+    }
+    return next == UINT64_MAX ? -1 : (int)(next > now ? next - now : 0);
+}
+
+/*
+ * A signal's name and number; says when there is a core. What is killed is often killed for want of memory:
+ * then it says how much (resident, bytes) there was.
+ */
+static char *describe_death(int status, uint64_t resident)
+{
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && resident > 0)
+        return mem_printf("was killed by signal %d (%s) with %" PRIu64 " MB of memory", WTERMSIG(status),
+                          strsignal(WTERMSIG(status)), (resident + MEGABYTE - 1) / MEGABYTE);
+    if (WIFSIGNALED(status))
+        return mem_printf("was killed by signal %d (%s)%s", WTERMSIG(status), strsignal(WTERMSIG(status)),
+                          WCOREDUMP(status) ? ", core dumped" : "");
+    return mem_printf("ended with exit code %d", WEXITSTATUS(status));
+}
+
+static void log_death(const struct generation *generation, unsigned index, pid_t pid, int status,
+                      bool was_ready, const struct shm_slot *slot)
+{
+    const char *route = atomic_load(&slot->route);
+    char *death = describe_death(status, atomic_load(&slot->resident));
+    if (generation->workers[index].leaves) {
+        if (status != 0)
+            log_warnx("worker %u %s while stopping", index + 1, death);
+    } else if (!was_ready) {
+        log_errorx("worker %u %s before it was ready", index + 1, death);
+    } else {
+        log_errorx("worker %u (process %d) %s%s%s; a new one takes its place", index + 1, (int)pid, death,
+                   route == NULL ? "" : " in ", route == NULL ? "" : route);
+    }
+    free(death);
+}
+
+static void back_off(struct worker_process *worker, bool was_steady)
+{
+    if (was_steady)
+        worker->back_off = 0;
+    worker->start_at = clock_ms() + worker->back_off;
+    worker->back_off = worker->back_off == 0 ? BACK_OFF_FIRST_MS : worker->back_off * 2;
+    if (worker->back_off > BACK_OFF_LAST_MS)
+        worker->back_off = BACK_OFF_LAST_MS;
+}
+
+bool generation_take_death(struct generation *generation, struct generation_home *home, pid_t pid, int status,
+                           bool *failed)
+{
+    unsigned index = 0;
+    while (index < generation->n_workers && generation->workers[index].pid != pid)
+        index++;
+    if (index == generation->n_workers)
+        return false;
+    struct worker_process *worker = &generation->workers[index];
+    struct shm_slot *slot = shm_slot(home->shm, generation->shared, index);
+    bool was_ready = atomic_load(&slot->state) >= SHM_PREPARED;
+    log_death(generation, index, pid, status, was_ready, slot);
+    worker->pid = 0;
+    atomic_store(&slot->state, SHM_EMPTY);
+    atomic_store(&slot->pid, 0);
+    atomic_store(&slot->takes_passed, false);
+    handoff_forget_dead(slot);
+    atomic_store(&slot->spills, 0);
+    count_steady(generation);
+    *failed = !was_ready && !worker->leaves;
+    generation->failed_starts = *failed ? generation->failed_starts + 1 : 0;
+    back_off(worker, was_ready && clock_ms() - atomic_load(&slot->started) >= STEADY_MS);
+    return true;
+}
+
+void generation_say_go(struct generation *generation)
+{
+    generation_signal(generation, SIGUSR2);
+}
+
+unsigned generation_count(const struct generation *generation, struct shm *shm, enum shm_worker_state state)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; generation->shared != NULL && i < generation->n_workers; i++)
+        n += generation->workers[i].pid != 0 &&
+             atomic_load(&shm_slot(shm, generation->shared, i)->state) >= (int)state;
+    return n;
+}
+
+bool generation_is_alive(const struct generation *generation)
+{
+    for (unsigned i = 0; i < generation->n_workers; i++) {
+        if (generation->workers[i].pid != 0)
+            return true;
+    }
+    return false;
+}
+
+void generation_signal(const struct generation *generation, int signal)
+{
+    for (unsigned i = 0; i < generation->n_workers; i++) {
+        if (generation->workers[i].pid != 0)
+            kill(generation->workers[i].pid, signal);
+    }
+}
+
+void generation_dismiss(struct generation *generation, unsigned index)
+{
+    struct worker_process *worker = &generation->workers[index];
+    worker->leaves = true;
+    if (worker->pid != 0)
+        kill(worker->pid, SIGTERM);
+}
+
+void generation_leave(struct generation *generation, unsigned limit_ms)
+{
+    uint64_t kill_at = clock_ms() + limit_ms;
+    if (generation->kill_at == 0 || kill_at < generation->kill_at)
+        generation->kill_at = kill_at;
+    generation->role = GENERATION_LEAVING;
+    for (unsigned i = 0; i < generation->n_workers; i++)
+        generation_dismiss(generation, i);
+}
+
+int generation_kill_overdue(struct generation *generation)
+{
+    uint64_t now = clock_ms();
+    if (generation->role != GENERATION_LEAVING || generation->kill_at == UINT64_MAX)
+        return -1;
+    if (now < generation->kill_at)
+        return (int)(generation->kill_at - now);
+    if (generation_is_alive(generation))
+        log_warnx("killing the workers that did not stop in time");
+    generation_signal(generation, SIGKILL);
+    generation->kill_at = UINT64_MAX;
+    return -1;
+}
+
+void generation_free(struct generation *generation, struct shm *shm)
+{
+    if (generation->shared != NULL) {
+        shm_end_generation(shm, generation->shared);
+        handoff_close(&generation->handoff);
+    }
+    conf_free(generation->conf);
+    free(generation->snapshot_text);
+    close(generation->snapshot);
+    free(generation->workers);
+    free(generation->listeners);
+    free(generation);
+}

@@ -1,0 +1,25 @@
+/* program.h: how this program was started, so that it can be started again as it is on disk then. */
+#ifndef HAYFORK_PROCESS_PROGRAM_H
+#define HAYFORK_PROCESS_PROGRAM_H
+
+#include <stddef.h>
+
+#include "conf/conf.h"
+
+struct program {
+    char *path;  /* of the program's file: a replaced one is what runs next; owned */
+    char **argv; /* a copy of the words as they were, which options must not be read from; owned */
+    const char *conf_path;
+    const struct conf_override *overrides;
+    size_t n_overrides;
+};
+
+/* Copies the words of the command line, and finds out where the program's file is. Never fails. */
+void program_note(struct program *program, char **argv);
+
+void program_free(struct program *program);
+
+/* How many workers a conf asks for on this machine. */
+unsigned program_workers(const struct conf *conf);
+
+#endif

@@ -1,0 +1,251 @@
+# A reload: the conf is tried as a whole, then a new generation of workers takes over, and no request is lost.
+use v5.36;
+
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Hayfork::Test;
+
+use Hayfork::Test::Process qw(wait_for alive run slurp spew temporary_folder);
+
+needs_postgres;
+my $cluster = cluster->load_contacts;
+
+# A conf whose routes say by which of its versions they were answered.
+sub conf ($version, %with)
+{
+    my $workers = $with{workers} // 2;
+    return <<~CONF;
+        workers: $workers
+        database:
+          connect: ${\ $cluster->conninfo }
+          max: ${\($with{max} // 90)}
+        limits:
+          drain: 10s
+        routes:
+          GET /version:
+            text: "$version"
+          GET /contacts/{id}:
+            sql: |
+              SELECT id, $version AS version FROM contact WHERE id = :id
+            answer: row
+          GET /slow/{id}:
+            sql: |
+              SELECT id, $version AS version FROM contact, pg_sleep(0.02) WHERE id = :id
+            answer: row
+        ${\($with{more} // '')}
+        CONF
+}
+
+# Puts another text into the server's conf file, below the same listeners.
+sub rewrite ($server, $text)
+{
+    my ($listen) = slurp($server->{conf}) =~ /\A(listen:\n(?:  .*\n)+)/;
+    spew($server->{conf}, $listen . $text);
+    return;
+}
+
+# Asks for a reload as ExecReload= does. Returns { exit, stdout, stderr }.
+sub reload ($server)
+{
+    return run([ $Hayfork::Test::HAYFORK, '-r', $server->pid ]);
+}
+
+sub version ($server)
+{
+    return $server->get('/version')->body;
+}
+
+subtest 'what the conf says is what is served once -r has come back' => sub {
+    my $server = server(conf(1), cluster => $cluster);
+    my @before = $server->workers;
+    is version($server), 1;
+    for my $n (2 .. 4) {
+        rewrite($server, conf($n));
+        is_deeply reload($server), { exit => 'exit 0', stdout => '', stderr => '' }, "reload to $n";
+        is version($server), $n;
+        is $server->get('/contacts/7')->body, qq({"id":7,"version":$n});
+    }
+    wait_for('the workers of before to end', sub { !grep { alive($_) } @before });
+    is scalar $server->workers, 2, 'there are as many as before';
+    is $server->stop, 'exit 0';
+};
+
+subtest 'SIGHUP and SIGUSR2 do the same' => sub {
+    my $server = server(conf(1), cluster => $cluster);
+    for (['HUP', 2], ['USR2', 3]) {
+        my ($signal, $n) = @$_;
+        rewrite($server, conf($n));
+        $server->signal($signal);
+        wait_for("SIG$signal to have its effect", sub { version($server) eq $n });
+        pass "SIG$signal";
+    }
+    is $server->stop, 'exit 0';
+};
+
+# What the master has when a reload is over: { pss => kB of its own, files => how many descriptors }.
+sub at_rest ($server, $workers)
+{
+    wait_for('the workers of before to end', sub { $server->workers == $workers });
+    my ($pss) = slurp("/proc/${\ $server->pid}/smaps_rollup") =~ /^Pss_Anon:\s+(\d+)/m;
+    my @files = glob "/proc/${\ $server->pid}/fd/*";
+    return { pss => $pss, files => scalar @files };
+}
+
+subtest 'a hundred reloads under load: no request is refused, lost or answered wrongly' => sub {
+    my $server  = server(conf(1), listeners => [qw(public inner)], cluster => $cluster);
+    my $version = 1;
+    my $done    = sub { scalar $server->log_lines(qr/: reloaded$/) };
+
+    # Routes, SQL, workers, lanes, limits and a listener change each time.
+    my $other = Hayfork::Test::Server::free_port();
+    my ($listen) = slurp($server->{conf}) =~ /\A(listen:\n(?:  .*\n)+)/;
+    my $change = sub {
+        $version++;
+        my $text = conf($version, workers => 1 + $version % 3);
+        $text .= "  GET /only/$version:\n    text: \"$version\"\n" if $version % 2;
+        $text =~ s/^limits:\n/limits:\n  buffer: ${\(16 + $version)}K\n/m;
+        $text =~ s/^  max: .*\n/$&  lanes: { own$version: { from: read, connections: 1 } }\n/m if $version % 4 == 1;
+        spew($server->{conf}, $listen . ($version % 2 ? "  third: 127.0.0.1:$other\n" : '') . $text);
+    };
+    for (1 .. 11) {
+        $change->();
+        is reload($server)->{exit}, 'exit 0';
+    }
+    my $then = at_rest($server, 1 + $version % 3);
+    my $load = $server->load(
+        requests    => 40_000,
+        connections => 32,
+        target      => sub ($n) { $n % 8 ? '/slow/' . ($n % 10_000 + 1) : '/contacts/' . ($n % 10_000 + 1) },
+        check       => sub ($n, $response) {
+            return 0 if $response->body !~ /\A\{"id":(\d+),"version":(\d+)\}\z/;
+            return $1 == $n % 10_000 + 1 && $2 >= 12 && $2 <= $version;
+        },
+        at => {
+            map { ($_ * 40 => sub {
+                return if $done->() < $version - 1 || $version == 96;
+                $change->();
+                $server->signal('HUP');
+            }) } 0 .. 999
+        },
+    );
+    is $load->summary, '200: 40000, lost: 0', 'every request has its answer';
+    is_deeply [ $load->wrong ], [], 'the right one';
+    while ($version < 102) {
+        wait_for('the reload under way', sub { $done->() >= $version - 1 });
+        $change->();
+        $server->signal('HUP');
+    }
+    wait_for('the last reload', sub { $done->() == $version - 1 });
+    is_deeply [ $server->log_lines(qr/ (?:error|warn) /) ], [], 'nothing was complained about';
+    my $now = at_rest($server, 1 + $version % 3);
+    cmp_ok $now->{pss}, '<=', $then->{pss} * 1.05, "the master's memory is as after the eleventh ($then->{pss} kB)";
+    is $now->{files}, $then->{files}, 'and so are its descriptors';
+    is $server->stop, 'exit 0';
+};
+
+subtest 'what is wrong is refused with its reason, and all goes on as before' => sub {
+    my $server  = server(conf(1), cluster => $cluster);
+    my @workers = $server->workers;
+    my $refused = sub ($text, $why, $name) {
+        rewrite($server, $text);
+        my $run = reload($server);
+        is $run->{exit}, 'exit 78', $name;
+        like $run->{stderr}, $why, '... with the reason';
+        is version($server), 1, '... and the conf before is served';
+        is_deeply [ $server->workers ], \@workers, '... by the same workers';
+    };
+    $refused->(conf(2) . "oops\n", qr/hayfork\.conf:\d+:\d+: error: /, 'a mistake in the conf');
+    $refused->(conf(2, more => "  GET /x:\n    sql: \"SELECT nothing FROM contact\"\n    answer: row\n"),
+        qr/hayfork\.conf:\d+:\d+: error: .*column "nothing" does not exist/, 'SQL that PostgreSQL refuses');
+    $refused->(conf(2, workers => 4, max => 4), qr/database\.max is 4/, 'too many workers');
+
+    my $taken = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or die "cannot listen: $!";
+    my $text  = slurp($server->{conf}) =~ s/\A(listen:\n)/$1  - "127.0.0.1:${\ $taken->sockport}"\n/r;
+    spew($server->{conf}, $text =~ s/max: 4/max: 90/r);
+    my $run = reload($server);
+    is $run->{exit}, 'exit 78', 'a port that another process has';
+    like $run->{stderr}, qr/cannot listen on 127\.0\.0\.1:${\ $taken->sockport}: Address already in use/, '... is named';
+    is version($server), 1;
+
+    unlink $server->{conf};
+    is reload($server)->{exit}, 'exit 78', 'no conf at all';
+    mkdir $server->{conf};
+    like reload($server)->{stderr}, qr/hayfork\.conf: error: cannot read .*: Is a directory/, 'a folder in its place';
+    is version($server), 1;
+    is_deeply [ $server->workers ], \@workers, 'still the same workers';
+    kill 'KILL', $workers[0];
+    wait_for('another worker', sub { my @now = $server->workers; @now == 2 && !grep { $_ == $workers[0] } @now });
+    is $server->get('/contacts/3')->body, '{"id":3,"version":1}', 'one that dies is replaced, whatever became of the conf';
+    is $server->stop, 'exit 0';
+};
+
+subtest 'a database that is away is no reason to refuse' => sub {
+    my $server = server(conf(1), cluster => $cluster);
+    rewrite($server, conf(2) =~ s/^  connect: .*$/  connect: "host=127.0.0.1 port=1 dbname=x user=x"/mr);
+    my $run = reload($server);
+    is $run->{exit}, 'exit 0';
+    like $run->{stderr}, qr/PostgreSQL could not be asked about all statements/, 'it says so';
+    is version($server), 2;
+    is $server->get('/contacts/1')->status, 503;
+    rewrite($server, conf(3));
+    is reload($server)->{exit}, 'exit 0';
+    is $server->get('/contacts/1')->body, '{"id":1,"version":3}', 'and the way back';
+    is $server->stop, 'exit 0';
+};
+
+subtest 'a conf at database.max is reloaded, one worker after the other' => sub {
+    my $server = server(conf(1, workers => 3, max => 4), cluster => $cluster);
+    my $most   = 0;
+    for my $n (2 .. 4) {
+        rewrite($server, conf($n, workers => 3, max => 4));
+        $server->signal('HUP');
+        wait_for("version $n everywhere", sub {
+            my $now = $cluster->sessions;
+            $now = $cluster->sessions if $now > 4; # PostgreSQL counts one yet that has just been closed
+            $most = $now if $now > $most;
+            return $server->log_lines(qr/: reloaded$/) >= $n - 1;
+        });
+        is version($server), $n;
+    }
+    cmp_ok $most, '<=', 4, "there were never more than database.max sessions ($most)";
+    is $server->stop, 'exit 0';
+};
+
+subtest 'a signal a thousand times over is a reload or two' => sub {
+    my $server = server(conf(1), cluster => $cluster);
+    rewrite($server, conf(2));
+    kill 'HUP', $server->pid for 1 .. 1000;
+    wait_for('version 2', sub { version($server) eq 2 });
+    rewrite($server, conf(3));
+    is reload($server)->{exit}, 'exit 0';
+    is version($server), 3;
+    cmp_ok scalar($server->log_lines(qr/: reloaded$/)), '<', 20, 'not a thousand reloads';
+    is $server->stop, 'exit 0';
+};
+
+subtest 'TTIN and TTOU: one worker more or fewer' => sub {
+    my $server = server(conf(1), cluster => $cluster);
+    $server->signal('TTIN');
+    wait_for('three workers', sub { $server->workers == 3 });
+    is version($server), 1;
+    for my $n (2, 1) {
+        $server->signal('TTOU');
+        wait_for("$n workers", sub { $server->workers == $n });
+        is version($server), 1;
+    }
+    $server->signal('TTOU');
+    wait_for('that there cannot be none', sub { $server->log_lines(qr/there cannot be 0 workers/) == 1 });
+    is $server->stop, 'exit 0';
+};
+
+subtest 'signals that mean nothing end nothing' => sub {
+    my $server = server(conf(1), cluster => $cluster);
+    my @workers = $server->workers;
+    $server->signal($_) for qw(USR1 QUIT ALRM TSTP PIPE VTALRM PROF WINCH IO URG XCPU XFSZ PWR);
+    kill $_, @workers for qw(INT HUP USR1 ALRM TSTP);
+    is version($server), 1 for 1 .. 3;
+    is_deeply [ $server->workers ], \@workers;
+    is $server->stop, 'exit 0';
+};
+
+done_testing;
