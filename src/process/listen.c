@@ -3,11 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
+#include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -246,27 +245,22 @@ int listen_begin(int fd)
 }
 
 /*
- * A classic BPF filter on the socket (socket(7), SO_ATTACH_FILTER) sees the TCP header of what comes to it.
- * It drops what begins a handshake, and lets the client's last word of one pass.
+ * A listening socket that is bound to a network interface takes connections from that one alone, and there is
+ * none of this number: a client's next attempt is refused at once, as if nobody listened. What is in the
+ * socket's queue, or in the middle of its handshake, belongs to the socket already, and is not asked again
+ * for its interface. That takes no privilege, unlike a filter that would drop what begins a handshake
+ * (socket(7), SO_BINDTODEVICE and SO_ATTACH_FILTER).
  */
 void listen_refuse(struct listener *listener)
 {
-    enum { FLAGS_AT = 13, SYN = 0x02, ACK = 0x10 };
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, FLAGS_AT),   BPF_STMT(BPF_ALU | BPF_AND | BPF_K, SYN | ACK),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYN, 0, 1), BPF_STMT(BPF_RET | BPF_K, 0),
-        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
-    };
-    if (listener->passed)
-        return;
-    struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
-    for (size_t i = 0; i < listener->n_fds; i++) {
+    int nowhere = INT_MAX;
+    for (size_t i = 0; !listener->passed && i < listener->n_fds; i++) {
         int family = 0;
         socklen_t len = sizeof(family);
         if (getsockopt(listener->fds[i], SOL_SOCKET, SO_DOMAIN, &family, &len) == 0 && family == AF_UNIX)
             shutdown(listener->fds[i], SHUT_RD); /* what waits can still be accepted */
-        else if (setsockopt(listener->fds[i], SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) != 0)
-            log_warn("cannot keep new connections off %s while it is closed", listener->address);
+        else if (setsockopt(listener->fds[i], SOL_SOCKET, SO_BINDTOIFINDEX, &nowhere, sizeof(nowhere)) != 0)
+            log_debug("%s cannot be closed to new connections before it is shut", listener->address);
     }
 }
 

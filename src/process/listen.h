@@ -49,8 +49,8 @@ bool listen_is_for(const struct listener *listener, size_t which, unsigned index
 int listen_begin(int fd);
 
 /*
- * No further connection is begun, in any process that has the sockets; those that are being made may be
- * finished and accepted. A client that tries is not answered, and tries again after a second.
+ * From now on clients are refused, in all processes that have the sockets. Connections that the kernel has
+ * taken, or is about to, can still be accepted.
  */
 void listen_refuse(struct listener *listener);
 
