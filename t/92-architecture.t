@@ -25,6 +25,7 @@ my $cluster = cluster->load_contacts;
 my $server  = server(<<~CONF, cluster => $cluster);
     workers: 1
     busy_poll: off
+    core: on    # whoever is not root may look at it then
     database:
       connect: ${\ $cluster->conninfo }
     routes:
