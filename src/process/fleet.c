@@ -290,7 +290,7 @@ static void give_up(struct fleet *fleet, const char *why)
     add_leaving(fleet, candidate);
     shm_be_frugal(fleet->home.shm, false);
     refuse_dropped(fleet);
-    fleet->switched(fleet->arg, why);
+    fleet->ops->switched(fleet->arg, why);
 }
 
 /* The candidate is the running one from now on. */
@@ -475,7 +475,7 @@ void fleet_on_ready(struct fleet *fleet)
         generation_count(running, fleet->home.shm, SHM_READY) == running->n_workers && !is_followed(fleet)) {
         running->announced = true;
         announce(running);
-        fleet->switched(fleet->arg, NULL);
+        fleet->ops->switched(fleet->arg, NULL);
     }
 }
 

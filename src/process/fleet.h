@@ -17,6 +17,12 @@
 #include "process/listen.h"
 #include "process/takeover.h"
 
+/* What a fleet tells. Called from fleet_step, fleet_on_ready and fleet_take_death. */
+struct fleet_ops {
+    /* The candidate is the running generation now and serves, or is none any more, for this reason. */
+    void (*switched)(void *arg, const char *refused);
+};
+
 struct fleet {
     struct generation_home home;
     int shm_fd;
@@ -32,10 +38,8 @@ struct fleet {
     uint64_t refuse_at;  /* clock_ms: when listeners that nobody has any more are shut; 0: none is */
     bool stopping;
     bool failed; /* no worker could ever start */
-    /* The candidate has become the running one, or not, for a reason; called from fleet_step and
-     * fleet_take_death. */
-    void (*switched)(void *arg, const char *refused);
-    void *arg;
+    const struct fleet_ops *ops;
+    void *arg; /* of ops */
 };
 
 /*

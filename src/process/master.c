@@ -420,6 +420,8 @@ static void watch_signals(struct master *master)
     master->fleet.home.signal_fd = master->signal_fd;
 }
 
+static const struct fleet_ops fleet_ops = {.switched = on_switched};
+
 static void begin(struct master *master, struct program *program)
 {
     *master = (struct master){.program = program,
@@ -427,7 +429,7 @@ static void begin(struct master *master, struct program *program)
                               .trial = {.socket = -1, .said = -1, .snapshot = -1},
                               .watchdog_ms = sd_watchdog_ms()};
     master->fleet.home.program = program;
-    master->fleet.switched = on_switched;
+    master->fleet.ops = &fleet_ops;
     master->fleet.arg = master;
 }
 
