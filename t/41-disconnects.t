@@ -22,10 +22,11 @@ my $server  = server(<<~CONF, cluster => $cluster);
         sql: |
           SELECT id FROM contact WHERE id = :id
         answer: row
-      GET /slow/{id}/{seconds}:
+      GET /held/{id}:
         sql: |
-          SELECT id FROM contact, pg_sleep(:seconds) WHERE id = :id
+          SELECT id FROM contact, pg_advisory_xact_lock_shared(1) WHERE id = :id
         answer: row
+        deadline: 20m
       GET /very_slow/{seconds}:
         sql: |
           SELECT 1 AS one FROM pg_sleep(:seconds)
@@ -50,7 +51,24 @@ sub all_is_well ()
     return;
 }
 
-# How many of the slow queries PostgreSQL is at.
+# Runs do(), which asks for /held/…, while such queries have to wait; they get on before after(), if there is one.
+sub while_held ($do, $after = undef)
+{
+    my $holder = $cluster->hold('SELECT pg_advisory_xact_lock(1)');
+    $do->();
+    $cluster->let_go($holder);
+    $after->() if defined $after;
+    return;
+}
+
+sub wait_until_held ()
+{
+    return wait_for('a query to be held', sub {
+        $cluster->value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory'", 'postgres');
+    });
+}
+
+# How many of the very slow queries PostgreSQL is at.
 sub sleeping ()
 {
     return $cluster->value(<<~SQL, 'postgres');
@@ -98,11 +116,13 @@ for my $how ('close', 'reset') {
     };
 
     subtest "while their query runs ($how)" => sub {
-        my @clients = map { $server->client } 1 .. 4;
-        $clients[$_]->ask('GET', '/slow/' . ($_ + 1) . '/0.2') for 0 .. $#clients;
-        wait_for('a slow query to run', sub { sleeping() });
-        $_->close($how) for @clients;
-        all_is_well();
+        while_held(sub () {
+            my @clients = map { $server->client } 1 .. 4;
+            $clients[$_]->ask('GET', '/held/' . ($_ + 1)) for 0 .. $#clients;
+            wait_until_held();
+            $_->close($how) for @clients;
+            all_is_well();
+        });
     };
 
     subtest "while the only request of their connection is at work ($how)" => sub {
@@ -116,18 +136,22 @@ for my $how ('close', 'reset') {
 
     subtest "while their query waits behind a slow one ($how)" => sub {
         my @slow = map { $server->client } 1 .. 4;
-        $_->ask('GET', '/slow/1/0.2') for @slow;
-        wait_for('a slow query to run', sub { sleeping() });
-        my @gone = map { $server->client } 1 .. 50;
-        my @stay = map { $server->client } 1 .. 50;
-        for my $i (0 .. 49) {
-            $gone[$i]->ask('GET', '/contacts/' . ($i + 1));
-            $stay[$i]->ask('GET', '/contacts/' . ($i + 101));
-        }
-        $_->close($how) for @gone;
-        my @wrong = grep { $stay[$_]->receive->json->{id} != $_ + 101 } 0 .. 49;
-        is "@wrong", '', 'those who stayed get their own contacts';
-        is $_->receive->status, 200, 'a slow one, too' for @slow;
+        while_held(
+            sub () {
+                $_->ask('GET', '/held/1') for @slow;
+                wait_until_held();
+                my @gone = map { $server->client } 1 .. 50;
+                my @stay = map { $server->client } 1 .. 50;
+                for my $i (0 .. 49) {
+                    $gone[$i]->ask('GET', '/contacts/' . ($i + 1));
+                    $stay[$i]->ask('GET', '/contacts/' . ($i + 101));
+                }
+                $_->close($how) for @gone;
+                my @wrong = grep { $stay[$_]->receive->json->{id} != $_ + 101 } 0 .. 49;
+                is "@wrong", '', 'those who stayed get their own contacts';
+            },
+            sub () { is $_->receive->status, 200, 'a slow one, too' for @slow },
+        );
         all_is_well();
     };
 }
