@@ -352,4 +352,34 @@ subtest 'the end of the drain limit: who waits for a connection is told so, and 
     }
 };
 
+# What this process lacks is not the upstream's fault.
+subtest 'no descriptor for a connection' => sub {
+    my $upstream = Hayfork::Test::Upstream->new('unix');
+    my $server   = relay($ROUTES, { clients => 10_000 }, backend('', $upstream), under => [qw(prlimit --nofile=48:48)]);
+    my $client   = $server->client;
+    is $client->get('/')->status, 200, 'a client that is served';
+    my @others = map { $server->client->ask('GET', '/') } 1 .. 60;
+    wait_for('the last descriptor to be taken', sub { $server->log_lines(qr/cannot accept connections/) });
+    for my $method ('GET', 'POST', 'GET') {
+        my $response = $client->request($method, '/x');
+        problem_is $response, 503, {}, "$method: certainly not done";
+        like $response->header('Retry-After'), qr/^[1-9]\d*$/, '… and safe to try again';
+    }
+    ok !$upstream->knocked($SHORTLY), 'the upstream knows nothing of it';
+    $_->close for @others;
+    my $seen;
+    wait_for('a connection to be possible', sub {
+        $client->send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+        wait_for('an answer, or the upstream to be asked', sub { $upstream->knocked || $client->readable(0) });
+        return ($seen) = $upstream->next_request if $upstream->knocked;
+        return $client->receive->status == 503 ? undef : die 'another answer';
+    });
+    $seen->send($HI);
+    is $client->receive->body, 'hi', 'then it is asked at once';
+    is $server->stop, 'exit 0';
+    is scalar $server->log_lines(qr{ error .*GET /x: no room for a connection to \S+: Too many open files \(request}), 1, 'the log says it';
+    is scalar $server->log_lines(qr/no room for a connection to an upstream: \d+ more/), 1, '… with a count';
+    is_deeply [ $server->log_lines(qr/cannot connect|answers again/) ], [], '… and blames nobody';
+};
+
 done_testing;

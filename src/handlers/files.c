@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/complain.h"
+#include "base/lack.h"
 #include "http/conditional.h"
 #include "http/folder.h"
 #include "handlers/handler.h"
@@ -111,7 +112,7 @@ static void refuse_path(struct sending *sending)
 static void refuse_by_errno(struct sending *sending, int error)
 {
     bool forbidden = error == EACCES || error == EPERM;
-    bool busy = error == EMFILE || error == ENFILE || error == ENOMEM || error == EAGAIN || error == ESTALE;
+    bool busy = lack_is(error) || error == EAGAIN || error == ESTALE;
     if (error == EXDEV || error == ELOOP || error == ENXIO || error == ENODEV) { /* not within, or no file */
         refuse_path(sending);
         return;

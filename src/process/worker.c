@@ -13,6 +13,7 @@
 
 #include "loop/busypoll.h"
 #include "base/clock.h"
+#include "base/lack.h"
 #include "base/complain.h"
 #include "db/lane.h"
 #include "server/exchange.h"
@@ -139,11 +140,6 @@ static void serve(struct worker *worker, int fd, size_t which)
     http_accept(worker->http, socket, &worker->inherited->conf->listen[which]);
 }
 
-static bool lacks_descriptors(int error)
-{
-    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
-}
-
 /*
  * How many connections to take in one go. For one that is not there the kernel makes a file and a socket, and
  * throws them away: more than one is asked for only while turn after turn brings as many as were asked for.
@@ -170,7 +166,7 @@ static bool accept_some(struct worker *worker, const struct accepting *from)
         }
         int fd = accept4(h2o_socket_get_fd(from->socket), NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
-            if (lacks_descriptors(errno))
+            if (lack_is(errno))
                 pause_accepting(worker);
             break;
         }
@@ -201,7 +197,7 @@ static void on_passed(h2o_socket_t *queue, const char *error)
         size_t which;
         int fd = handoff_take(&worker->handoff, &which);
         if (fd < 0) {
-            if (lacks_descriptors(errno))
+            if (lack_is(errno))
                 pause_accepting(worker);
             break;
         }

@@ -46,7 +46,8 @@ struct upstream_connection *upstream_connection_new(h2o_loop_t *loop, struct ups
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     *under_way = connect(fd, (const struct sockaddr *)&address->socket, address->len) != 0;
     if (*under_way && errno != EINPROGRESS) {
-        int code = errno;
+        /* no port is free for an IPv4 address; but of an IPv6 one: this machine does not speak that */
+        int code = errno == EADDRNOTAVAIL && family == AF_INET ? ENOBUFS : errno;
         close(fd);
         errno = code;
         return NULL;

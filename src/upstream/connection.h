@@ -35,8 +35,9 @@ struct upstream_connection {
 };
 
 /*
- * Begins to connect to the address. Returns NULL with errno set where that fails at once. *under_way is
- * whether `connected` will be called; if not, the connection is there.
+ * Begins to connect to the address. Returns NULL with errno set where that fails at once; if lack_is, the
+ * server was not asked at all. *under_way is whether `connected` will be called; if not, the connection is
+ * there.
  */
 struct upstream_connection *upstream_connection_new(h2o_loop_t *loop, struct upstream_server *server,
                                                     const struct upstream_address *address,

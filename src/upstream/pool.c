@@ -2,15 +2,24 @@
 #include "upstream/pool.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
 #include "base/clock.h"
+#include "base/lack.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "upstream/trouble.h"
 
 enum { REST_MS = 1000, LONGEST_REST_MS = 30000 };
+
+/* What comes of trying a server. */
+enum attempt {
+    ATTEMPT_GOES_ON,
+    ATTEMPT_FAILED, /* the server does not work */
+    ATTEMPT_LACKS,  /* it was not even asked: it is this process that has no room */
+};
 
 static void connect_next(struct upstream_lease *lease);
 static void serve_waiting(struct upstream *upstream);
@@ -180,20 +189,29 @@ struct upstream_connection *upstream_pool_leave(struct upstream_lease *lease)
     return connection;
 }
 
-static void give_up_server(struct upstream_lease *lease)
+/* Another server is to be tried; this one rests if it is to blame. */
+static void give_up_server(struct upstream_lease *lease, enum attempt attempt)
 {
     struct upstream_server *server = lease->server;
     lease->servers_tried |= (uint64_t)1 << (server - server->upstream->servers);
-    upstream_pool_server_rest(server);
+    if (attempt == ATTEMPT_LACKS)
+        lease->lacks = true;
+    else
+        upstream_pool_server_rest(server);
     struct upstream_connection *connection = upstream_pool_leave(lease);
     if (connection != NULL)
         upstream_pool_release(connection, false);
 }
 
+static void try_another(struct upstream_lease *lease, enum attempt attempt)
+{
+    give_up_server(lease, attempt);
+    upstream_pool_acquire(lease);
+}
+
 void upstream_pool_server_failed(struct upstream_lease *lease)
 {
-    give_up_server(lease);
-    upstream_pool_acquire(lease);
+    try_another(lease, ATTEMPT_FAILED);
 }
 
 void upstream_pool_acquire_new(struct upstream_lease *lease)
@@ -307,8 +325,15 @@ static void on_connected(struct upstream_connection *connection, const char *why
 
 static const struct upstream_connection_ops connection_ops = {on_connected, on_readable, on_expired};
 
+static void complain_of_lack(struct upstream_lease *lease, const char *why)
+{
+    complain(LOG_LEVEL_ERROR, "no room for a connection to an upstream",
+             "%s: no room for a connection to %s: %s (request %016" PRIx64 ")", lease->label,
+             lease->server->conf->address, why, lease->ops->id(lease));
+}
+
 /* Tries the addresses that are left of the lease's server. */
-static bool connect_some(struct upstream_lease *lease)
+static enum attempt connect_some(struct upstream_lease *lease)
 {
     struct upstream_server *server = lease->server;
     const struct upstream_addresses *addresses = &server->addresses;
@@ -319,6 +344,10 @@ static bool connect_some(struct upstream_lease *lease)
         size_t at = (lease->first_address + lease->addresses_tried) % addresses->n;
         struct upstream_connection *connection =
             upstream_connection_new(loop, server, &addresses->at[at], &connection_ops, &under_way);
+        if (connection == NULL && lack_is(errno)) {
+            complain_of_lack(lease, strerror(errno));
+            return ATTEMPT_LACKS;
+        }
         if (connection == NULL)
             continue;
         lease->upstream->n_open++;
@@ -329,21 +358,27 @@ static bool connect_some(struct upstream_lease *lease)
         } else {
             connected(lease);
         }
-        return true;
+        return ATTEMPT_GOES_ON;
     }
-    return false;
+    return ATTEMPT_FAILED;
 }
 
 static void connect_next(struct upstream_lease *lease)
 {
     struct upstream *upstream = lease->upstream;
-    if (!connect_some(lease))
-        upstream_pool_server_failed(lease);
+    enum attempt attempt = connect_some(lease);
+    if (attempt != ATTEMPT_GOES_ON)
+        try_another(lease, attempt);
     serve_waiting(upstream);
 }
 
-/* Returns false where the lease's server has failed. */
-static bool try_server(struct upstream_lease *lease)
+/* The server has no address: is it to blame for that? */
+static enum attempt without_address(const struct upstream_server *server)
+{
+    return server->addresses.lacks ? ATTEMPT_LACKS : ATTEMPT_FAILED;
+}
+
+static enum attempt try_server(struct upstream_lease *lease)
 {
     struct upstream_server *server = lease->server;
     struct upstream *upstream = server->upstream;
@@ -351,21 +386,21 @@ static bool try_server(struct upstream_lease *lease)
     if (idle != NULL) {
         attach(lease, idle);
         is_ready(lease);
-        return true;
+        return ATTEMPT_GOES_ON;
     }
     upstream_resolve(&server->addresses);
     if (server->addresses.n == 0 && server->addresses.lookup == NULL)
-        return false;
+        return without_address(server);
     if (server->addresses.n == 0) {
         queue_up(lease, UPSTREAM_LEASE_RESOLVING, &server->resolving);
-        return true;
+        return ATTEMPT_GOES_ON;
     }
     if (upstream->n_open >= upstream->conf->connections && upstream->n_idle > 0)
         close_some_idle(upstream);
     if (upstream->n_open >= upstream->conf->connections) {
         upstream_pool_leave(lease);
         queue_up(lease, UPSTREAM_LEASE_WAITING, &upstream->waiting);
-        return true;
+        return ATTEMPT_GOES_ON;
     }
     lease->addresses_tried = 0;
     lease->first_address = server->addresses.works;
@@ -385,7 +420,7 @@ static void on_looked_up(struct upstream_addresses *addresses)
             upstream_pool_leave(lease);
             upstream_pool_acquire(lease);
         } else {
-            upstream_pool_server_failed(lease);
+            try_another(lease, without_address(server));
         }
     }
 }
@@ -398,15 +433,20 @@ void upstream_pool_acquire(struct upstream_lease *lease)
     }
     do {
         struct upstream_server *server = choose(lease);
+        if (server == NULL && lease->lacks) {
+            fail(lease, 503, "This server has no room for another connection just now.");
+            return;
+        }
         if (server == NULL) {
             fail(lease, 502, "The service behind this one could not be reached.");
             return;
         }
         lease->server = server;
         server->in_hand++;
-        if (try_server(lease))
+        enum attempt attempt = try_server(lease);
+        if (attempt == ATTEMPT_GOES_ON)
             return;
-        give_up_server(lease);
+        give_up_server(lease, attempt);
     } while (true);
 }
 

@@ -47,6 +47,7 @@ struct upstream_lease {
     struct upstream_server *server; /* that is tried, or asked; or NULL */
     uint64_t servers_tried;         /* bits, by index */
     size_t first_address, addresses_tried;
+    bool lacks;     /* a server could not be tried, for want of a descriptor or the like */
     bool wants_new; /* an idle connection was closed in the instant of its reuse: only a new one will do */
     h2o_timeout_entry_t timer;
     h2o_linklist_t link; /* among those that wait */

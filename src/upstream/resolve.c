@@ -7,8 +7,10 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "base/clock.h"
+#include "base/lack.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "upstream/trouble.h"
@@ -86,8 +88,19 @@ struct upstream_lookup {
     const char *host;                     /* the conf's, which outlives the worker's threads */
     char port[8];
     int error;
+    int lack; /* an error of errno, where it failed for want of a descriptor; else 0 */
     struct addrinfo *found;
 };
+
+/* getaddrinfo(3) does not tell whether there was a descriptor for it. */
+static int find_lack(void)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return lack_is(errno) ? errno : 0;
+    close(fd);
+    return 0;
+}
 
 static void *look_up(void *arg)
 {
@@ -97,6 +110,7 @@ static void *look_up(void *arg)
                              .ai_socktype = SOCK_STREAM,
                              .ai_protocol = IPPROTO_TCP};
     lookup->error = getaddrinfo(lookup->host, lookup->port, &hints, &lookup->found);
+    lookup->lack = lookup->error == 0 ? 0 : find_lack();
     h2o_multithread_send_message(lookup->receiver, &lookup->message);
     return NULL;
 }
@@ -107,19 +121,20 @@ static void complain_about(const struct upstream_addresses *addresses, const cha
                          "cannot look up %s: %s", addresses->conf->host, why);
 }
 
-static void on_looked_up(struct upstream_addresses *addresses, const char *error,
-                         const struct addrinfo *found)
+/* Takes what a look-up has found, which is nothing where it failed. */
+static void on_looked_up(struct upstream_addresses *addresses, const struct upstream_lookup *lookup)
 {
     unsigned pause = addresses->resolver->conf->resolve;
     uint32_t left_out = 0;
     addresses->lookup = NULL;
-    if (error == NULL) {
-        take_addresses(addresses, found);
+    addresses->lacks = lookup->lack != 0;
+    if (lookup->error == 0) {
+        take_addresses(addresses, lookup->found);
         if (upstream_trouble_forget(addresses->upstream, addresses->conf, UPSTREAM_CANNOT_LOOK_UP,
                                     &left_out) == COMPLAIN_OVER)
             log_info("%s can be looked up again%s", addresses->conf->host, complain_left_out(left_out));
     } else {
-        complain_about(addresses, error);
+        complain_about(addresses, lookup->lack != 0 ? strerror(lookup->lack) : gai_strerror(lookup->error));
         pause = pause < FAILED_LOOKUP_MS ? pause : FAILED_LOOKUP_MS;
     }
     addresses->again_at = clock_ms() + pause;
@@ -135,8 +150,7 @@ static void on_messages(h2o_multithread_receiver_t *receiver, h2o_linklist_t *me
         h2o_linklist_unlink(&lookup->message.link);
         resolver->n_lookups--;
         if (lookup->addresses != NULL)
-            on_looked_up(lookup->addresses, lookup->error == 0 ? NULL : gai_strerror(lookup->error),
-                         lookup->found);
+            on_looked_up(lookup->addresses, lookup);
         if (lookup->error == 0)
             freeaddrinfo(lookup->found);
         free(lookup);
@@ -169,6 +183,7 @@ void upstream_resolve(struct upstream_addresses *addresses)
         resolver->n_lookups++;
     } else {
         complain_about(addresses, strerror(code));
+        addresses->lacks = true; /* a thread */
         addresses->again_at = clock_ms() + FAILED_LOOKUP_MS;
         free(lookup);
     }

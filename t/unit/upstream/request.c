@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -517,6 +518,84 @@ static void test_other_server(void)
     close(fd);
 }
 
+/* This process has no descriptor for another socket; with -1 it has again. */
+static void set_descriptors(rlim_t most)
+{
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = most == (rlim_t)-1 ? limit.rlim_max : most;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* Asks, answers as the server, and lets the connection stay. Returns its descriptor. */
+static int ask_and_answer(const char *name)
+{
+    struct asked *asked = ask("GET");
+    int fd = accept_peer(asked);
+    free(read_request(fd, asked));
+    say(fd, hello, strlen(hello));
+    wait_for(asked);
+    ok(asked->ended, "%s", name);
+    done(asked);
+    return fd;
+}
+
+static void test_lack(void)
+{
+    end_context();
+    start_context(2, 8);
+    struct upstream *upstream = upstream_get(context, 0);
+    set_descriptors(0);
+    struct asked *asked = ask("POST");
+    is_int(asked->error, 503, "no descriptor for a connection: 503, at once");
+    done(asked);
+    is_int((long long)(upstream->servers[0].failures + upstream->servers[1].failures), 0,
+           "... and no server rests for that");
+    set_descriptors((rlim_t)-1);
+    upstream->turn = 0;
+    int fd = ask_and_answer("with a descriptor the first one is asked again");
+
+    set_descriptors(0);
+    upstream->turn = 1;
+    asked = ask("GET");
+    char *text = read_request(fd, asked);
+    say(fd, hello, strlen(hello));
+    wait_for(asked);
+    ok(strlen(text) > 0 && asked->ended, "a connection that is there already serves in its stead");
+    free(text);
+    done(asked);
+    set_descriptors((rlim_t)-1);
+    close(fd);
+    wait_until_closed();
+}
+
+static void test_lack_for_a_name(void)
+{
+    end_context();
+    servers[0].host = (char *)"localhost";
+    start_context(1, 8);
+    struct upstream_server *server = &upstream_get(context, 0)->servers[0];
+    int fd = ask_and_answer("a server that has a name");
+    close(fd);
+    wait_until_closed();
+    server->addresses.n = 0;
+    server->addresses.again_at = 0;
+    set_descriptors(0);
+    struct asked *asked = ask("GET");
+    wait_for(asked);
+    is_int(asked->error, 503, "no descriptor to look up a name with: 503");
+    done(asked);
+    asked = ask("GET");
+    is_int(asked->error, 503, "... and at once while it is too early to try again");
+    done(asked);
+    is_int((long long)server->failures, 0, "... and the server does not rest");
+    set_descriptors((rlim_t)-1);
+    server->addresses.again_at = 0;
+    close(ask_and_answer("with a descriptor it is found again"));
+    wait_until_closed();
+    servers[0].host = (char *)"127.0.0.1";
+}
+
 /* Back-pressure */
 
 static void test_large_answer(void)
@@ -693,6 +772,8 @@ int main(void)
     test_deadline();
     test_bound();
     test_other_server();
+    test_lack();
+    test_lack_for_a_name();
     test_large_answer();
     test_large_request();
     test_chunked_request();
