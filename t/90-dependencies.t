@@ -71,7 +71,7 @@ my @HOUSE = (
             'base', 'text, numbers, JSON, memory, log, time',
             [
                 qw(speck pack percent json_read json_keys siphash json_escape json hex decimal complain mem log utf8 hash
-                  clock arena str)
+                  clock lack arena str)
             ],
         ],
     ],
