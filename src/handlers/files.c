@@ -422,7 +422,7 @@ struct handler *handler_files_new(const struct conf_route *route)
     struct str names[ROUTE_MAX_CAPTURES];
     size_t n_names, error_at;
     route_check_pattern(str_of(route->path), names, &n_names, &error_at);
-    self->super = (struct handler){handle, dispose};
+    self->super = (struct handler){.handle = handle, .free = dispose};
     self->route = route;
     self->capture = n_names - 1;
     self->unreadable = mem_printf("%s: the folder %s", route->label, route->folder);

@@ -42,6 +42,7 @@ struct handler {
      */
     void (*handle)(struct handler *self, const struct handler_request *request);
     void (*free)(struct handler *self);
+    uint32_t shown_as; /* the number of its route's name in the shared memory; filled in by the worker */
 };
 
 /* route must outlive the handler; so must lane. An answer of rows beyond buffer bytes is streamed. */

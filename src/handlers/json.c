@@ -43,7 +43,7 @@ struct handler *handler_json_new(const struct conf_route *route)
     for (const char *at = route->body; (at = strstr(at, NOW)) != NULL; at += strlen(NOW))
         n++;
     struct handler_json *self = mem_calloc(1, sizeof(*self) + n * sizeof(self->pieces[0]));
-    self->super = (struct handler){handle, dispose};
+    self->super = (struct handler){.handle = handle, .free = dispose};
     self->route = route;
     const char *from = route->body, *next;
     while ((next = strstr(from, NOW)) != NULL) {

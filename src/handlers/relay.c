@@ -387,7 +387,7 @@ struct handler *handler_relay_new(const struct conf_route *route, struct upstrea
 {
     struct handler_relay *self = mem_calloc(1, sizeof(*self));
     size_t error_at;
-    self->super = (struct handler){handle, dispose};
+    self->super = (struct handler){.handle = handle, .free = dispose};
     self->route = route;
     self->upstream = upstream_get(context, route->upstream);
     self->connect = upstream_timeout(context, route->connect_deadline);

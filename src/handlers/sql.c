@@ -210,7 +210,7 @@ struct handler *handler_sql_new(const struct conf_route *route, struct db_lane *
     size_t error_at;
     struct str names[ROUTE_MAX_CAPTURES];
     *self = (struct handler_sql){
-        .super = {handle, dispose},
+        .super = {.handle = handle, .free = dispose},
         .route = route,
         .buffer = buffer,
         .lane = lane,

@@ -25,7 +25,7 @@ static void dispose(struct handler *handler)
 struct handler *handler_text_new(const struct conf_route *route)
 {
     struct handler_text *self = mem_calloc(1, sizeof(*self));
-    self->super = (struct handler){handle, dispose};
+    self->super = (struct handler){.handle = handle, .free = dispose};
     self->route = route;
     self->body = str_of(route->body);
     return &self->super;

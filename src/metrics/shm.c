@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "base/hash.h"
 #include "base/log.h"
 
 enum { SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL };
@@ -42,6 +44,70 @@ void shm_unmap(struct shm *shm)
 {
     munmap(shm, sizeof(*shm));
 }
+
+/* Names */
+
+static void write_name(struct shm_name *name, const char *text)
+{
+    if (atomic_load_explicit(&name->is_written, memory_order_acquire))
+        return;
+    strncpy(name->text, text, SHM_NAME_LEN); /* whoever else writes it now writes the same */
+    atomic_store_explicit(&name->is_written, true, memory_order_release);
+}
+
+uint32_t shm_name(struct shm *shm, const char *name)
+{
+    uint64_t hash = hash_64_text(HASH_64, name);
+    if (hash == 0)
+        hash = 1; /* 0 is a place that is free */
+    for (uint32_t i = 0; i < SHM_NAMES - 1; i++) {
+        uint64_t there = 0;
+        if (atomic_compare_exchange_strong(&shm->name_hashes[i], &there, hash) || there == hash) {
+            write_name(&shm->names[i], name);
+            return i + 1;
+        }
+    }
+    write_name(&shm->names[SHM_NAMES - 1], "...");
+    return SHM_NAMES;
+}
+
+const char *shm_name_text(const struct shm *shm, uint32_t number)
+{
+    return number == 0 || number > SHM_NAMES ? NULL : shm->names[number - 1].text;
+}
+
+/* Slots */
+
+void shm_slot_begin(struct shm_slot *slot)
+{
+    uint64_t now = clock_ms();
+    atomic_store(&slot->state, SHM_STARTING);
+    atomic_store(&slot->started, now);
+    atomic_store(&slot->heartbeat, now);
+    atomic_store(&slot->route, 0);
+    atomic_store(&slot->resident, 0);
+    atomic_store(&slot->proportional, 0);
+    for (size_t i = 0; i < SHM_LANES; i++) {
+        atomic_store(&slot->lanes[i].name, 0);
+        atomic_store(&slot->lanes[i].state, 0);
+        atomic_store(&slot->lanes[i].open, 0);
+    }
+}
+
+struct shm_lane *shm_slot_lane(struct shm *shm, struct shm_slot *slot, const char *name)
+{
+    uint32_t number = shm_name(shm, name);
+    for (size_t i = 0; i < SHM_LANES; i++) {
+        struct shm_lane *lane = &slot->lanes[i];
+        if (atomic_load(&lane->name) == 0)
+            atomic_store(&lane->name, number);
+        if (atomic_load(&lane->name) == number)
+            return lane;
+    }
+    return NULL;
+}
+
+/* Generations */
 
 /* The generation that has one of these slots, or NULL. */
 static const struct shm_generation *owner_of(const struct shm *shm, unsigned first, unsigned n)

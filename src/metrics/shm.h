@@ -2,6 +2,9 @@
  * shm.h: the memory that master and workers share. It lives as long as the server, over reloads and upgrades:
  * each generation of workers has slots in it, one per worker index, so that counters and the last words of a
  * worker survive its death.
+ *
+ * It outlives the conf that a process has read, and the program: nothing in it is a pointer, or has the
+ * number of something in a conf as its index. What a conf names is found again by its name.
  */
 #ifndef HAYFORK_METRICS_SHM_H
 #define HAYFORK_METRICS_SHM_H
@@ -15,9 +18,11 @@
 #include "base/complain.h"
 
 enum {
-    SHM_LAYOUT = 6, /* counts up with each change of the structs below */
+    SHM_LAYOUT = 7, /* counts up with each change of the structs below */
     SHM_CACHE_LINE = 64,
     SHM_LANES = 16,
+    SHM_NAMES = 4096,
+    SHM_NAME_LEN = 254,   /* bytes of a name that are kept */
     SHM_ANSWERS = 6,      /* by first digit of the status; [0] is unused */
     SHM_SLOTS = 2048,     /* of all generations: those of most workers, four times */
     SHM_GENERATIONS = 64, /* that are there at the same time */
@@ -31,24 +36,35 @@ enum shm_worker_state {
     SHM_DRAINING, /* finishes what it has */
 };
 
+/* A name of the conf: see shm_name. */
+struct shm_name {
+    _Atomic bool is_written;
+    char text[SHM_NAME_LEN + 1];
+};
+
+/* A lane of one worker. */
+struct shm_lane {
+    _Atomic uint32_t name; /* 0 where there is none */
+    _Atomic int state;     /* enum db_state of its first connection */
+    _Atomic unsigned open; /* connections to PostgreSQL */
+};
+
 /* Written by the worker that owns it, connections by all, read by all. Padded, so that no two workers share a
  * cache line. */
 struct shm_slot {
     _Alignas(2 * SHM_CACHE_LINE) _Atomic int state; /* enum shm_worker_state */
     _Atomic pid_t pid;
-    _Atomic uint64_t heartbeat;            /* clock_ms() of the last loop turn that was looked at */
-    _Atomic uint64_t started;              /* clock_ms() of the fork */
-    _Atomic uint64_t connections;          /* open ones and places reserved by others (process/handoff.c) */
-    _Atomic bool takes_passed;             /* others may pass it connections */
-    _Atomic int lane_states[SHM_LANES];    /* enum db_state of each lane's first connection */
-    _Atomic unsigned lane_open[SHM_LANES]; /* connections to PostgreSQL, by lane */
-    _Atomic unsigned spills;               /* those of all lanes beyond each lane's first one */
-    _Atomic uint64_t accepted;             /* connections since the slot was made */
+    _Atomic uint64_t heartbeat;   /* clock_ms() of the last loop turn that was looked at */
+    _Atomic uint64_t started;     /* clock_ms() of the fork */
+    _Atomic uint64_t connections; /* open ones and places reserved by others (process/handoff.c) */
+    _Atomic bool takes_passed;    /* others may pass it connections */
+    struct shm_lane lanes[SHM_LANES];
+    _Atomic unsigned spills;       /* those of all lanes beyond each lane's first one */
+    _Atomic uint64_t accepted;     /* connections since the slot was made */
     _Atomic uint64_t resident;     /* bytes of memory: nobody else can look while there is no `core: on` */
     _Atomic uint64_t proportional; /* of these, what is shared counted in part (metrics/memory.h) */
     _Atomic uint64_t answers[SHM_ANSWERS];
-    const char *_Atomic route; /* the route whose handler runs; a string in the conf,
-                                  inherited at the same address by all processes */
+    _Atomic uint32_t route; /* the name of the route whose handler runs, or 0 */
 };
 
 /* What the workers of one conf share. */
@@ -71,6 +87,8 @@ struct shm {
     _Atomic unsigned fold;
     _Atomic uint64_t accepted;
     _Atomic uint64_t answers[SHM_ANSWERS];
+    _Atomic uint64_t name_hashes[SHM_NAMES];
+    struct shm_name names[SHM_NAMES]; /* names[i] goes with name_hashes[i] */
     struct shm_generation generations[SHM_GENERATIONS];
     struct shm_slot slots[SHM_SLOTS];
 };
@@ -87,6 +105,21 @@ struct shm *shm_new(int *fd);
 struct shm *shm_map(int fd);
 
 void shm_unmap(struct shm *shm);
+
+/*
+ * A number that stands for the name as long as the memory lasts, for all processes; never 0. What comes after
+ * there is no room any more shares one number, whose text is "...".
+ */
+uint32_t shm_name(struct shm *shm, const char *name);
+
+/* The name, which may be cut, or NULL for 0. It stays. */
+const char *shm_name_text(const struct shm *shm, uint32_t number);
+
+/* A new worker has the slot: nothing of the last one's present state is left; what it counted is. */
+void shm_slot_begin(struct shm_slot *slot);
+
+/* The place of a lane in the slot, which is found by its name or is a new one; NULL where none is left. */
+struct shm_lane *shm_slot_lane(struct shm *shm, struct shm_slot *slot, const char *name);
 
 /*
  * Gives a generation a place and slots for so many workers. Returns NULL where none is free: then one that is

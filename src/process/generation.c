@@ -162,12 +162,7 @@ void generation_start_worker(struct generation *generation, struct generation_ho
         worker->start_at = clock_ms() + FORK_AGAIN_MS;
         return;
     }
-    atomic_store(&slot->state, SHM_STARTING);
-    atomic_store(&slot->started, clock_ms());
-    atomic_store(&slot->heartbeat, clock_ms());
-    atomic_store(&slot->route, NULL);
-    atomic_store(&slot->resident, 0);
-    atomic_store(&slot->proportional, 0);
+    shm_slot_begin(slot);
     pid_t pid = fork();
     if (pid == 0)
         run_worker(generation, home, index, parent);
@@ -211,9 +206,9 @@ static char *describe_death(int status, uint64_t resident)
 }
 
 static void log_death(const struct generation *generation, unsigned index, pid_t pid, int status,
-                      bool was_ready, const struct shm_slot *slot)
+                      bool was_ready, const struct shm *shm, const struct shm_slot *slot)
 {
-    const char *route = atomic_load(&slot->route);
+    const char *route = shm_name_text(shm, atomic_load(&slot->route));
     char *death = describe_death(status, atomic_load(&slot->resident));
     if (generation->workers[index].leaves) {
         if (status != 0)
@@ -248,7 +243,7 @@ bool generation_take_death(struct generation *generation, struct generation_home
     struct worker_process *worker = &generation->workers[index];
     struct shm_slot *slot = shm_slot(home->shm, generation->shared, index);
     bool was_ready = atomic_load(&slot->state) >= SHM_PREPARED;
-    log_death(generation, index, pid, status, was_ready, slot);
+    log_death(generation, index, pid, status, was_ready, home->shm, slot);
     worker->pid = 0;
     atomic_store(&slot->state, SHM_EMPTY);
     atomic_store(&slot->pid, 0);

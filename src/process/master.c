@@ -78,9 +78,9 @@ static const char *database_state(const struct master *master)
     for (unsigned i = 0; i < running->n_workers; i++) {
         const struct shm_slot *slot = shm_slot(master->fleet.home.shm, running->shared, i);
         for (unsigned lane = 0; lane < SHM_LANES; lane++) {
-            if (atomic_load(&slot->lane_open[lane]) == 0)
+            if (atomic_load(&slot->lanes[lane].open) == 0)
                 continue;
-            int state = atomic_load(&slot->lane_states[lane]);
+            int state = atomic_load(&slot->lanes[lane].state);
             any = any || state == DB_READY;
             away = away || state == DB_BROKEN || state == DB_BACKING_OFF;
         }

@@ -377,6 +377,7 @@ static struct handler **make_handlers(struct worker *worker)
             handlers[i] = handler_relay_new(route, worker->upstreams);
         else
             handlers[i] = handler_text_new(route);
+        handlers[i]->shown_as = shm_name(worker->inherited->shm, route->label);
     }
     return handlers;
 }
@@ -408,7 +409,8 @@ static struct db_lane *make_lane(struct worker *worker, unsigned which)
     }
     if (deadline == 0)
         return NULL;
-    _Static_assert((int)SHM_LANES == (int)CONF_MAX_LANES, "each lane has its place in the shared memory");
+    _Static_assert((int)SHM_LANES >= (int)CONF_MAX_LANES, "each lane has its place in the shared memory");
+    struct shm_lane *shown = shm_slot_lane(worker->inherited->shm, worker->slot, lane->name);
     return db_lane_new(worker->loop, &(struct db_lane_conf){
                                          .name = lane->name,
                                          .connect = lane->connect,
@@ -422,8 +424,8 @@ static struct db_lane *make_lane(struct worker *worker, unsigned which)
                                          .budget_give = give_spill,
                                          .budget_arg = worker,
                                          .frugal = &worker->inherited->generation->frugal,
-                                         .state = &worker->slot->lane_states[which],
-                                         .open = &worker->slot->lane_open[which],
+                                         .state = &shown->state,
+                                         .open = &shown->open,
                                      });
 }
 

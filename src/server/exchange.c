@@ -210,9 +210,9 @@ static void on_request(void *arg, h2o_req_t *req, struct body *body)
         request.message = &message;
     }
     exchange->sink.route = route->label;
-    atomic_store_explicit(&http->slot->route, route->label, memory_order_relaxed);
+    atomic_store_explicit(&http->slot->route, to->shown_as, memory_order_relaxed);
     to->handle(to, &request);
-    atomic_store_explicit(&http->slot->route, NULL, memory_order_relaxed);
+    atomic_store_explicit(&http->slot->route, 0, memory_order_relaxed);
 }
 
 static void on_reject(void *arg, h2o_req_t *req, int status, const char *detail)
