@@ -165,9 +165,20 @@ static bool has_room(const struct conf *conf, const char *path)
     return problem == NULL;
 }
 
-static int check(const struct conf *conf, const struct options *options)
+static bool open_secrets(struct conf *conf)
+{
+    char *problem = conf_open_secrets(conf);
+    if (problem != NULL)
+        fprintf(stderr, "hayfork: %s\n", problem);
+    free(problem);
+    return problem == NULL;
+}
+
+static int check(struct conf *conf, const struct options *options)
 {
     size_t n = 0;
+    if (options->db && !open_secrets(conf))
+        return EX_UNAVAILABLE;
     if (options->db)
         privileges_give_up(conf); /* PostgreSQL is asked as the workers would: by their name and ~/.pgpass */
     for (size_t i = 0; options->db && i < conf->n_routes; i++)
@@ -193,6 +204,8 @@ static int run(struct options *options, struct program *program)
     struct conf *conf = conf_load(options->conf_path, options->overrides, options->n_overrides, stderr);
     if (conf == NULL || !has_room(conf, options->conf_path)) {
         code = EX_CONFIG;
+    } else if (options->mode == MODE_SERVE && !open_secrets(conf)) {
+        code = EX_UNAVAILABLE;
     } else if (options->mode == MODE_SERVE) {
         code = master_run(program, conf);
         conf = NULL;

@@ -85,6 +85,7 @@ subtest '-T fills in every default' => sub {
         database:
           connect: ""
           read: ""
+          password_file: ""
           connections: 8
           queue: 1024
           spill: 10ms

@@ -44,7 +44,7 @@ my @HOUSE = (
         [
             'conf', 'the conf file; read-only after the start',
             [
-                qw(print conf.c include route lanes json folder env conninfo check statement relay headers params
+                qw(print conf.c credential include route lanes json folder env conninfo check statement relay headers params
                   table listen hint synonyms account yaml files secret conf.h)
             ],
         ],

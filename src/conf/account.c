@@ -61,8 +61,17 @@ static char *find_user(const char *text, struct conf_account *account)
     return NULL;
 }
 
-/* Sets the account's group. Returns NULL, or what is wrong, to be freed. */
-static char *find_group(const char *text, struct conf_account *account)
+char *conf_account_find_user(const char *text, uid_t *uid)
+{
+    struct conf_account account = {0};
+    char *problem = find_user(text, &account);
+    *uid = account.uid;
+    free(account.name);
+    free(account.home);
+    return problem;
+}
+
+char *conf_account_find_group(const char *text, gid_t *gid)
 {
     unsigned number = 0;
     if (is_number(text) && !read_number(text, &number))
@@ -71,7 +80,7 @@ static char *find_group(const char *text, struct conf_account *account)
     const struct group *entry = is_number(text) ? NULL : getgrnam(text);
     if (entry == NULL && !is_number(text))
         return say_unknown("group", text, errno);
-    account->gid = entry == NULL ? number : entry->gr_gid;
+    *gid = entry == NULL ? number : entry->gr_gid;
     return NULL;
 }
 
@@ -97,7 +106,7 @@ void conf_account_read(struct conf *conf, const struct conf_yaml *root)
     char *problem = has_user ? find_user(conf->user, account) : NULL;
     if (problem != NULL)
         note(conf, root, "user", problem);
-    problem = has_group ? find_group(conf->group, account) : NULL;
+    problem = has_group ? conf_account_find_group(conf->group, &account->gid) : NULL;
     if (problem != NULL)
         note(conf, root, "group", problem);
     else if (has_group && !has_user)

@@ -10,6 +10,10 @@
  */
 void conf_account_read(struct conf *conf, const struct conf_yaml *root);
 
+/* Looks up a user or a group by name or number. Returns NULL, or what is wrong, to be freed. */
+char *conf_account_find_user(const char *text, uid_t *uid);
+char *conf_account_find_group(const char *text, gid_t *gid);
+
 void conf_account_free(struct conf *conf);
 
 #endif

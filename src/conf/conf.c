@@ -6,6 +6,7 @@
 
 #include "conf/account.h"
 #include "conf/check.h"
+#include "conf/credential.h"
 #include "conf/conninfo.h"
 #include "conf/env.h"
 #include "conf/files.h"
@@ -119,6 +120,14 @@ static void read_directive(struct conf *conf, const struct conf_directive *row, 
             row->type == CONF_TYPE_CONNECT ? ": write host=db1.example.org dbname=contacts" : "");
     } else if (row->type == CONF_TYPE_CONNECT) {
         read_connect(conf, row, node);
+    } else if (row->type == CONF_TYPE_CREDENTIAL) {
+        char *problem, *name = conf_credential_name(node->pos.file, node->value, &problem);
+        if (problem != NULL)
+            conf_files_error(conf->files, node->pos, "%s", problem);
+        else
+            problem = conf_table_set(row, conf, name);
+        free(name);
+        free(problem);
     } else if (row->type == CONF_TYPE_ENV_FILE) {
         if (node->value[0] == '\0') /* else it was read before all others */
             conf_files_error(conf->files, node->pos, "%s is the name of a file", row->name);
@@ -335,13 +344,30 @@ void conf_snapshot(const struct conf *conf, struct pack *out)
     conf_files_pack(conf->files, out);
 }
 
+char *conf_open_secrets(struct conf *conf)
+{
+    char *problem = NULL;
+    if (conf->database.password_file[0] == '\0' || conf->database.password != NULL)
+        return NULL;
+    conf->database.password = conf_credential_open(conf->database.password_file, &problem);
+    char *message = problem == NULL ? NULL : mem_printf("database.password_file: %s", problem);
+    free(problem);
+    return message;
+}
+
 void conf_free(struct conf *conf)
 {
     if (conf == NULL)
         return;
+    if (conf->database.password != NULL)
+        explicit_bzero(conf->database.password, strlen(conf->database.password));
+    free(conf->database.password);
     for (size_t i = 0; i < conf->n_listen; i++) {
         free(conf->listen[i].name);
         free(conf->listen[i].address);
+        free(conf->listen[i].mode);
+        free(conf->listen[i].owner);
+        free(conf->listen[i].group);
         route_table_free(conf->listen[i].table);
     }
     for (size_t i = 0; i < conf->n_upstreams; i++)

@@ -137,11 +137,21 @@ struct conf_param {
     struct params_spec spec; /* its texts are owned here */
 };
 
+/* Who may connect to a Unix socket: its file's permissions. */
+struct conf_socket_rights {
+    bool has_mode, has_owner, has_group; /* else it is what the process makes of it */
+    mode_t mode;
+    uid_t owner;
+    gid_t group;
+};
+
 struct conf_listen {
     struct conf_pos pos;
-    char *name;                /* NULL where `listen` gives none */
-    char *address;             /* as written: 8080, 127.0.0.1:8080, [::1]:8080, unix:/path */
-    struct route_table *table; /* of the routes on it; route_match hands back a struct conf_route */
+    char *name;                       /* NULL where `listen` gives none */
+    char *address;                    /* as written: 8080, 127.0.0.1:8080, [::1]:8080, unix:/path, systemd */
+    char *mode, *owner, *group;       /* as written, of a Unix socket; NULL where the conf does not say */
+    struct conf_socket_rights rights; /* the same, found out */
+    struct route_table *table;        /* of the routes on it; route_match hands back a struct conf_route */
 };
 
 /* A server that a relay asks. */
@@ -191,6 +201,8 @@ struct conf {
     struct {
         char *connect;        /* libpq conninfo or URI; "" takes everything from PG* variables */
         char *read;           /* the same for lanes that read, a replica; "" is connect */
+        char *password_file;  /* what names a secret (conf/credential.h); "" for none */
+        char *password;       /* which is there once conf_open_secrets has opened it; else NULL */
         unsigned connections; /* per lane and worker, for lanes that do not say */
         unsigned queue;       /* waiting queries per lane and worker, the same */
         unsigned spill;       /* ms that a query runs before the next ones take another connection */
@@ -253,9 +265,9 @@ struct conf *conf_load(const char *path, const struct conf_override *overrides, 
                        FILE *errors);
 
 /*
- * Writes down all the files of the conf, so that it can be loaded again as it is now whatever becomes of them; and
- * loads it from that, with the same path, overrides and environment. The snapshot's bytes must stay as long as the
- * conf. Whether folders and files of routes are there is not asked again.
+ * Writes down all the files of the conf, so that it can be loaded again as it is now whatever becomes of
+ * them; and loads it from that, with the same path, overrides and environment. The snapshot's bytes must stay
+ * as long as the conf. Whether folders and files of routes are there is not asked again.
  */
 void conf_snapshot(const struct conf *conf, struct pack *out);
 struct conf *conf_load_snapshot(struct str snapshot, const char *path, const struct conf_override *overrides,
@@ -277,6 +289,12 @@ size_t conf_connections(const struct conf *conf, unsigned workers);
  * conf has; who makes a number of `auto` has to ask for it.
  */
 char *conf_refuse_workers(const struct conf *conf, unsigned workers);
+
+/*
+ * Opens the secrets that the conf names, which loading it does not do. Returns NULL, or what is wrong, to be
+ * freed.
+ */
+char *conf_open_secrets(struct conf *conf);
 
 void conf_free(struct conf *conf);
 

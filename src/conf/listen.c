@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/account.h"
 #include "conf/hint.h"
 #include "base/mem.h"
 
@@ -41,6 +42,90 @@ static const char *check_name(const char *name)
     return NULL;
 }
 
+/* Takes one key of a listener's mapping. Returns NULL, or what is wrong, to be freed. */
+static char *read_key(struct conf_listen *listen, const char *key, const struct conf_yaml *value)
+{
+    struct conf_socket_rights *rights = &listen->rights;
+    char **text = strcmp(key, "address") == 0 ? &listen->address
+                  : strcmp(key, "mode") == 0  ? &listen->mode
+                  : strcmp(key, "owner") == 0 ? &listen->owner
+                                              : &listen->group;
+    *text = mem_strdup(value->value);
+    if (text == &listen->owner) {
+        rights->has_owner = true;
+        return conf_account_find_user(value->value, &rights->owner);
+    }
+    if (text == &listen->group) {
+        rights->has_group = true;
+        return conf_account_find_group(value->value, &rights->group);
+    }
+    if (text == &listen->mode) {
+        rights->has_mode = true;
+        rights->mode = (mode_t)strtoul(value->value, NULL, 8);
+        size_t digits = strspn(value->value, "01234567");
+        if (digits < 3 || digits > 4 || value->value[digits] != '\0' || rights->mode > 0777)
+            return mem_printf("mode is three digits from 0 to 7, such as \"0660\", not \"%.*s\"",
+                              CONF_FILES_QUOTE(value->value));
+    }
+    return NULL;
+}
+
+static void note_unknown_key(struct conf *conf, const struct conf_yaml *key)
+{
+    static const char *const keys[] = {"address", "mode", "owner", "group"};
+    char *choice = conf_hint_choice((const char **)keys, 4);
+    char *meant = conf_hint_did_you_mean(conf_hint_nearest(key->value, (const char **)keys, 4));
+    conf_files_error(conf->files, key->pos, "a listener has no \"%.*s\"; it can have %s%s",
+                     CONF_FILES_QUOTE(key->value), choice, meant);
+    free(choice);
+    free(meant);
+}
+
+static bool is_key(const char *key)
+{
+    return strcmp(key, "address") == 0 || strcmp(key, "mode") == 0 || strcmp(key, "owner") == 0 ||
+           strcmp(key, "group") == 0;
+}
+
+/* A listener with more than an address. */
+static void read_mapping(struct conf *conf, const char *name, const struct conf_yaml *map)
+{
+    struct conf_listen read = {0};
+    for (size_t i = 0; i < map->n_items; i++) {
+        const struct conf_yaml *key = map->items[i].key, *value = map->items[i].value;
+        char *problem = NULL;
+        if (!is_key(key->value))
+            note_unknown_key(conf, key);
+        else if (value->kind != CONF_YAML_SCALAR || conf_yaml_is_null(value))
+            conf_files_error(conf->files, value->pos, "%s takes text, not %s", key->value,
+                             conf_yaml_what(value));
+        else
+            problem = read_key(&read, key->value, value);
+        if (problem != NULL)
+            conf_files_error(conf->files, value->pos, "%s", problem);
+        free(problem);
+    }
+    bool is_unix = read.address != NULL && strncmp(read.address, "unix:", 5) == 0;
+    const struct conf_socket_rights *rights = &read.rights;
+    if (read.address == NULL && !map->incomplete)
+        conf_files_error(conf->files, map->pos, "%s has no address", name);
+    else if (read.address != NULL && !is_unix && (rights->has_mode || rights->has_owner || rights->has_group))
+        conf_files_error(conf->files, map->pos, "mode, owner and group are for Unix sockets, unix:/PATH");
+    if (read.address != NULL) {
+        conf_listen_add(conf, map->pos, name, read.address);
+        struct conf_listen *added = &conf->listen[conf->n_listen - 1];
+        added->mode = read.mode;
+        added->owner = read.owner;
+        added->group = read.group;
+        added->rights = read.rights;
+    } else {
+        free(read.mode);
+        free(read.owner);
+        free(read.group);
+    }
+    free(read.address);
+}
+
 static void read_names(struct conf *conf, const struct conf_yaml *map)
 {
     for (size_t i = 0; i < map->n_items; i++) {
@@ -50,6 +135,8 @@ static void read_names(struct conf *conf, const struct conf_yaml *map)
             conf_files_error(conf->files, key->pos, "\"%.*s\" %s", CONF_FILES_QUOTE(key->value), problem);
         else if (conf_yaml_is_null(value))
             conf_files_error(conf->files, value->pos, "%s has no address", key->value);
+        else if (value->kind == CONF_YAML_MAP)
+            read_mapping(conf, key->value, value);
         else if (value->kind != CONF_YAML_SCALAR)
             conf_files_error(conf->files, value->pos,
                              "%s takes one address, not %s; a second one has a name of its own, and a route "

@@ -149,9 +149,23 @@ static void print_listen(const struct conf *conf, FILE *out)
     }
     fputs("listen:\n", out);
     for (size_t i = 0; i < conf->n_listen; i++) {
-        const char *name = conf->listen[i].name;
-        fprintf(out, "%*s%s%s ", STEP, "", name == NULL ? "-" : name, name == NULL ? "" : ":");
-        print_scalar(conf->listen[i].address, STEP, out);
+        const struct conf_listen *listen = &conf->listen[i];
+        const char *name = listen->name;
+        bool is_address = listen->mode == NULL && listen->owner == NULL && listen->group == NULL;
+        fprintf(out, "%*s%s%s", STEP, "", name == NULL ? "-" : name, name == NULL ? "" : ":");
+        if (is_address) {
+            putc(' ', out);
+            print_scalar(listen->address, STEP, out);
+            continue;
+        }
+        putc('\n', out);
+        print_text("address", listen->address, 2 * STEP, out);
+        if (listen->mode != NULL)
+            print_text("mode", listen->mode, 2 * STEP, out);
+        if (listen->owner != NULL)
+            print_text("owner", listen->owner, 2 * STEP, out);
+        if (listen->group != NULL)
+            print_text("group", listen->group, 2 * STEP, out);
     }
 }
 

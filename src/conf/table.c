@@ -40,6 +40,8 @@ const struct conf_directive conf_table[] = {
      "libpq conninfo or URI; what it leaves out comes from PG* variables and ~/.pgpass"},
     {"database", "read", CONF_TYPE_CONNECT, AT(database.read), 0, 0, {NULL}, "",
      "the same for lanes that only read, such as a replica; \"\" is connect"},
+    {"database", "password_file", CONF_TYPE_CREDENTIAL, AT(database.password_file), 0, 0, {NULL}, "",
+     "a file with the password for both, or credential:NAME for one that the service manager passes"},
     {"database", "connections", CONF_TYPE_UNSIGNED, AT(database.connections), 1, 100, {NULL}, "8",
      "connections that a lane may open in each worker; the first is always there, others as they are needed"},
     {"database", "queue", CONF_TYPE_UNSIGNED, AT(database.queue), 1, 1000000, {NULL}, "1024",
@@ -297,7 +299,8 @@ char *conf_table_set(const struct conf_directive *row, struct conf *conf, const 
 
 bool conf_table_is_string(const struct conf_directive *row)
 {
-    return row->type == CONF_TYPE_CONNECT || row->type == CONF_TYPE_FIELD || row->type == CONF_TYPE_NAME;
+    return row->type == CONF_TYPE_CONNECT || row->type == CONF_TYPE_FIELD || row->type == CONF_TYPE_NAME ||
+           row->type == CONF_TYPE_CREDENTIAL;
 }
 
 static bool is_field_value(const char *text)

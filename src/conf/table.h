@@ -13,13 +13,14 @@
 #include "conf/files.h"
 
 enum conf_type {
-    CONF_TYPE_CONNECT,  /* a libpq conninfo or URI, which may hold a password; a string */
-    CONF_TYPE_FIELD,    /* a string that can be a header field's value (RFC 9110 section 5.5), in ASCII */
-    CONF_TYPE_NAME,     /* of a user or group, or a number; a string */
-    CONF_TYPE_SIZE,     /* bytes: 512, 64K, 1M, 1G; a size_t */
-    CONF_TYPE_TIME,     /* milliseconds: 500ms, 10s, 2m; an unsigned */
-    CONF_TYPE_UNSIGNED, /* a whole number, or the word that stands for 0 */
-    CONF_TYPE_ENUM,     /* one of words; its index, in an unsigned */
+    CONF_TYPE_CONNECT,    /* a libpq conninfo or URI, which may hold a password; a string */
+    CONF_TYPE_FIELD,      /* a string that can be a header field's value (RFC 9110 section 5.5), in ASCII */
+    CONF_TYPE_NAME,       /* of a user or group, or a number; a string */
+    CONF_TYPE_CREDENTIAL, /* what names a secret: see conf/credential.c; a string */
+    CONF_TYPE_SIZE,       /* bytes: 512, 64K, 1M, 1G; a size_t */
+    CONF_TYPE_TIME,       /* milliseconds: 500ms, 10s, 2m; an unsigned */
+    CONF_TYPE_UNSIGNED,   /* a whole number, or the word that stands for 0 */
+    CONF_TYPE_ENUM,       /* one of words; its index, in an unsigned */
     CONF_TYPE_LISTEN,
     CONF_TYPE_LANES,
     CONF_TYPE_UPSTREAMS,

@@ -22,6 +22,7 @@ const char *db_state_name(enum db_state state);
 struct db_lane_conf {
     const char *name;          /* "read", for the log */
     const char *connect;       /* libpq conninfo or URI */
+    const char *password;      /* for it, or NULL where it is found in another way */
     bool read_only;            /* a read-only session: its queries may be asked again elsewhere */
     unsigned connections;      /* at most */
     unsigned queue;            /* how many queries may wait */

@@ -71,8 +71,8 @@ static void on_notice(void *arg, const char *message)
 
 /* What libpq is told: PQconnectStartParams takes arrays that end with NULL. */
 struct settings {
-    const char *keywords[10];
-    const char *values[10]; /* NULL counts as not said */
+    const char *keywords[11];
+    const char *values[11]; /* NULL counts as not said */
     char *options;          /* owned */
     char timeout[16];
 };
@@ -104,9 +104,9 @@ static void settings_make(struct settings *settings, const struct db_lane_conf *
     *settings = (struct settings){
         /* dbname is expanded as a conninfo string; what comes behind it goes before what it says. */
         .keywords = {"fallback_application_name", "connect_timeout", "gssencmode", "dbname",
-                     "client_encoding", "options"},
+                     "client_encoding", "options", "password"},
         .values = {"hayfork", timeout_is_ours ? settings->timeout : NULL, "disable",
-                   conf->connect[0] == '\0' ? NULL : conf->connect, "UTF8", options},
+                   conf->connect[0] == '\0' ? NULL : conf->connect, "UTF8", options, conf->password},
         .options = options,
     };
     snprintf(settings->timeout, sizeof(settings->timeout), "%u", timeout);

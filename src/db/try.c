@@ -286,6 +286,7 @@ static bool connect_lane(struct trial *trial, const struct conf_lane *lane)
     const char *key = replica ? "database.read" : "database.connect";
     struct db_lane_conf lane_conf = {
         .connect = lane->connect,
+        .password = conf->database.password,
         .read_only = lane->read_only,
         .deadline = conf->limits.deadline,
     };

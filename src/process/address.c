@@ -46,7 +46,7 @@ int address_open(struct listener *listener, const struct conf *conf, size_t whic
 {
     const char *address = conf->listen[which].address;
     if (!is_passed(address))
-        return listen_open(listener, address, workers, ours);
+        return listen_open(listener, address, workers, ours, &conf->listen[which].rights);
     int *fds = mem_calloc(passed->n + 1, sizeof(*fds)), result = -1;
     size_t n = 0;
     for (size_t i = 0; i < passed->n; i++) {

@@ -293,6 +293,15 @@ static void give_up(struct fleet *fleet, const char *why)
     fleet->ops->switched(fleet->arg, why);
 }
 
+/* A Unix socket that was there before may have other rights in the new conf. */
+static void set_rights(const struct generation *generation)
+{
+    for (size_t i = 0; i < generation->n_listeners; i++) {
+        if (!listen_set_rights(generation->listeners[i], &generation->conf->listen[i].rights))
+            log_warn("cannot change mode, owner and group of %s", generation->listeners[i]->address);
+    }
+}
+
 /* The candidate is the running one from now on. */
 static void commit(struct fleet *fleet)
 {
@@ -300,6 +309,7 @@ static void commit(struct fleet *fleet)
     fleet->running = fleet->candidate;
     fleet->candidate = NULL;
     fleet->running->role = GENERATION_RUNNING;
+    set_rights(fleet->running);
     generation_say_go(fleet->running);
     shm_be_frugal(fleet->home.shm, false);
     add_leaving(fleet, before);

@@ -77,8 +77,14 @@ bool generation_load(struct generation *generation, const struct program *progra
     struct str text = {generation->snapshot_text, len};
     generation->conf =
         conf_load_snapshot(text, program->conf_path, program->overrides, program->n_overrides, stderr);
-    if (generation->conf == NULL) {
+    char *problem = generation->conf == NULL ? NULL : conf_open_secrets(generation->conf);
+    if (problem != NULL)
+        log_errorx("%s", problem);
+    if (generation->conf == NULL || problem != NULL) {
+        conf_free(generation->conf);
         free(generation->snapshot_text);
+        free(problem);
+        generation->conf = NULL;
         generation->snapshot_text = NULL;
         return false;
     }

@@ -156,7 +156,17 @@ static bool unix_socket_is_stale(const struct sockaddr_un *address)
     return stale;
 }
 
-static int open_unix(struct listener *listener, const char *path)
+/* Nobody can connect yet: the socket does not listen. Returns false with errno set. */
+static bool set_rights(const char *path, const struct conf_socket_rights *rights)
+{
+    uid_t owner = rights->has_owner ? rights->owner : (uid_t)-1;
+    gid_t group = rights->has_group ? rights->group : (gid_t)-1;
+    if ((rights->has_owner || rights->has_group) && lchown(path, owner, group) != 0)
+        return false;
+    return !rights->has_mode || chmod(path, rights->mode) == 0;
+}
+
+static int open_unix(struct listener *listener, const char *path, const struct conf_socket_rights *rights)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     const char *errpos = "socket";
@@ -190,6 +200,9 @@ static int open_unix(struct listener *listener, const char *path)
         goto failed;
     listener->device = status.st_dev;
     listener->inode = status.st_ino;
+    errpos = "its mode, owner and group";
+    if (!set_rights(path, rights))
+        goto failed;
     add(listener, fd);
     return 0;
 failed:
@@ -199,10 +212,11 @@ failed:
     return -1;
 }
 
-int listen_open(struct listener *listener, const char *address, unsigned workers, bool ours)
+int listen_open(struct listener *listener, const char *address, unsigned workers, bool ours,
+                const struct conf_socket_rights *rights)
 {
     *listener = (struct listener){.address = mem_strdup(address)};
-    int result = strncmp(address, "unix:", 5) == 0 ? open_unix(listener, address + 5)
+    int result = strncmp(address, "unix:", 5) == 0 ? open_unix(listener, address + 5, rights)
                                                    : open_tcp(listener, workers, !ours);
     if (result != 0)
         listen_close(listener, true);
@@ -227,6 +241,11 @@ int listen_of_passed(struct listener *listener, const char *address, const int *
         add(listener, fd);
     }
     return 0;
+}
+
+bool listen_set_rights(const struct listener *listener, const struct conf_socket_rights *rights)
+{
+    return listener->unix_path == NULL || set_rights(listener->unix_path, rights);
 }
 
 int listen_grow(struct listener *listener, unsigned workers)

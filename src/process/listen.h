@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "conf/conf.h"
+
 /*
  * One address. A TCP address has one socket for each worker, all bound with SO_REUSEPORT, so that the kernel
  * spreads connections; the master keeps every one open, and a worker that takes a dead one's place inherits
@@ -30,13 +32,17 @@ struct listener {
  * address. An unanswered Unix socket left behind by a dead process is replaced. Returns 0, or -1 after
  * logging what failed with the address named.
  */
-int listen_open(struct listener *listener, const char *address, unsigned workers, bool ours);
+int listen_open(struct listener *listener, const char *address, unsigned workers, bool ours,
+                const struct conf_socket_rights *rights);
 
 /*
  * Makes a listener of n sockets that the service manager has opened; they are duplicated. Returns 0, or -1
  * after logging.
  */
 int listen_of_passed(struct listener *listener, const char *address, const int *fds, size_t n);
+
+/* Gives a Unix socket's file its mode, owner and group. Returns false with errno set where it cannot. */
+bool listen_set_rights(const struct listener *listener, const struct conf_socket_rights *rights);
 
 /* Adds sockets, where more workers than before want one each. Returns 0, or -1 as above. */
 int listen_grow(struct listener *listener, unsigned workers);

@@ -3,8 +3,10 @@
 
 #include <grp.h>
 #include <linux/capability.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -25,12 +27,15 @@ static void keep_capabilities(uint64_t kept)
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); /* else it keeps the inheritable ones alive */
     if (syscall(SYS_capget, &header, data) != 0)
         log_fatal("cannot tell which capabilities there are");
+    bool any = false; /* where there are none to give up, a system call filter may not even let us say so */
     for (int i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
+        struct __user_cap_data_struct had = data[i];
         data[i].permitted &= (uint32_t)(kept >> (32 * i));
         data[i].effective = data[i].permitted;
         data[i].inheritable = 0;
+        any = any || memcmp(&had, &data[i], sizeof(had)) != 0;
     }
-    if (syscall(SYS_capset, &header, data) != 0)
+    if (any && syscall(SYS_capset, &header, data) != 0)
         log_fatal("cannot give up capabilities");
 }
 

@@ -392,10 +392,12 @@ static int ask_database(const struct conf *conf, struct shm *shm, unsigned worke
 }
 
 /* Returns the exit code. */
-static int try_conf(int socket, const struct conf *conf, const struct takeover *takeover, struct shm *shm)
+static int try_conf(int socket, struct conf *conf, const struct takeover *takeover, struct shm *shm)
 {
     unsigned workers = program_workers(conf);
     char *problem = conf_refuse_workers(conf, workers);
+    if (problem == NULL)
+        problem = conf_open_secrets(conf);
     if (problem != NULL) {
         log_errorx("%s", problem);
         free(problem);

@@ -414,6 +414,7 @@ static struct db_lane *make_lane(struct worker *worker, unsigned which)
     return db_lane_new(worker->loop, &(struct db_lane_conf){
                                          .name = lane->name,
                                          .connect = lane->connect,
+                                         .password = conf->database.password,
                                          .read_only = lane->read_only,
                                          .connections = lane->connections,
                                          .queue = lane->queue,

@@ -551,7 +551,7 @@ int main(int argc, char **argv)
     sigaction(SIGINT, &(struct sigaction){.sa_handler = on_signal}, NULL);
 
     struct listener listener;
-    if (listen_open(&listener, echo->conf->listen[0].address, 1, false) != 0 ||
+    if (listen_open(&listener, echo->conf->listen[0].address, 1, false, &echo->conf->listen[0].rights) != 0 ||
         listen_begin(listener.fds[0]) != 0)
         return EXIT_FAILURE;
     h2o_socket_t *socket = h2o_evloop_socket_create(echo->context.loop, dup(listener.fds[0]), 0);
