@@ -320,7 +320,8 @@ void db_connection_end(struct db_connection *connection)
 void db_connection_flush(struct db_connection *connection)
 {
     struct db_io *io = &connection->io;
-    db_types_ask(connection);
+    if (connection->wants_types)
+        db_types_ask(connection);
     if (connection->ends || io->out_from == io->out.len)
         return;
     if (db_io_flush(io) == DB_IO_WAIT && !h2o_socket_is_writing(io->socket))

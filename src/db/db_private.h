@@ -341,7 +341,7 @@ bool db_is_passing(const char *state);
 /* Notes that a described statement needs types that are not built in. Returns false if it does not. */
 bool db_types_wanted(struct db_connection *connection, struct db_statement *statement);
 
-/* Asks for all that is needed, if anything is. To be called at the end of a turn. */
+/* Asks for all that is needed. To be called at the end of a turn, if connection->wants_types. */
 void db_types_ask(struct db_connection *connection);
 
 /* The answer: a row, false if it is not well formed; and its end. */

@@ -41,7 +41,8 @@ void db_flight_free(struct db_flight *flight)
         connection->preparations[flight->statement->number].n_in_flight--;
     db_description_drop(flight->description);
     db_description_drop(flight->told);
-    pgcatalogue_drop(flight->catalogue);
+    if (flight->catalogue != NULL)
+        pgcatalogue_drop(flight->catalogue);
     free(flight->fields);
     free(flight->fields_text);
     free(flight->error);

@@ -56,7 +56,7 @@ void db_types_ask(struct db_connection *connection)
     struct db_lane *lane = connection->lane;
     struct pgwire_writer *out = &connection->io.out;
     struct wanted wanted = {0};
-    if (!connection->wants_types || connection->ends)
+    if (connection->ends)
         return;
     connection->wants_types = false;
     struct db_flight *flight = db_flight_new(connection, NULL, FLIGHT_TYPES);

@@ -18,6 +18,7 @@ struct column {
 
 struct pgjson_columns {
     size_t n;
+    bool special;                  /* by_server, or there are no columns */
     bool by_server;                /* PostgreSQL itself makes the objects, in the first value of a row */
     bool texts_too;                /* behind which are all others */
     struct pgcatalogue *catalogue; /* which has the types */
@@ -49,6 +50,7 @@ struct pgjson_columns *pgjson_columns_new(const struct pgwire_field *fields, siz
         columns->by_server |= column->type->opaque && want != PGJSON_TEXTS;
     }
     columns->texts_too = want == PGJSON_BOTH;
+    columns->special = columns->by_server || n == 0;
     return columns;
 }
 
@@ -113,10 +115,11 @@ struct str pgjson_text(const struct pgjson_columns *columns, struct pgwire_row r
     return value.len < 0 ? (struct str){NULL, 0} : (struct str){value.text, (size_t)value.len};
 }
 
-/* As PostgreSQL has written it. */
-static void write_whole(struct json_writer *writer, struct pgwire_row row)
+/* A row that PostgreSQL has written, or one of no columns. */
+static void write_special(struct json_writer *writer, const struct pgjson_columns *columns,
+                          struct pgwire_row row)
 {
-    struct pgwire_value value = pgwire_row_next(&row);
+    struct pgwire_value value = columns->by_server ? pgwire_row_next(&row) : (struct pgwire_value){"{}", 2};
     if (value.len < 0)
         json_raw(writer, "null", 4);
     else
@@ -127,20 +130,22 @@ bool pgjson_row(struct json_writer *writer, const struct pgjson_columns *columns
 {
     size_t begin = writer->len;
     bool good = true;
-    if (columns->by_server) {
-        write_whole(writer, row);
+    if (columns->special) {
+        write_special(writer, columns, row);
         return true;
     }
-    if (columns->n == 0)
-        json_char(writer, '{');
     for (size_t i = 0; i < columns->n; i++) {
         const struct column *column = &columns->columns[i];
         struct pgwire_value value = pgwire_row_next(&row);
         json_raw(writer, column->key.base, column->key.len);
         if (value.len < 0)
             json_raw(writer, "null", 4);
-        else
-            good &= pgvalue_write(writer, column->type, column->rule, value.text, (size_t)value.len);
+        else if (column->rule == PGTYPES_AS_TEXT)
+            json_string(writer, value.text, (size_t)value.len);
+        else if (column->rule == PGTYPES_AS_NUMBER)
+            pgvalue_write_number(writer, value.text, (size_t)value.len);
+        else if (!pgvalue_write(writer, column->type, value.text, (size_t)value.len))
+            good = false;
     }
     json_char(writer, '}');
     if (!good)

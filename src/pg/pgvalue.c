@@ -35,7 +35,7 @@ struct part {
 static bool write_value(struct json_writer *writer, const struct pgtypes_type *type, const char *text,
                         size_t len, unsigned depth);
 
-void pgvalue_write_timestamp(struct json_writer *writer, const char *text, size_t len)
+static void write_timestamp(struct json_writer *writer, const char *text, size_t len)
 {
     /* "2026-11-21 22:04:29.5+01" becomes "2026-11-21T22:04:29.5+01:00"; " BC" stays after it. Infinity has no
      * blank. */
@@ -280,7 +280,7 @@ static bool write_hstore(struct json_writer *writer, struct reader *reader)
     return good;
 }
 
-/* All */
+/* Parts that have changed */
 
 static size_t count_digits(const struct reader *reader)
 {
@@ -349,6 +349,34 @@ static bool is_still(enum pgtypes_rule rule, struct reader reader)
     }
 }
 
+/* All */
+
+/* By the rules that take nothing but the text. */
+static void write_scalar(struct json_writer *writer, enum pgtypes_rule rule, const char *text, size_t len)
+{
+    switch (rule) {
+    case PGTYPES_AS_NUMBER:
+        pgvalue_write_number(writer, text, len);
+        break;
+    case PGTYPES_AS_BOOL:
+        if (len > 0 && text[0] == 't')
+            json_raw(writer, "true", 4);
+        else
+            json_raw(writer, "false", 5);
+        break;
+    case PGTYPES_AS_JSON:
+        json_raw(writer, text, len);
+        break;
+    case PGTYPES_AS_TIMESTAMP:
+        write_timestamp(writer, text, len);
+        break;
+    default:
+        json_string(writer, text, len);
+        break;
+    }
+}
+
+/* depth is how many values it stands in. */
 static bool write_value(struct json_writer *writer, const struct pgtypes_type *type, const char *text,
                         size_t len, unsigned depth)
 {
@@ -367,12 +395,14 @@ static bool write_value(struct json_writer *writer, const struct pgtypes_type *t
     case PGTYPES_OPAQUE:
         return false;
     default:
-        return is_still(type->rule, reader) && pgvalue_write(writer, type, type->rule, text, len);
+        if (depth > 0 && !is_still(type->rule, reader))
+            return false;
+        write_scalar(writer, type->rule, text, len);
+        return true;
     }
 }
 
-bool pgvalue_write_nested(struct json_writer *writer, const struct pgtypes_type *type, const char *text,
-                          size_t len)
+bool pgvalue_write(struct json_writer *writer, const struct pgtypes_type *type, const char *text, size_t len)
 {
     return write_value(writer, type, text, len, 0);
 }

@@ -12,11 +12,6 @@
 #include "base/json.h"
 #include "pg/pgtypes.h"
 
-/* Those that are not written in a line; to be called through pgvalue_write. */
-void pgvalue_write_timestamp(struct json_writer *writer, const char *text, size_t len);
-bool pgvalue_write_nested(struct json_writer *writer, const struct pgtypes_type *type, const char *text,
-                          size_t len);
-
 /* PostgreSQL writes numbers as JSON does, but for NaN, Infinity and -Infinity. */
 static inline void pgvalue_write_number(struct json_writer *writer, const char *text, size_t len)
 {
@@ -29,36 +24,9 @@ static inline void pgvalue_write_number(struct json_writer *writer, const char *
 }
 
 /*
- * Appends a value that is not NULL; rule is type->rule. False, and something was appended, if the text is
- * none of that type: then the type has changed since it was learned. That shows in arrays, composites and
- * hstore alone.
+ * Appends a value that is not NULL. False, and something was appended, if the text is none of that type: then
+ * the type has changed since it was learned. That shows in arrays, composites and hstore alone.
  */
-static inline bool pgvalue_write(struct json_writer *writer, const struct pgtypes_type *type,
-                                 enum pgtypes_rule rule, const char *text, size_t len)
-{
-    switch (rule) {
-    case PGTYPES_AS_TEXT:
-        json_string(writer, text, len);
-        break;
-    case PGTYPES_AS_NUMBER:
-        pgvalue_write_number(writer, text, len);
-        break;
-    case PGTYPES_AS_BOOL:
-        if (len > 0 && text[0] == 't')
-            json_raw(writer, "true", 4);
-        else
-            json_raw(writer, "false", 5);
-        break;
-    case PGTYPES_AS_JSON:
-        json_raw(writer, text, len);
-        break;
-    case PGTYPES_AS_TIMESTAMP:
-        pgvalue_write_timestamp(writer, text, len);
-        break;
-    default:
-        return pgvalue_write_nested(writer, type, text, len);
-    }
-    return true;
-}
+bool pgvalue_write(struct json_writer *writer, const struct pgtypes_type *type, const char *text, size_t len);
 
 #endif

@@ -48,7 +48,7 @@ static void check_text(const struct pgtypes_type *type, const char *text, size_t
     struct json_writer writer = json_writer_on(NULL, 0);
     struct json_value root;
     size_t at;
-    if (pgvalue_write(&writer, type, type->rule, text, len)) {
+    if (pgvalue_write(&writer, type, text, len)) {
         const char *error = json_read_check((struct str){writer.base, writer.len}, &root, &at);
         FUZZ_CHECK(error == NULL || strcmp(error, "this is not UTF-8") == 0 ||
                        strcmp(error, "PostgreSQL has no character \\u0000") == 0 ||
@@ -253,7 +253,7 @@ static void check_made(struct source *source, const struct pgtypes_type *type, s
     make(source, type, DEPTH, &value);
     size_t len = value.text.len;
     char *text = fuzz_copy(value.text.base, len);
-    FUZZ_CHECK(pgvalue_write(&writer, type, type->rule, text, len), "refused: %.*s", (int)len, text);
+    FUZZ_CHECK(pgvalue_write(&writer, type, text, len), "refused: %.*s", (int)len, text);
     FUZZ_CHECK(
         str_equal((struct str){writer.base, writer.len}, (struct str){value.json.base, value.json.len}),
         "%.*s became %.*s and not %.*s", (int)len, text, (int)writer.len, writer.base, (int)value.json.len,

@@ -48,7 +48,7 @@ static void value_is(uint32_t oid, const char *text, const char *want)
     memcpy(exact, text, len);
     exact = mem_realloc(exact, len == 0 ? 1 : len);
     struct json_writer writer = json_writer_on(NULL, 0);
-    bool good = pgvalue_write(&writer, type, type->rule, exact, len);
+    bool good = pgvalue_write(&writer, type, exact, len);
     char *got = good ? mem_strndup(writer.base, writer.len) : NULL;
     is_str(got, want, "type %u: %.200s", (unsigned)oid, text);
     free(got);
