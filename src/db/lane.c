@@ -417,6 +417,11 @@ static unsigned watch_ms(const struct db_lane_conf *conf)
                                          : conf->spill;
 }
 
+bool db_lane_only_reads(const struct db_lane *lane)
+{
+    return lane->conf.read_only;
+}
+
 struct db_lane *db_lane_new(h2o_loop_t *loop, const struct db_lane_conf *conf)
 {
     struct db_lane *lane = mem_calloc(1, sizeof(*lane));

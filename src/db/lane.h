@@ -73,6 +73,9 @@ struct db_asker {
     void (*done)(void *owner, enum db_outcome outcome, const struct db_answer *answer);
 };
 
+/* Can nothing be written by way of the lane? */
+bool db_lane_only_reads(const struct db_lane *lane);
+
 /* A lane that is not connected yet. conf is copied, its strings must outlive the lane. */
 struct db_lane *db_lane_new(h2o_loop_t *loop, const struct db_lane_conf *conf);
 
@@ -91,6 +94,9 @@ struct db_statement *db_statement_new(struct db_lane *lane, const struct db_stat
 
 /* What its parameters take. Valid once db_check has accepted it, for the rest of the loop's turn. */
 const struct pgtypes_parameter *db_statement_parameters(const struct db_statement *statement);
+
+/* Has its result a column of this name? Valid as db_statement_parameters is. */
+bool db_statement_has_column(const struct db_statement *statement, const char *name);
 
 /*
  * Begins to connect; returns at once. settled(arg) is called once, when the lane is ready or the first

@@ -44,6 +44,11 @@ const struct pgtypes_parameter *db_statement_parameters(const struct db_statemen
     return statement->description->parameters;
 }
 
+bool db_statement_has_column(const struct db_statement *statement, const char *name)
+{
+    return pgjson_find(statement->description->columns, name) >= 0;
+}
+
 struct db_description *db_description_keep(struct db_description *description)
 {
     description->references++;

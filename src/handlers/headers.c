@@ -20,11 +20,32 @@ static bool is_constant(const struct conf_header *header)
     return header->n_pieces == 1 && !header->pieces[0].is_name;
 }
 
+/* Is what a {name} stands for percent-encoded in this field? Then no byte of it can do harm. */
+static bool encodes(const struct conf_header *header)
+{
+    return strcasecmp(header->name, "Location") == 0;
+}
+
+const char *headers_find_refused(const struct conf_header *headers, size_t n, headers_lookup *lookup,
+                                 void *arg)
+{
+    struct str value;
+    for (size_t i = 0; i < n; i++) {
+        const struct conf_header *header = &headers[i];
+        for (size_t j = 0; j < header->n_pieces && !encodes(header); j++) {
+            const struct conf_piece *piece = &header->pieces[j];
+            if (piece->is_name && lookup(arg, piece->text, &value) && has_control_character(value))
+                return piece->text;
+        }
+    }
+    return NULL;
+}
+
 /* Puts the pieces together. Returns false if one of them has no value. */
 static bool fill_one(const struct conf_header *header, struct sink *sink, headers_lookup *lookup, void *arg,
                      struct str *value)
 {
-    bool encode = strcasecmp(header->name, "Location") == 0;
+    bool encode = encodes(header);
     struct str *parts = arena_alloc(&sink->arena, (header->n_pieces + 1) * sizeof(*parts));
     size_t size = 0;
     for (size_t i = 0; i < header->n_pieces; i++) {

@@ -8,6 +8,9 @@
 /* What a {name} stands for in this answer. Returns false for one that has no value: SQL NULL, or no row. */
 typedef bool headers_lookup(void *arg, const char *name, struct str *value);
 
+/* What a client is told about a value of its own that is refused, by the parameter's name. */
+#define HEADERS_REFUSED "%s has a control character; the answer has a header with it, which cannot have one."
+
 struct headers {
     struct sink_field *fields;
     size_t n;
@@ -26,6 +29,14 @@ struct headers headers_fill(const struct conf_route *route, struct sink *sink, h
 /* The same for any n headers. */
 struct headers headers_fill_in(const struct conf_header *headers, size_t n, struct sink *sink,
                                headers_lookup *lookup, void *arg);
+
+/*
+ * The first {name} of these headers whose value makes a field that cannot be sent, or NULL. To be asked about
+ * what comes from the client, before anything is done. Only values that lookup knows are looked at, and none
+ * that is percent-encoded.
+ */
+const char *headers_find_refused(const struct conf_header *headers, size_t n, headers_lookup *lookup,
+                                 void *arg);
 
 /*
  * The head of an answer with a route's headers, filled in as by headers_fill. content_type is what counts

@@ -24,12 +24,12 @@ static struct relay_call *call_of(struct upstream_request *request)
 
 /* Answers of our own */
 
-static void answer_problem(struct relay_call *call, int status, const char *detail)
+static void answer_problem(struct relay_call *call, struct problem problem)
 {
     struct headers headers = headers_fill(call->handler->route, call->sink, handler_relay_lookup, call);
-    problem_send(call->sink,
-                 &(struct problem){
-                     .status = status, .detail = detail, .fields = headers.fields, .n_fields = headers.n});
+    problem.fields = headers.fields;
+    problem.n_fields = headers.n;
+    problem_send(call->sink, &problem);
 }
 
 /* The upstream's answer */
@@ -110,7 +110,7 @@ static void on_error(struct upstream_request *request, int status, const char *d
     if (call->head_passed)
         call->sink->ops->abort(call->sink);
     else
-        answer_problem(call, status, detail);
+        answer_problem(call, (struct problem){.status = status, .detail = detail});
 }
 
 static void on_sink_room(struct sink *sink)
@@ -246,38 +246,41 @@ static bool has_dot_segment(struct str path)
     return false;
 }
 
-/* For header fields. A '%' that begins no code stands for itself. Returns false for a control character. */
-static bool decode(struct sink *sink, struct str text, struct str *decoded)
+/* For header fields. A '%' that begins no code stands for itself. */
+static struct str decode(struct sink *sink, struct str text)
 {
     char *to = arena_alloc(&sink->arena, text.len + 1);
-    *decoded = (struct str){to, 0};
+    struct str decoded = {to, 0};
     for (size_t i = 0; i < text.len;) {
         int c = percent_next(text, &i);
-        if (c < 0)
-            c = text.base[i++];
-        if (c < ' ' || c == 0x7f)
-            return false;
-        to[decoded->len++] = (char)c;
+        to[decoded.len++] = (char)(c < 0 ? text.base[i++] : c);
     }
-    return true;
+    return decoded;
 }
 
-/* Keeps what the path's names stand for. Returns false where that cannot go into a header field that has one.
- */
-static bool take_captures(struct relay_call *call, const struct str *captures)
+/* Keeps what the path's names stand for. */
+static void take_captures(struct relay_call *call, const struct str *captures)
 {
     const struct handler_relay *self = call->handler;
     if (self->n_names == 0)
-        return true;
+        return;
     call->captures = arena_alloc(&call->sink->arena, self->n_names * sizeof(*call->captures));
     memcpy(call->captures, captures, self->n_names * sizeof(*call->captures));
     if (!self->has_names)
-        return true;
+        return;
     call->decoded = arena_alloc(&call->sink->arena, self->n_names * sizeof(*call->decoded));
-    bool good = true;
     for (size_t i = 0; i < self->n_names; i++)
-        good = decode(call->sink, captures[i], &call->decoded[i]) && good;
-    return good;
+        call->decoded[i] = decode(call->sink, captures[i]);
+}
+
+/* The name of a part of the path that cannot go into a header field that has it, or NULL. */
+static const char *find_refused(struct relay_call *call)
+{
+    const struct conf_route *route = call->handler->route;
+    if (!call->handler->has_names)
+        return NULL;
+    const char *name = headers_find_refused(route->headers, route->n_headers, handler_relay_lookup, call);
+    return name != NULL ? name : headers_find_refused(route->send, route->n_send, handler_relay_lookup, call);
 }
 
 /*
@@ -351,8 +354,13 @@ static struct relay_call *call_new(const struct handler_relay *self, const struc
 static void handle(struct handler *handler, const struct handler_request *request)
 {
     struct relay_call *call = call_new((struct handler_relay *)handler, request);
-    if (!take_captures(call, request->captures))
-        upstream_request_fail(&call->upstream, 400, "The path has a control character.");
+    take_captures(call, request->captures);
+    const char *refused = find_refused(call);
+    if (refused != NULL)
+        answer_problem(call,
+                       (struct problem){.status = 400,
+                                        .detail = arena_printf(&call->sink->arena, HEADERS_REFUSED, refused),
+                                        .parameter = refused});
     else if (call->hop.n > MOST_NAMED)
         upstream_request_fail(&call->upstream, 400, "Connection names more fields than there can be.");
     else if (has_dot_segment(call->path))

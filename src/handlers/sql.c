@@ -101,6 +101,14 @@ static bool refused(struct call *call)
     return true;
 }
 
+/* For headers_find_refused: a parameter that no column of the answer stands before. */
+static bool parameter_in_answer(void *arg, const char *name, struct str *value)
+{
+    const struct call *call = arg;
+    return handler_sql_parameter(arg, name, value) &&
+           !db_statement_has_column(call->handler->statement, name);
+}
+
 static void ask(struct call *call, struct str body)
 {
     const struct handler_sql *self = call->handler;
@@ -125,6 +133,16 @@ static void ask(struct call *call, struct str body)
         return;
     }
     call->values = values;
+    const char *name = self->n_names == 0 ? NULL
+                                          : headers_find_refused(route->headers, route->n_headers,
+                                                                 parameter_in_answer, call);
+    if (name != NULL) {
+        handler_sql_refuse(call,
+                           (struct problem){.status = 400,
+                                            .detail = arena_printf(&call->sink->arena, HEADERS_REFUSED, name),
+                                            .parameter = name});
+        return;
+    }
     call->pending = db_submit(self->lane, self->statement, values, &asker, call);
 }
 

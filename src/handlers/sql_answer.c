@@ -4,7 +4,9 @@
 
 #include "handlers/sql_private.h"
 #include "base/hex.h"
+#include "base/complain.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "pg/pgtypes.h"
 
 /* Bytes taken from the request's memory before the heap is asked; libh2o asks it for 1,020 and more, too. */
@@ -77,7 +79,7 @@ void handler_sql_row(void *owner, const struct pgjson_columns *columns, struct p
     struct call *call = owner;
     enum conf_answer answer = call->handler->route->answer;
     bool is_first = call->n_rows == 0, good = true;
-    if (call->unreadable)
+    if (call->unreadable || call->drops_rows)
         return;
     if (is_first)
         take_named(call, columns, row);
@@ -104,6 +106,7 @@ void handler_sql_again(void *owner)
 {
     struct call *call = owner;
     call->n_rows = 0;
+    call->drops_rows = false;
     call->answer.len = 0;
     call->value = (struct str){NULL, 0};
     call->named = NULL;
@@ -131,21 +134,26 @@ static bool look_up(void *arg, const char *name, struct str *value)
     return value->base != NULL;
 }
 
-bool handler_sql_head(struct call *call, const struct pgjson_columns *columns, int status,
-                      struct str content_type, struct sink_head *head)
+const char *handler_sql_head(struct call *call, const struct pgjson_columns *columns, int status,
+                             struct str content_type, struct sink_head *head)
 {
     struct names names = {call, columns};
+    return headers_head(head, status, content_type, call->handler->route, call->sink, look_up, &names);
+}
+
+void handler_sql_unsendable(struct call *call, const char *field)
+{
     struct sink *sink = call->sink;
-    const char *refused =
-        headers_head(head, status, content_type, call->handler->route, sink, look_up, &names);
-    if (refused == NULL)
-        return true;
-    log_errorx("%s: the value for %s has a control character (request %016" PRIx64 ")", sink->route, refused,
-               sink_request_id(sink));
-    const char *detail = arena_printf(
-        &sink->arena, "The header %s of this answer has a character that cannot be sent.", refused);
-    problem_send(sink, &(struct problem){.status = 500, .detail = detail});
-    return false;
+    bool only_read = db_lane_only_reads(call->handler->lane);
+    char *about = mem_printf("%s: the value for %s", sink->route, field);
+    complain(LOG_LEVEL_ERROR, about,
+             "%s: the value for %s has a control character%s (request %016" PRIx64 ")", sink->route, field,
+             only_read ? "" : "; what the query did is done", sink_request_id(sink));
+    free(about);
+    const char *detail =
+        arena_printf(&sink->arena, "%s header %s of the answer has a character that cannot be sent.",
+                     only_read ? "The" : "This was done, but the", field);
+    handler_sql_refuse(call, (struct problem){.status = 500, .detail = detail});
 }
 
 /* Answers */
@@ -154,8 +162,11 @@ static void answer_with(struct call *call, const struct db_answer *answer, int s
                         struct str content_type, struct str body)
 {
     struct sink_head head;
-    if (!handler_sql_head(call, answer->columns, status, content_type, &head))
+    const char *refused = handler_sql_head(call, answer->columns, status, content_type, &head);
+    if (refused != NULL) {
+        handler_sql_unsendable(call, refused);
         return;
+    }
     if (status == 204)
         head.content_type = (struct str){NULL, 0};
     sink_answer(call->sink, &head, &body, status == 204 ? 0 : 1);
@@ -216,11 +227,29 @@ static void answer_unreadable(struct call *call)
                                                         "database's types have just changed."});
 }
 
+/* The rows were more than is held in memory, and are not to be sent. */
+static void answer_without_rows(struct call *call, const struct db_answer *answer)
+{
+    struct sink_head head;
+    const char *refused =
+        handler_sql_head(call, answer->columns, call->handler->route->status, STR("application/json"), &head);
+    if (refused != NULL) {
+        handler_sql_unsendable(call, refused);
+        return;
+    }
+    call->sink->ops->start(call->sink, &head); /* to HEAD */
+    call->sink->ops->finish(call->sink, NULL, 0);
+}
+
 void handler_sql_answer(struct call *call, const struct db_answer *answer)
 {
     const struct conf_route *route = call->handler->route;
     if (call->unreadable) {
         answer_unreadable(call);
+        return;
+    }
+    if (call->drops_rows) {
+        answer_without_rows(call, answer);
         return;
     }
     switch (route->answer) {

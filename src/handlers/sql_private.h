@@ -36,6 +36,7 @@ struct call {
     struct str value;          /* `answer: value`: the first one; NULL base for SQL NULL */
     uint32_t value_type;       /* its OID */
     bool unreadable;           /* one of them could not be written */
+    bool drops_rows;           /* more of them are not kept: the answer waits for what becomes of the query */
     struct json_writer answer; /* the body, or what of it is not handed to the sink yet */
 
     /* Once it is streamed. */
@@ -56,10 +57,13 @@ void handler_sql_answer(struct call *call, const struct db_answer *answer);
 
 /*
  * The head of a good answer, with the route's headers, which may have columns of the first row in them.
- * Returns false, and has answered, where one of them cannot be sent.
+ * Returns NULL, or the name of a field that cannot be sent.
  */
-bool handler_sql_head(struct call *call, const struct pgjson_columns *columns, int status,
-                      struct str content_type, struct sink_head *head);
+const char *handler_sql_head(struct call *call, const struct pgjson_columns *columns, int status,
+                             struct str content_type, struct sink_head *head);
+
+/* Answers that this field cannot be sent. What the query did, it has done. */
+void handler_sql_unsendable(struct call *call, const char *field);
 
 /* handlers/sql_stream.c: an answer that is larger than handler->buffer goes out as it comes. */
 

@@ -46,6 +46,23 @@ static void on_room(struct sink *sink)
     }
 }
 
+/*
+ * No row is to be sent. A query that only reads is left to itself; one that writes is waited for, since
+ * PostgreSQL would undo what it has done if its connection were closed before its end.
+ */
+static void drop_rows(struct call *call, const char *refused)
+{
+    if (!db_lane_only_reads(call->handler->lane)) {
+        call->drops_rows = true;
+        call->answer.len = 0;
+        return;
+    }
+    db_abandon(call->pending);
+    call->pending = NULL;
+    if (refused != NULL)
+        handler_sql_unsendable(call, refused);
+}
+
 void handler_sql_stream(struct call *call, const struct pgjson_columns *columns)
 {
     if (!db_outgrown(call->pending)) {
@@ -54,16 +71,15 @@ void handler_sql_stream(struct call *call, const struct pgjson_columns *columns)
     }
     struct sink *sink = call->sink;
     struct sink_head head;
-    if (!handler_sql_head(call, columns, call->handler->route->status, STR("application/json"), &head)) {
-        db_abandon(call->pending);
-        call->pending = NULL;
+    const char *refused =
+        handler_sql_head(call, columns, call->handler->route->status, STR("application/json"), &head);
+    if (refused != NULL || call->is_head)
+        drop_rows(call, refused);
+    if (refused != NULL || call->drops_rows)
         return;
-    }
     head.content_length = SINK_LENGTH_UNKNOWN;
     sink->ops->start(sink, &head);
     if (call->is_head) { /* what it asked for is there */
-        db_abandon(call->pending);
-        call->pending = NULL;
         sink->ops->finish(sink, NULL, 0);
         return;
     }
