@@ -143,6 +143,67 @@ subtest 'a hundred reloads under load: no request is refused, lost or answered w
     is $server->stop, 'exit 0';
 };
 
+subtest 'listeners over reloads: more and fewer sockets, other names, other addresses' => sub {
+    my $server = server(conf(1, workers => 4), listeners => [qw(public inner)], cluster => $cluster);
+    my ($public, $inner) = map { $server->address($_) } qw(public inner);
+    my $other = Hayfork::Test::Server::free_port();
+    my $unix  = temporary_folder() . '/http.sock';
+    my @steps = (
+        [ "  public: $public\n  inner: $inner\n",                                               2 ],
+        [ "  public: $public\n  inner: $inner\n",                                               8 ],
+        [ "  renamed: $public\n  inner: $inner\n  more: 127.0.0.1:$other\n",                    8 ],
+        [ "  public: $public\n  local: \"unix:$unix\"\n",                                       1 ],
+        [ "  public: \"${\ $public =~ s/.*://r }\"\n  local: \"unix:$unix\"\n",                 3 ],
+        [ "  public: $public\n  inner: $inner\n",                                               2 ],
+    );
+    my $version = 1;
+    my $done    = sub { scalar $server->log_lines(qr/: reloaded$/) };
+    my $load    = $server->load(
+        requests    => 9_000,
+        connections => 16,
+        # Each on a connection of its own: what waits in a socket's queue when that changes hands must be served, too.
+        request => sub ($n) { "GET /contacts/${\($n % 10_000 + 1)} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n" },
+        check   => sub ($n, $response) { $response->body =~ /\A\{"id":(\d+),/ && $1 == $n % 10_000 + 1 },
+        at      => {
+            map { ($_ * 30 => sub {
+                return if $done->() < $version - 1 || $version > @steps;
+                my ($listen, $workers) = @{ $steps[ $version - 1 ] };
+                $version++;
+                spew($server->{conf}, "listen:\n$listen" . conf($version, workers => $workers));
+                $server->signal('HUP');
+            }) } 1 .. 299
+        },
+    );
+    is $load->summary, '200: 9000, lost: 0', 'every request has its answer';
+    is_deeply [ $load->wrong ], [], 'the right one';
+    wait_for('the last reload', sub { $done->() == @steps });
+    is $version, @steps + 1, 'all of it was done under load';
+    is version($server), $version, 'the address that was there all the time';
+    is Hayfork::Test::Client->new($inner)->get('/version')->body, $version, 'one that was away in between';
+    ok !Hayfork::Test::Client::connect_to("127.0.0.1:$other"), 'one that is no more';
+    ok !-e $unix, 'a Unix socket that is no more';
+    is $server->stop, 'exit 0';
+};
+
+subtest 'a Unix socket of a process that is dead is taken over, of one that lives it is not' => sub {
+    my $server = server(conf(1), cluster => $cluster);
+    my $folder = temporary_folder();
+    my $alive  = IO::Socket::UNIX->new(Local => "$folder/alive", Listen => 1) or die "cannot listen: $!";
+    IO::Socket::UNIX->new(Local => "$folder/dead", Listen => 1)->close;
+    my ($listen) = slurp($server->{conf}) =~ /\A(listen:\n(?:  .*\n)+)/;
+    spew($server->{conf}, "$listen  - \"unix:$folder/alive\"\n" . conf(2));
+    like reload($server)->{stderr}, qr{cannot listen on unix:$folder/alive: .*Address already in use};
+    is version($server), 1;
+    spew($server->{conf}, "$listen  - \"unix:$folder/dead\"\n" . conf(3));
+    is reload($server)->{exit}, 'exit 0';
+    is Hayfork::Test::Client->new("unix:$folder/dead")->get('/version')->body, 3;
+    spew($server->{conf}, $listen . conf(4));
+    is reload($server)->{exit}, 'exit 0';
+    wait_for('its path to be gone', sub { !-e "$folder/dead" });
+    ok -e "$folder/alive", "another's is not touched";
+    is $server->stop, 'exit 0';
+};
+
 subtest 'what is wrong is refused with its reason, and all goes on as before' => sub {
     my $server  = server(conf(1), cluster => $cluster);
     my @workers = $server->workers;

@@ -253,6 +253,8 @@ subtest 'a real systemd starts, reloads and stops it, with all that the unit for
         mount --make-rprivate /
         mount -t tmpfs tmpfs /run
         mkdir -p /run/systemd/system /run/test
+        # RemoveIPC= removes what the service's user has there, and others of that name may be at work.
+        mount -t tmpfs tmpfs /dev/shm
         mount -t tmpfs tmpfs /sys/fs/cgroup
         mount -t cgroup2 none /sys/fs/cgroup
         exec env -i container=test SYSTEMD_UNIT_PATH=$folder/units PATH=/usr/sbin:/usr/bin:/sbin:/bin \\

@@ -48,6 +48,7 @@ struct master {
     bool trying;    /* trial has begun */
     bool reloading; /* from the trial on until workers are ready, or it was refused */
     bool again;     /* another reload was asked for meanwhile */
+    int adjustment; /* workers more or fewer that were asked for, by TTIN and TTOU */
     int signal_fd;
     bool was_ready; /* the service manager was told so */
     unsigned watchdog_ms;
@@ -323,19 +324,19 @@ static void stop(struct master *master, bool at_once)
     fleet_stop(&master->fleet, at_once);
 }
 
-/* One worker more, or one fewer: a generation of the same conf follows. */
-static void adjust(struct master *master, int workers)
+/* So many workers more or fewer: a generation of the same conf follows. */
+static void adjust(struct master *master)
 {
     const struct generation *running = master->fleet.running;
+    int workers = master->adjustment;
     unsigned wanted = running->n_workers + (unsigned)workers;
-    if (master->reloading || master->fleet.candidate != NULL || master->fleet.stopping) {
-        log_warnx("the number of workers is not changed while a reload is under way");
-    } else if (wanted < 1 || wanted > WORKERS_MOST ||
-               (wanted + 1) * running->n_lanes > running->database_max) {
-        log_warnx("there cannot be %u workers", wanted);
-    } else if (fleet_adjust(&master->fleet, workers)) {
+    master->adjustment = 0;
+    if (workers == 0)
+        return;
+    if (wanted < 1 || wanted > WORKERS_MOST || (wanted + 1) * running->n_lanes > running->database_max)
+        log_warnx("there cannot be %d workers", (int)wanted);
+    else if (fleet_adjust(&master->fleet, workers))
         log_info("changing from %u to %u workers", running->n_workers, wanted);
-    }
 }
 
 static void on_signal(struct master *master, uint32_t number)
@@ -352,10 +353,10 @@ static void on_signal(struct master *master, uint32_t number)
         ask_for_reload(master);
         break;
     case SIGTTIN:
-        adjust(master, 1);
+        master->adjustment++;
         break;
     case SIGTTOU:
-        adjust(master, -1);
+        master->adjustment--;
         break;
     default: /* SIGCHLD: reap() runs in any case; SIGUSR1: there is no file of the log to open again */
         break;
@@ -369,6 +370,15 @@ static void on_signals(struct master *master)
         on_signal(master, info.ssi_signo);
 }
 
+/* What was asked for while something else was under way. A reload takes the conf's number of workers. */
+static void begin_what_waits(struct master *master)
+{
+    if (master->again)
+        begin_reload(master);
+    else
+        adjust(master);
+}
+
 static int sooner(int a, int b)
 {
     return a < 0 ? b : b < 0 || a < b ? a : b;
@@ -378,8 +388,8 @@ static void run(struct master *master)
 {
     while (!master->fleet.stopping || fleet_is_alive(&master->fleet) || master->trying) {
         int wait = fleet_step(&master->fleet);
-        if (master->again && !master->reloading && master->fleet.candidate == NULL && !master->fleet.stopping)
-            begin_reload(master);
+        if (!master->reloading && master->fleet.candidate == NULL && !master->fleet.stopping)
+            begin_what_waits(master);
         if (master->trying)
             wait = sooner(wait, trial_watch(&master->trial));
         wait = sooner(wait, tell_manager(master));
