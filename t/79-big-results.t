@@ -180,8 +180,8 @@ subtest 'limits.buffer: up to which size an answer is sent whole' => sub {
     ends_well($server);
 };
 
-subtest 'database.max: no connection but the first is to be had' => sub {
-    my $server = start('buffer: 16K, deadline: 10s', 'max: 1');
+subtest 'no connection but the first is to be had' => sub {
+    my $server = start('buffer: 16K, deadline: 10s', 'lanes: { read: { connections: 1 } }');
     for (1 .. 3) {
         my $download = download($server, '/persons?last=640');
         is $download->finish, 'whole', 'it goes out on that one';
