@@ -8,6 +8,7 @@
 #include <sysexits.h>
 
 #include "conf/conf.h"
+#include "conf/kind.h"
 #include "process/control.h"
 #include "db/try.h"
 #include "base/log.h"
@@ -182,7 +183,7 @@ static int check(struct conf *conf, const struct options *options)
     if (options->db)
         privileges_give_up(conf); /* PostgreSQL is asked as the workers would: by their name and ~/.pgpass */
     for (size_t i = 0; options->db && i < conf->n_routes; i++)
-        n += conf->routes[i].handler == CONF_HANDLER_SQL;
+        n += conf->routes[i].kind->asks_database;
     int code = options->db ? db_try(conf, program_workers(conf), stderr) : EXIT_SUCCESS;
     if (code == EXIT_SUCCESS && options->db && n > 0)
         printf("%s: the conf is good, and PostgreSQL takes its %zu statement%s\n", options->conf_path, n,

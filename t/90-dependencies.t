@@ -30,7 +30,7 @@ my @HOUSE = (
     [
         [
             'handlers', 'what answers: sql, json, text, files, relay',
-            [qw(text CIRCLE sql_private relay relay_head relay_private json files headers handler)],
+            [qw(make.c text CIRCLE sql_private relay relay_head relay_private json files make.h handler headers)],
         ],
     ],
     [
@@ -44,8 +44,9 @@ my @HOUSE = (
         [
             'conf', 'the conf file; read-only after the start',
             [
-                qw(print conf.c credential include route lanes json folder env conninfo check statement relay headers params
-                  table listen hint synonyms account yaml files secret conf.h)
+                qw(print conf.c credential include route kinds kind_text kind_sql statement lanes kind_relay relay kind_json json
+                  kind_files write reading headers params table env conninfo check listen hint synonyms kind account
+                  yaml files secret conf.h)
             ],
         ],
     ],
@@ -85,7 +86,7 @@ my %CIRCLE = (
 
 # Where a file calls one above it: by functions that this one has handed down in such a struct. One that is not named
 # *_ops is here, and either holds other things as well or is made by whoever asks.
-my %HANDS_DOWN = map { $_ => 1 } qw(arena body body_whole conn_context db_asker db_lane db_lane_conf handler
+my %HANDS_DOWN = map { $_ => 1 } qw(arena body body_whole conf_kind conn_context db_asker db_lane db_lane_conf handler
   handler_request json_check sink);
 
 # Who may include a header that is not for all above it.

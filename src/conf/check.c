@@ -7,9 +7,8 @@
 #include <sys/un.h>
 
 #include "conf/files.h"
+#include "conf/kind.h"
 #include "conf/listen.h"
-#include "conf/relay.h"
-#include "conf/statement.h"
 #include "base/mem.h"
 
 /* A listen address in a form that can be compared. */
@@ -192,16 +191,11 @@ void conf_check(struct conf *conf)
         struct conf_route *route = &conf->routes[i];
         struct str names[ROUTE_MAX_CAPTURES];
         size_t n_names = 0;
-        struct conf_lane *lane = route->handler == CONF_HANDLER_SQL ? &conf->lanes[route->lane] : NULL;
+        if (route->path == NULL || !check_path(conf, route, names, &n_names))
+            n_names = SIZE_MAX;
+        if (route->kind != NULL && route->kind->check != NULL)
+            route->kind->check(conf, route, names, n_names);
         if (route->deadline == 0)
-            route->deadline = lane == NULL ? conf->limits.deadline : lane->deadline;
-        if (lane != NULL && route->whole)
-            lane->used = true;
-        bool path_is_sound = route->path != NULL && check_path(conf, route, names, &n_names);
-        bool sql_is_sound = route->sql != NULL && conf_statement_scan(conf, route);
-        if (route->whole && path_is_sound && sql_is_sound)
-            conf_statement_check_params(conf, route, names, n_names);
-        if (route->relay != NULL)
-            conf_relay_check(conf, route, names, path_is_sound ? n_names : SIZE_MAX);
+            route->deadline = conf->limits.deadline;
     }
 }

@@ -29,14 +29,8 @@ struct conf_pos {
     int column; /* in characters, as an editor shows it */
 };
 
-enum conf_handler {
-    CONF_HANDLER_NONE,
-    CONF_HANDLER_SQL,
-    CONF_HANDLER_JSON,
-    CONF_HANDLER_TEXT,
-    CONF_HANDLER_FILES,
-    CONF_HANDLER_RELAY,
-};
+struct conf_kind;
+
 enum conf_answer { CONF_ANSWER_ROW, CONF_ANSWER_ROWS, CONF_ANSWER_NONE, CONF_ANSWER_VALUE };
 enum conf_forwarded { CONF_FORWARDED_OFF, CONF_FORWARDED_X, CONF_FORWARDED_STANDARD, CONF_FORWARDED_BOTH };
 
@@ -80,12 +74,12 @@ struct conf_route {
     struct conf_pos pos; /* of the key, "GET /contacts/{id}" */
     char *method;        /* in capitals, or ANY */
     char *path;
-    char *label; /* "GET /contacts/{id}", for log lines */
-    enum conf_handler handler;
-    struct conf_on *on; /* the listeners that it is on; without any it is on all */
+    char *label;                  /* "GET /contacts/{id}", for log lines */
+    const struct conf_kind *kind; /* how it is answered */
+    struct conf_on *on;           /* the listeners that it is on; without any it is on all */
     size_t n_on;
 
-    /* CONF_HANDLER_SQL */
+    /* sql */
     char *sql;               /* as the user wrote it */
     struct conf_pos sql_pos; /* of the value: for a block, of the `|` */
     struct sql_statement statement;
@@ -102,20 +96,20 @@ struct conf_route {
     bool merge_off; /* `merge: off` */
     int no_row;     /* status when there is no row: `no_row`, else 404 */
 
-    /* all handlers */
+    /* all kinds */
     unsigned deadline;           /* ms: `deadline`, else that of `defaults`, its lane's, limits.deadline */
     struct conf_header *headers; /* of this route, then those of `defaults` that it does not name itself */
     size_t n_headers;
 
-    /* CONF_HANDLER_JSON: the document, serialised without white space. CONF_HANDLER_TEXT: the text. */
+    /* json: the document, without white space between its parts. text: the text. */
     char *body;
 
-    /* CONF_HANDLER_FILES */
+    /* files */
     char *folder;   /* from the root */
     char *index;    /* the file that stands for a folder */
     char *fallback; /* path in the folder of what stands for a file that is not there, or NULL */
 
-    /* CONF_HANDLER_RELAY */
+    /* relay */
     char *relay; /* as written */
     struct conf_pos relay_pos;
     size_t upstream;           /* index in conf->upstreams */

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "conf/files.h"
+#include "conf/kind.h"
 #include "db/budget.h"
 #include "db/explain.h"
 #include "db/infer.h"
@@ -318,7 +319,7 @@ static void try_lane(struct trial *trial, unsigned index)
     bool go_on = true;
     for (size_t i = 0; go_on && i < conf->n_routes; i++) {
         const struct conf_route *route = &conf->routes[i];
-        if (route->handler == CONF_HANDLER_SQL && route->lane == index)
+        if (route->kind->asks_database && route->lane == index)
             go_on = try_route(trial, route);
     }
     PQfinish(trial->pg);

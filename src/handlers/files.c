@@ -18,7 +18,7 @@
 #include "base/lack.h"
 #include "http/conditional.h"
 #include "http/folder.h"
-#include "handlers/handler.h"
+#include "handlers/make.h"
 #include "handlers/headers.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -416,8 +416,9 @@ static void dispose(struct handler *handler)
     free(self);
 }
 
-struct handler *handler_files_new(const struct conf_route *route)
+struct handler *handler_files_new(const struct conf_route *route, const struct handler_env *env)
 {
+    (void)env;
     struct handler_files *self = mem_calloc(1, sizeof(*self));
     struct str names[ROUTE_MAX_CAPTURES];
     size_t n_names, error_at;

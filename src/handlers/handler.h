@@ -5,12 +5,10 @@
 
 #include "http/body.h"
 #include "conf/conf.h"
-#include "db/lane.h"
 #include "http/http1.h"
 #include "http/sink.h"
-#include "upstream/context.h"
 
-/* What only a relay needs to know of a request. The bytes stay as long as the request. */
+/* What few handlers need to know of a request. The bytes stay as long as the request. */
 struct handler_message {
     struct str host;   /* that the client asks; empty if it did not say */
     struct str peer;   /* the client's IP address as text; empty behind a Unix socket */
@@ -28,7 +26,7 @@ struct handler_request {
     struct str query;                      /* raw bytes behind '?'; base is NULL if there is none */
     struct str content_type;               /* of the body; empty where the field is missing */
     struct body *body;                     /* for handlers that take one */
-    const struct handler_message *message; /* for relays; else NULL */
+    const struct handler_message *message; /* for handlers that want it; else NULL */
     struct sink *sink;
     /* A field by its name in lower case, with base NULL where there is none. The values of several of that
      * name have ", " between them (RFC 9110 section 5.3). */
@@ -42,16 +40,8 @@ struct handler {
      */
     void (*handle)(struct handler *self, const struct handler_request *request);
     void (*free)(struct handler *self);
-    uint32_t shown_as; /* the number of its route's name in the shared memory; filled in by the worker */
+    bool wants_message; /* request->message is filled in for it */
+    uint32_t shown_as;  /* the number of its route's name in the shared memory; filled in by the worker */
 };
-
-/* route must outlive the handler; so must lane. An answer of rows beyond buffer bytes is streamed. */
-struct handler *handler_sql_new(const struct conf_route *route, struct db_lane *lane, size_t buffer);
-struct handler *handler_json_new(const struct conf_route *route);
-struct handler *handler_text_new(const struct conf_route *route);
-struct handler *handler_files_new(const struct conf_route *route);
-
-/* route must outlive the handler; so must context. */
-struct handler *handler_relay_new(const struct conf_route *route, struct upstream_context *context);
 
 #endif

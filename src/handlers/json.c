@@ -1,8 +1,10 @@
 /* json.c: routes with `json` or `json_file`: a document, with "{now}" replaced by the time. */
+#include <stdlib.h>
+
 #include "base/clock.h"
-#include "handlers/handler.h"
-#include "handlers/headers.h"
 #include "base/mem.h"
+#include "handlers/headers.h"
+#include "handlers/make.h"
 
 #define NOW "{now}"
 
@@ -37,8 +39,9 @@ static void dispose(struct handler *handler)
     free(handler);
 }
 
-struct handler *handler_json_new(const struct conf_route *route)
+struct handler *handler_json_new(const struct conf_route *route, const struct handler_env *env)
 {
+    (void)env;
     size_t n = 1;
     for (const char *at = route->body; (at = strstr(at, NOW)) != NULL; at += strlen(NOW))
         n++;

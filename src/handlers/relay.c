@@ -4,6 +4,7 @@
 
 #include "handlers/relay_private.h"
 #include "handlers/headers.h"
+#include "handlers/make.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/percent.h"
@@ -391,15 +392,15 @@ static bool any_has_name(const struct conf_header *headers, size_t n)
     return false;
 }
 
-struct handler *handler_relay_new(const struct conf_route *route, struct upstream_context *context)
+struct handler *handler_relay_new(const struct conf_route *route, const struct handler_env *env)
 {
     struct handler_relay *self = mem_calloc(1, sizeof(*self));
     size_t error_at;
-    self->super = (struct handler){.handle = handle, .free = dispose};
+    self->super = (struct handler){.handle = handle, .free = dispose, .wants_message = true};
     self->route = route;
-    self->upstream = upstream_get(context, route->upstream);
-    self->connect = upstream_timeout(context, route->connect_deadline);
-    self->deadline = upstream_timeout(context, route->deadline);
+    self->upstream = upstream_get(env->upstreams, route->upstream);
+    self->connect = upstream_timeout(env->upstreams, route->connect_deadline);
+    self->deadline = upstream_timeout(env->upstreams, route->deadline);
     self->passes_server = route->passes_server;
     self->has_names =
         any_has_name(route->headers, route->n_headers) || any_has_name(route->send, route->n_send);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
+#include "handlers/make.h"
 #include "handlers/sql_private.h"
 #include "base/mem.h"
 #include "route/params.h"
@@ -222,15 +223,16 @@ static enum pgjson_want wanted(const struct handler_sql *self)
     return self->n_names > 0 ? PGJSON_BOTH : PGJSON_OBJECTS;
 }
 
-struct handler *handler_sql_new(const struct conf_route *route, struct db_lane *lane, size_t buffer)
+struct handler *handler_sql_new(const struct conf_route *route, const struct handler_env *env)
 {
     struct handler_sql *self = mem_calloc(1, sizeof(*self));
+    struct db_lane *lane = env->lanes[route->lane];
     size_t error_at;
     struct str names[ROUTE_MAX_CAPTURES];
     *self = (struct handler_sql){
         .super = {.handle = handle, .free = dispose},
         .route = route,
-        .buffer = buffer,
+        .buffer = env->conf->limits.buffer,
         .lane = lane,
     };
     find_names(self);

@@ -2,6 +2,7 @@
 #ifndef HAYFORK_HANDLERS_SQL_PRIVATE_H
 #define HAYFORK_HANDLERS_SQL_PRIVATE_H
 
+#include "db/lane.h"
 #include "http/body.h"
 #include "handlers/handler.h"
 #include "handlers/headers.h"

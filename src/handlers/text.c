@@ -1,5 +1,7 @@
 /* text.c: routes with `text`: the same plain text for everybody. */
-#include "handlers/handler.h"
+#include <stdlib.h>
+
+#include "handlers/make.h"
 #include "handlers/headers.h"
 #include "base/mem.h"
 
@@ -22,8 +24,9 @@ static void dispose(struct handler *handler)
     free(handler);
 }
 
-struct handler *handler_text_new(const struct conf_route *route)
+struct handler *handler_text_new(const struct conf_route *route, const struct handler_env *env)
 {
+    (void)env;
     struct handler_text *self = mem_calloc(1, sizeof(*self));
     self->super = (struct handler){.handle = handle, .free = dispose};
     self->route = route;

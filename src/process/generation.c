@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/pack.h"
+#include "conf/kind.h"
 #include "process/worker.h"
 
 enum {
@@ -104,11 +105,12 @@ static void raise_file_limit(const struct conf *conf, unsigned workers)
     needed += (conf->n_listen + 2) * workers; /* the master has the sockets and queues of all */
     for (size_t i = 0; i < conf->n_upstreams; i++)
         needed += conf->upstreams[i].connections;
-    rlim_t wanted = needed;
+    unsigned most = 0; /* that a client may have besides its socket */
     for (size_t i = 0; i < conf->n_routes; i++) {
-        if (conf->routes[i].handler == CONF_HANDLER_FILES)
-            wanted = needed + conf->limits.clients;
+        if (conf->routes[i].kind->descriptors > most)
+            most = conf->routes[i].kind->descriptors;
     }
+    rlim_t wanted = needed + (rlim_t)most * conf->limits.clients;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
         return;
     rlim_t possible = limit.rlim_max < wanted ? limit.rlim_max : wanted;

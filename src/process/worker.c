@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/lack.h"
 #include "base/complain.h"
+#include "conf/kind.h"
 #include "db/lane.h"
 #include "server/exchange.h"
 #include "base/log.h"
@@ -23,6 +24,7 @@
 #include "metrics/memory.h"
 #include "loop/timeouts.h"
 #include "process/privileges.h"
+#include "handlers/make.h"
 #include "upstream/context.h"
 #include "loop/yield.h"
 
@@ -364,19 +366,11 @@ static void open_listeners(struct worker *worker)
 static struct handler **make_handlers(struct worker *worker)
 {
     const struct conf *conf = worker->inherited->conf;
+    const struct handler_env env = {.conf = conf, .lanes = worker->lanes, .upstreams = worker->upstreams};
     struct handler **handlers = mem_calloc(conf->n_routes, sizeof(*handlers));
     for (size_t i = 0; i < conf->n_routes; i++) {
         const struct conf_route *route = &conf->routes[i];
-        if (route->handler == CONF_HANDLER_SQL)
-            handlers[i] = handler_sql_new(route, worker->lanes[route->lane], conf->limits.buffer);
-        else if (route->handler == CONF_HANDLER_JSON)
-            handlers[i] = handler_json_new(route);
-        else if (route->handler == CONF_HANDLER_FILES)
-            handlers[i] = handler_files_new(route);
-        else if (route->handler == CONF_HANDLER_RELAY)
-            handlers[i] = handler_relay_new(route, worker->upstreams);
-        else
-            handlers[i] = handler_text_new(route);
+        handlers[i] = handler_make(route, &env);
         handlers[i]->shown_as = shm_name(worker->inherited->shm, route->label);
     }
     return handlers;
@@ -404,7 +398,7 @@ static struct db_lane *make_lane(struct worker *worker, unsigned which)
     unsigned deadline = 0;
     for (size_t i = 0; i < conf->n_routes; i++) {
         const struct conf_route *route = &conf->routes[i];
-        if (route->handler == CONF_HANDLER_SQL && route->lane == which && route->deadline > deadline)
+        if (route->kind->asks_database && route->lane == which && route->deadline > deadline)
             deadline = route->deadline;
     }
     if (deadline == 0)

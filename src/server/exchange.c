@@ -205,7 +205,7 @@ static void on_request(void *arg, h2o_req_t *req, struct body *body)
     if (route->takes_body)
         request.content_type = conn_field(req, STR("content-type"));
     struct handler_message message;
-    if (route->handler == CONF_HANDLER_RELAY) {
+    if (to->wants_message) {
         message = message_of(req, match.allow);
         request.message = &message;
     }

@@ -1,25 +1,18 @@
-/* folder.c: `files`, `index` and `fallback`: routes that are answered with files. */
-#include "conf/folder.h"
-
+/* kind_files.c: routes with `files`: `index` and `fallback` go with it. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "http/folder.h"
 #include "base/mem.h"
+#include "conf/kind.h"
+#include "conf/reading.h"
+#include "conf/write.h"
+#include "http/folder.h"
 
 /* Fields that say which file this is and which part of it (RFC 9110 sections 8.8 and 14). */
 static const char *const own_fields[] = {"Accept-Ranges", "Content-Range", "ETag", "Last-Modified"};
-
-static bool want_text(struct conf_files *files, const char *key, const struct conf_yaml *value)
-{
-    if (value->kind == CONF_YAML_SCALAR)
-        return true;
-    conf_files_error(files, value->pos, "%s takes text, not %s", key, conf_yaml_what(value));
-    return false;
-}
 
 /* A path without the "./" that it begins with. */
 static const char *skip_here(const char *path)
@@ -56,9 +49,11 @@ static const char *check_folder(const char *path)
     return error == 0 ? NULL : strerror(error);
 }
 
-void conf_folder_read(struct conf_files *files, struct conf_route *route, const struct conf_yaml *value)
+static void read_files(struct conf_reading *reading, const char *key, const struct conf_yaml *value)
 {
-    if (!want_text(files, "files", value))
+    struct conf_files *files = reading->files;
+    struct conf_route *route = reading->route;
+    if (!conf_reading_want_text(reading, key, value))
         return;
     if (value->value[0] == '\0') {
         conf_files_error(files, value->pos, "files takes the name of a folder");
@@ -72,28 +67,27 @@ void conf_folder_read(struct conf_files *files, struct conf_route *route, const 
     free(path);
 }
 
-void conf_folder_read_index(struct conf_files *files, struct conf_route *route, const struct conf_yaml *value)
+static void read_index(struct conf_reading *reading, const char *key, const struct conf_yaml *value)
 {
-    if (!want_text(files, "index", value))
+    if (!conf_reading_want_text(reading, key, value))
         return;
     if (folder_has_path(value->value) && strchr(value->value, '/') == NULL)
-        route->index = mem_strdup(value->value);
+        reading->route->index = mem_strdup(value->value);
     else
-        conf_files_error(files, value->pos,
+        conf_files_error(reading->files, value->pos,
                          "index takes the name of a file, such as index.html, that each folder may have; not "
                          "\"%.*s\"",
                          CONF_FILES_QUOTE(value->value));
 }
 
-void conf_folder_read_fallback(struct conf_files *files, struct conf_route *route,
-                               const struct conf_yaml *value)
+static void read_fallback(struct conf_reading *reading, const char *key, const struct conf_yaml *value)
 {
-    if (!want_text(files, "fallback", value))
+    if (!conf_reading_want_text(reading, key, value))
         return;
     if (folder_has_path(value->value))
-        route->fallback = mem_strdup(value->value);
+        reading->route->fallback = mem_strdup(value->value);
     else
-        conf_files_error(files, value->pos,
+        conf_files_error(reading->files, value->pos,
                          "fallback takes the path of a file within the folder, such as index.html; not "
                          "\"%.*s\"%s",
                          CONF_FILES_QUOTE(value->value),
@@ -119,7 +113,7 @@ static void check_fallback(struct conf_files *files, const struct conf_route *ro
         close(folder);
 }
 
-void conf_folder_check_headers(struct conf_files *files, const struct conf_route *route)
+static void check_headers(struct conf_files *files, const struct conf_route *route)
 {
     for (size_t i = 0; i < route->n_headers; i++) {
         for (size_t j = 0; j < sizeof(own_fields) / sizeof(own_fields[0]); j++) {
@@ -146,15 +140,49 @@ static void check_path(struct conf_files *files, const struct conf_route *route,
                                                        : "/{path...}");
 }
 
-void conf_folder_finish(struct conf_files *files, const struct conf_route *route, const struct conf_yaml *key,
-                        const struct conf_yaml *fallback_key)
+static void finish(struct conf_reading *reading)
 {
+    const struct conf_route *route = reading->route;
+    struct conf_pos pos = reading->handler_key->pos;
     if (route->method != NULL && strcmp(route->method, "GET") != 0)
-        conf_files_error(files, key->pos,
+        conf_files_error(reading->files, pos,
                          "files are there to be read: make this route a GET, which answers HEAD "
                          "as well");
     if (route->path != NULL)
-        check_path(files, route, key->pos);
+        check_path(reading->files, route, pos);
     if (route->folder != NULL && route->fallback != NULL)
-        check_fallback(files, route, fallback_key->pos);
+        check_fallback(reading->files, route, conf_reading_key(reading, "fallback")->pos);
 }
+
+static void complete(const struct conf_reading *reading, const struct conf_route *defaults)
+{
+    (void)defaults;
+    if (reading->route->index == NULL)
+        reading->route->index = mem_strdup("index.html");
+}
+
+static void print(const struct conf *conf, const struct conf_route *route, int indent, FILE *out)
+{
+    (void)conf;
+    conf_write_text("files", route->folder, indent, out);
+    conf_write_text("index", route->index, indent, out);
+    if (route->fallback != NULL)
+        conf_write_text("fallback", route->fallback, indent, out);
+}
+
+static const struct conf_key keys[] = {
+    {"files", read_files},
+    {"index", read_index},
+    {"fallback", read_fallback},
+};
+
+const struct conf_kind conf_kind_files = {
+    .keys = keys,
+    .n_keys = sizeof(keys) / sizeof(keys[0]),
+    .n_first = 1,
+    .descriptors = 1, /* the file that is being sent */
+    .finish = finish,
+    .complete = complete,
+    .check_headers = check_headers,
+    .print = print,
+};

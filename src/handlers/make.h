@@ -1,0 +1,25 @@
+/* make.h: makes the handlers of a worker, by the kinds of its routes. */
+#ifndef HAYFORK_HANDLERS_MAKE_H
+#define HAYFORK_HANDLERS_MAKE_H
+
+#include "handlers/handler.h"
+
+struct db_lane;
+struct upstream_context;
+
+/* What handlers are made of besides their routes. All of it must outlive them, and so must the routes. */
+struct handler_env {
+    const struct conf *conf;
+    struct db_lane **lanes; /* by index in conf->lanes; NULL for one that no route needs */
+    struct upstream_context *upstreams;
+};
+
+/* The handler of a route; its `free` frees it. */
+struct handler *handler_make(const struct conf_route *route, const struct handler_env *env);
+
+/* What makes one kind of handler. */
+typedef struct handler *handler_maker(const struct conf_route *route, const struct handler_env *env);
+
+handler_maker handler_sql_new, handler_json_new, handler_text_new, handler_files_new, handler_relay_new;
+
+#endif
