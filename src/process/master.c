@@ -387,9 +387,9 @@ static int sooner(int a, int b)
 static void run(struct master *master)
 {
     while (!master->fleet.stopping || fleet_is_alive(&master->fleet) || master->trying) {
-        int wait = fleet_step(&master->fleet);
         if (!master->reloading && master->fleet.candidate == NULL && !master->fleet.stopping)
             begin_what_waits(master);
+        int wait = fleet_step(&master->fleet);
         if (master->trying)
             wait = sooner(wait, trial_watch(&master->trial));
         wait = sooner(wait, tell_manager(master));
