@@ -14,7 +14,7 @@ char *arena_copy(const struct arena *arena, struct str text)
 
 char *arena_vprintf(const struct arena *arena, const char *format, va_list args)
 {
-    char most[256]; /* are as short as that, and then nothing is written twice */
+    char most[256]; /* texts fit in here, and then nothing is written twice */
     va_list again;
     va_copy(again, args);
     size_t size = (size_t)vsnprintf(most, sizeof(most), format, args) + 1;

@@ -33,7 +33,7 @@ static int take_sign(struct str *text)
     return sign;
 }
 
-/* What stands behind the 'e'. */
+/* What follows the 'e'. */
 static bool read_exponent(struct str text, long long *exponent)
 {
     long long sign = take_sign(&text), value = 0;
@@ -74,7 +74,7 @@ static bool read_decimal(struct str text, struct decimal *number)
     return true;
 }
 
-/* The order of two numbers of the same sign, which is left out of account. */
+/* The order of two numbers of the same sign, which does not matter here. */
 static int compare_sizes(const struct decimal *a, const struct decimal *b)
 {
     size_t i = 0, j = 0;

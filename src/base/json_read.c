@@ -12,13 +12,13 @@ enum step {
     AT_ELEMENT,  /* the first element of an array, or its end */
     AT_MEMBER,   /* the first key of an object, or its end */
     AT_KEY,      /* a key */
-    AT_COLON,    /* what stands behind a key */
+    AT_COLON,    /* what follows a key */
     AT_NEXT,     /* after a value: what leads to the next one, or the end of what it is in */
     IN_STRING,   /* of which the opening quote was read */
     IN_WHOLE,    /* digits of a number */
-    IN_FRACTION, /* those behind its point */
+    IN_FRACTION, /* those after its point */
     IN_EXPONENT, /* and those of its exponent */
-    AT_BEHIND,   /* blanks behind all of it */
+    AFTER_ALL,   /* blanks after all of it */
     AT_END,
 };
 
@@ -78,7 +78,7 @@ static void tell_member(struct json_check *check, const char *begin)
 /* A value has been read, which began there and ends here. */
 static inline void end_value(struct json_check *check, const char *begin)
 {
-    check->step = check->depth == 0 ? AT_BEHIND : AT_NEXT;
+    check->step = check->depth == 0 ? AFTER_ALL : AT_NEXT;
     if (check->depth == 0)
         check->root = value_between(begin, check->at);
     else if (check->depth == 1 && check->member != NULL && check->levels[0].is_object)
@@ -399,7 +399,7 @@ static void read_here(struct json_check *check)
     case AT_NEXT:
         read_next(check);
         break;
-    case AT_BEHIND:
+    case AFTER_ALL:
         fail(check, check->at, "there must be nothing behind the value");
         break;
     default:
@@ -413,7 +413,7 @@ static void read_on(struct json_check *check)
     check->at = skip_blanks(check->at, check->stop);
     if (check->at < check->stop)
         read_here(check);
-    else if (check->at == check->end && check->step == AT_BEHIND)
+    else if (check->at == check->end && check->step == AFTER_ALL)
         check->step = AT_END;
     else if (check->at == check->end)
         fail(check, check->end, "it ends too early");

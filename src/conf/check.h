@@ -1,4 +1,4 @@
-/* check.h: the rules of the conf that span several directives. Private to conf*.c. */
+/* check.h: the rules of the conf that span several directives. Private to conf/. */
 #ifndef HAYFORK_CONF_CHECK_H
 #define HAYFORK_CONF_CHECK_H
 

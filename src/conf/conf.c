@@ -168,7 +168,7 @@ static void read_defaults(struct conf *conf)
     for (size_t i = 0; i < conf_table_rows; i++) {
         const struct conf_directive *row = &conf_table[i];
         if (conf_table_is_scalar(row))
-            free(conf_table_set(row, conf, row->standard));
+            free(conf_table_set(row, conf, row->default_text));
     }
 }
 
@@ -302,7 +302,7 @@ static struct conf *load(struct conf_files *files, const char *path, const struc
     read_routes(conf, path, root, readable);
     if (conf->n_listen == 0)
         conf_listen_add(conf, (struct conf_pos){root->pos.file, 0, 0}, NULL,
-                        conf_table_find("", "listen")->standard);
+                        conf_table_find("", "listen")->default_text);
     conf_check(conf);
     if (directives_are_sound)
         check_workers(conf, root);

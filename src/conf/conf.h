@@ -1,11 +1,10 @@
 /*
  * conf.h: the conf file, read and checked. Read-only to everything after start.
  *
- * conf/files.c reads files and collects mistakes, conf/yaml.c turns a file into nodes that know their
- * place, conf/conf.c turns nodes into struct conf by the directives in conf/table.c, conf/lanes.c reads the
- * lanes, conf/relay.c the upstreams, conf/include.c finds the routes, conf/route.c reads one with
- * conf/params.c, conf/headers.c and conf/folder.c, conf/listen.c knows the listeners and which routes are on
- * them, conf/check.c and conf/statement.c hold the rules that span several directives.
+ * conf/files.c reads files and collects mistakes, conf/yaml.c turns a file into nodes that know their place,
+ * conf/conf.c turns nodes into struct conf by the directives in conf/table.c. conf/include.c finds the
+ * routes, conf/route.c reads one by the rows of its kind of handler (conf/kind.h), and conf/check.c has the
+ * rules that span several directives.
  */
 #ifndef HAYFORK_CONF_CONF_H
 #define HAYFORK_CONF_CONF_H
@@ -205,7 +204,7 @@ struct conf {
 
     struct conf_lane *lanes; /* read and write, then the others in the order of the conf */
     size_t n_lanes;
-    bool lanes_incomplete; /* a mistake may hide some. Private to conf*.c */
+    bool lanes_incomplete; /* a mistake may hide some. Private to conf/ */
 
     struct {
         size_t head;   /* bytes */
@@ -234,7 +233,7 @@ struct conf {
     size_t n_routes;
 
     struct conf_env *env;     /* what variables stand for: only while reading */
-    struct conf_files *files; /* what was read: names and texts, for messages. Private to conf*.c */
+    struct conf_files *files; /* what was read: names and texts, for messages. Private to conf/ */
 };
 
 /* One `-o key=value`. key is a directive's dotted name ("listen", "database.connect"). */

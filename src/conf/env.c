@@ -111,21 +111,21 @@ struct expansion {
 /* Returns the value of a variable of that name, with its default if has_default, or NULL after noting a
  * mistake. */
 static char *value_of(const struct expansion *expansion, struct conf_pos pos, const char *name,
-                      const char *standard)
+                      const char *default_text)
 {
     const char *value = look_up(expansion->env, name);
     if (value != NULL && !utf8_is_valid(str_of(value))) {
         conf_files_error(expansion->files, pos, "the variable %s holds a byte that is not UTF-8", name);
         return NULL;
     }
-    if (value != NULL && (value[0] != '\0' || standard == NULL))
+    if (value != NULL && (value[0] != '\0' || default_text == NULL))
         return mem_strdup(value);
-    if (standard == NULL)
+    if (default_text == NULL)
         conf_files_error(expansion->files, pos,
                          "the variable %s is not set: set it in the environment of hayfork or in env_file, "
                          "or write ${%s:-default}",
                          name, name);
-    return standard == NULL ? NULL : mem_strdup(standard);
+    return default_text == NULL ? NULL : mem_strdup(default_text);
 }
 
 /*
@@ -147,10 +147,10 @@ static char *variable_at(const struct expansion *expansion, const struct conf_ya
     }
     *end = (size_t)(brace + 1 - node->value);
     char *text = mem_strndup(name, (size_t)(after - name));
-    char *standard = has_default ? mem_strndup(after + 2, (size_t)(brace - after - 2)) : NULL;
-    char *value = value_of(expansion, pos, text, standard);
+    char *default_text = has_default ? mem_strndup(after + 2, (size_t)(brace - after - 2)) : NULL;
+    char *value = value_of(expansion, pos, text, default_text);
     free(text);
-    free(standard);
+    free(default_text);
     return value;
 }
 

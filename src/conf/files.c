@@ -113,10 +113,10 @@ static size_t decode(struct str text, uint32_t *code)
     return len;
 }
 
-/* What is wrong with a character of a YAML file, or NULL. behind is the byte that follows it, or 0. */
-static const char *check_yaml_character(uint32_t code, char behind)
+/* What is wrong with a character of a YAML file, or NULL. next is the byte after it, or 0. */
+static const char *check_yaml_character(uint32_t code, char next)
 {
-    if (code == '\r' && behind != '\n')
+    if (code == '\r' && next != '\n')
         return "a carriage return that ends no line; end lines with a line feed";
     if (code == 0x85 || code == 0x2028 || code == 0x2029)
         return "an invisible character that YAML takes for a line break (U+0085, U+2028 or U+2029); remove "

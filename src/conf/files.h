@@ -1,5 +1,5 @@
 /*
- * files.h: the files a conf was read from, and the mistakes found in them. For conf*.c, and for db_*.c,
+ * files.h: the files a conf was read from, and the mistakes found in them. For conf/ and for db/,
  * which adds what PostgreSQL finds.
  *
  * Mistakes are collected, so that they can be shown in the order of the files and not in the order in

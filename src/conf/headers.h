@@ -1,5 +1,5 @@
 /*
- * headers.h: `headers`: the header fields of a route's answers. Private to conf*.c.
+ * headers.h: `headers`: the header fields of a route's answers. Private to conf/.
  *
  * A value is text with the names of columns and parameters in braces: "/contacts/{id}". `{{` is a brace.
  */

@@ -93,7 +93,7 @@ static void include_file(struct including *including, const char *path, struct c
     conf_yaml_free(root);
 }
 
-/* The folder of the file of that name, as a pattern that matches only itself, with pattern behind it. */
+/* The folder of the file of that name, as a pattern that matches only itself, with pattern after it. */
 static char *resolve_pattern(const char *file_name, const char *pattern)
 {
     const char *slash = strrchr(file_name, '/');

@@ -1,4 +1,4 @@
-/* include.h: `defaults`, `routes` and `include`. Private to conf*.c. */
+/* include.h: `defaults`, `routes` and `include`. Private to conf/. */
 #ifndef HAYFORK_CONF_INCLUDE_H
 #define HAYFORK_CONF_INCLUDE_H
 

@@ -67,7 +67,7 @@ static void walk_escape(struct walk *walk, bool is_key)
     }
 }
 
-/* Walks over a string, its first quote in hand. Returns what stands between the quotes. */
+/* Walks over a string from its first quote on. Returns what stands between the quotes. */
 static struct str walk_string(struct walk *walk, bool is_key)
 {
     const char *start = ++walk->at;
@@ -243,7 +243,7 @@ char *conf_json_compact(struct conf_files *files, struct conf_pos start, const c
             end = len;
         while (end > 0 && text[end + strspn(text + end, BLANKS)] == '\0' &&
                strchr(BLANKS, text[end - 1]) != NULL)
-            end--; /* what is missing is missing behind the last thing written */
+            end--; /* what is missing is missing after the last thing written */
         walk.problem = explain(text, end, error);
         walk.problem_at = text + end;
     } else {

@@ -1,4 +1,4 @@
-/* json.h: JSON documents of the conf, sent as they were written or refused. Private to conf*.c. */
+/* json.h: JSON documents of the conf, sent as they were written or refused. Private to conf/. */
 #ifndef HAYFORK_CONF_JSON_H
 #define HAYFORK_CONF_JSON_H
 

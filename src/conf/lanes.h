@@ -1,4 +1,4 @@
-/* lanes.h: the lanes of the conf: `database.lanes`, and what follows from it. Private to conf*.c. */
+/* lanes.h: the lanes of the conf: `database.lanes`, and what follows from it. Private to conf/. */
 #ifndef HAYFORK_CONF_LANES_H
 #define HAYFORK_CONF_LANES_H
 

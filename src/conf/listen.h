@@ -1,4 +1,4 @@
-/* listen.h: `listen`, and the `on` of routes, which goes by the listeners' names. Private to conf*.c. */
+/* listen.h: `listen`, and the `on` of routes, which goes by the listeners' names. Private to conf/. */
 #ifndef HAYFORK_CONF_LISTEN_H
 #define HAYFORK_CONF_LISTEN_H
 

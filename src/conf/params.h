@@ -1,4 +1,4 @@
-/* params.h: `query`, `body` and `body_as`: the parameters that a route declares. Private to conf*.c. */
+/* params.h: `query`, `body` and `body_as`: the parameters that a route declares. Private to conf/. */
 #ifndef HAYFORK_CONF_PARAMS_H
 #define HAYFORK_CONF_PARAMS_H
 

@@ -61,7 +61,7 @@ static struct conf_upstream *add_upstream(struct conf *conf, struct conf_pos pos
     *upstream = (struct conf_upstream){.pos = pos, .name = mem_strdup(name)};
     for (size_t i = 0; i < conf_relay_n_options; i++) {
         const struct conf_directive *row = &conf_relay_options[i];
-        free(conf_table_read(row, (char *)upstream + row->offset, row->standard));
+        free(conf_table_read(row, (char *)upstream + row->offset, row->default_text));
     }
     return upstream;
 }
@@ -327,7 +327,7 @@ static const char *check_byte(char c)
     return NULL;
 }
 
-/* Takes path and query apart; a {name} may have dots behind it, as it has in the route's path. */
+/* Takes path and query apart; dots may follow a {name}, as they may in the route's path. */
 static void read_target(struct conf *conf, struct conf_route *route, size_t at)
 {
     const char *text = route->relay;

@@ -1,4 +1,4 @@
-/* relay.h: `upstreams`, and where `relay` leads. Private to conf*.c. */
+/* relay.h: `upstreams`, and where `relay` leads. Private to conf/. */
 #ifndef HAYFORK_CONF_RELAY_H
 #define HAYFORK_CONF_RELAY_H
 

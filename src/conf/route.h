@@ -1,4 +1,4 @@
-/* route.h: the routes of the conf, each read by itself. Private to conf*.c. */
+/* route.h: the routes of the conf, each read by itself. Private to conf/. */
 #ifndef HAYFORK_CONF_ROUTE_H
 #define HAYFORK_CONF_ROUTE_H
 

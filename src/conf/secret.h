@@ -1,4 +1,4 @@
-/* secret.h: which part of a line of a conf may be a secret, where nothing is known of it. Private to conf*.c.
+/* secret.h: which part of a line of a conf may be a secret, where nothing is known of it. Private to conf/.
  */
 #ifndef HAYFORK_CONF_SECRET_H
 #define HAYFORK_CONF_SECRET_H

@@ -10,7 +10,7 @@
 
 /* Commands that PostgreSQL calls utilities: a route cannot do any good with them. */
 static const struct utility {
-    const char *words; /* with a blank before and behind each */
+    const char *words; /* with a blank before and after each */
     const char *why;
 } utilities[] = {
     {" BEGIN START COMMIT END ROLLBACK ABORT SAVEPOINT RELEASE ",
@@ -34,7 +34,7 @@ static const struct utility {
     {" CREATE ALTER DROP COMMENT GRANT REVOKE SECURITY IMPORT REASSIGN ", "the schema is changed with psql"},
 };
 
-/* The statement's first word in capitals, with a blank before and behind it; the caller frees it. */
+/* The statement's first word in capitals, with a blank before and after it; the caller frees it. */
 static char *first_word(const char *at)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";

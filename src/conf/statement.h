@@ -1,4 +1,4 @@
-/* statement.h: a route's SQL, and where its parameters come from. Private to conf*.c. */
+/* statement.h: a route's SQL, and where its parameters come from. Private to conf/. */
 #ifndef HAYFORK_CONF_STATEMENT_H
 #define HAYFORK_CONF_STATEMENT_H
 

@@ -187,7 +187,8 @@ static char *say_range(const struct conf_directive *row, const char *text)
     return message;
 }
 
-/* Reads the digits at *text, which then points behind them. A number beyond all limits is ULONG_MAX. */
+/* Reads the digits at *text, which then points to what follows them. A number beyond all limits is ULONG_MAX.
+ */
 static bool read_digits(const char **text, unsigned long *value)
 {
     const char *at = *text;

@@ -1,5 +1,5 @@
 /*
- * table.h: the one table of directives, and values of their types as text. Private to conf*.c.
+ * table.h: the one table of directives, and values of their types as text. Private to conf/.
  *
  * A directive is one row. Reading it, its default, `hayfork -T` and the messages all come from the row.
  */
@@ -39,7 +39,7 @@ struct conf_directive {
     size_t offset; /* in struct conf */
     unsigned long min, max;
     const char *words[CONF_TABLE_MAX_WORDS]; /* ends with NULL */
-    const char *standard;                    /* the default, as it would stand in a conf; NULL for none */
+    const char *default_text;                /* as it would stand in a conf; NULL for none */
     const char *help;                        /* one line */
 };
 

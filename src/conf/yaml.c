@@ -9,7 +9,7 @@
 
 struct reader {
     yaml_parser_t parser;
-    yaml_event_t event; /* the one in hand */
+    yaml_event_t event; /* the current one */
     struct conf_files *files;
     struct conf_pos origin;
     size_t depth;
@@ -224,7 +224,7 @@ static bool accept_key(struct reader *reader, struct conf_yaml *map, const struc
     return true;
 }
 
-/* Leaves out what follows until the list or mapping that begins in hand has ended. */
+/* Leaves out what follows until the list or mapping that begins with the current event has ended. */
 static void skip_collection(struct reader *reader)
 {
     size_t open = 0;
@@ -285,7 +285,8 @@ static struct conf_yaml *read_collection(struct reader *reader, enum conf_yaml_k
     return node;
 }
 
-/* Reads the node whose first event is in hand, up to its last event. Returns NULL where it is a mistake. */
+/* Reads the node whose first event is the current one, up to its last event. Returns NULL where it is a
+ * mistake. */
 static struct conf_yaml *read_node(struct reader *reader)
 {
     switch (reader->event.type) {

@@ -1,5 +1,5 @@
 /*
- * yaml.h: YAML text as a tree of nodes that know their place. Private to conf*.c.
+ * yaml.h: YAML text as a tree of nodes that know their place. Private to conf/.
  *
  * The conf's YAML is a subset in which a text means what it seems to mean: no anchors, aliases, tags, merge
  * keys or second documents, no key twice, keys are text. Whether a scalar was quoted is kept, because YAML

@@ -8,7 +8,7 @@
 #include "http/http1.h"
 #include "http/sink.h"
 
-/* What few handlers need to know of a request. The bytes stay as long as the request. */
+/* What only few handlers need to know of a request. The bytes stay as long as the request. */
 struct handler_message {
     struct str host;   /* that the client asks; empty if it did not say */
     struct str peer;   /* the client's IP address as text; empty behind a Unix socket */
@@ -23,7 +23,7 @@ struct handler_message {
 struct handler_request {
     struct str method, path;               /* raw bytes, the path without its query */
     const struct str *captures;            /* raw bytes of the path, in the order of the route's pattern */
-    struct str query;                      /* raw bytes behind '?'; base is NULL if there is none */
+    struct str query;                      /* raw bytes after '?'; base is NULL if there is none */
     struct str content_type;               /* of the body; empty where the field is missing */
     struct body *body;                     /* for handlers that take one */
     const struct handler_message *message; /* for handlers that want it; else NULL */

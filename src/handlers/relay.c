@@ -239,7 +239,7 @@ static bool has_dot_segment(struct str path)
         } else if (c == '.') {
             dots++;
         } else if (c == ';' && only_dots && (dots == 1 || dots == 2)) {
-            return true; /* some servers cut off what is behind it */
+            return true; /* some servers cut off what follows it */
         } else {
             only_dots = false;
         }

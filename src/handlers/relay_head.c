@@ -300,7 +300,7 @@ void handler_relay_write_head(struct relay_call *call, uint64_t length)
     out = put(put(out, call->method), STR(" "));
     out = put(put_target(out, call), STR(" HTTP/1.1\r\nHost: "));
     upstream->host_is_servers = host.len == 0;
-    char *behind = out;
+    char *after = out;
     out = put(put(out, host), STR("\r\n"));
     out = put_framing(out, call, length);
     out = put_clients_fields(out, call);
@@ -316,8 +316,8 @@ void handler_relay_write_head(struct relay_call *call, uint64_t length)
     }
     out = put(out, STR("\r\n"));
     if (upstream->host_is_servers) {
-        upstream->head = (struct str){head, (size_t)(behind - head)};
-        upstream->after_host = (struct str){behind, (size_t)(out - behind)};
+        upstream->head = (struct str){head, (size_t)(after - head)};
+        upstream->after_host = (struct str){after, (size_t)(out - after)};
     } else {
         upstream->head = (struct str){head, (size_t)(out - head)};
     }

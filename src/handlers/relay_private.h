@@ -1,4 +1,4 @@
-/* relay_private.h: what the parts of the relay's handler share. Private to handler_relay*.c. */
+/* relay_private.h: what the parts of the relay's handler share. Private to handlers/relay*.c. */
 #ifndef HAYFORK_HANDLERS_RELAY_PRIVATE_H
 #define HAYFORK_HANDLERS_RELAY_PRIVATE_H
 

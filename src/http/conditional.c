@@ -91,7 +91,7 @@ static bool read_number(struct str *text, uint64_t *number)
     return i > 0;
 }
 
-/* Decides what a single range, "bytes=…", takes of size bytes. What is no such range takes all. */
+/* Decides what a single range, "bytes=…", takes of size bytes. What is not such a range takes all. */
 static enum conditional_answer decide_range(struct str range, uint64_t size, uint64_t *from, uint64_t *len)
 {
     static const char unit[] = "bytes=";

@@ -43,7 +43,8 @@ enum conditional_answer conditional_decide(const struct conditional_request *req
                                            const struct conditional_file *file, uint64_t *from,
                                            uint64_t *len);
 
-/* Reads an HTTP-date in any of its three forms (RFC 9110 section 5.6.7). Returns false for what is none. */
+/* Reads an HTTP-date in any of its three forms (RFC 9110 section 5.6.7). Returns false for what is not one.
+ */
 bool conditional_read_date(struct str text, time_t *date);
 
 #endif

@@ -30,9 +30,9 @@ enum folder_wish {
 
 /*
  * What the part of a request's path that lies in the folder asks for. raw is still percent-encoded, and
- * begins behind a '/'. path gets it decoded, with a NUL behind it: raw.len + 1 bytes at most.
+ * begins after a '/'. path gets it decoded, with a NUL at its end: raw.len + 1 bytes at most.
  *
- * Never there are an empty segment, one that begins with a dot (so "." and ".." are none of those that are),
+ * Never there are an empty segment, one that begins with a dot (so "." and ".." never are),
  * and one that holds an encoded '/', a '\' or a control character.
  */
 enum folder_wish folder_read_path(struct str raw, char *path);

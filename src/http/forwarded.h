@@ -1,7 +1,7 @@
 /*
  * forwarded.h: is what a client says of those before it a list to which one more item can be added?
  *
- * What does not end, such as a quote, would take what is added behind it into itself. Each function looks at
+ * What does not end, such as a quote, would take what is added after it into itself. Each function looks at
  * one field's value, since a list over several fields could be joined otherwise than it was meant. Blanks are
  * those of lists (RFC 9110 section 5.6.1), whose items may be empty.
  */

@@ -32,8 +32,8 @@ static bool check_path(struct http1_head *head, const char *from, const char *en
 
 /*
  * How many bytes from here on are a host by name (RFC 3986 section 3.2.2), which may be none. No label of it
- * may be empty (RFC 1034 section 3.1), but for the root's behind the last point: what "..a" is taken for
- * differs from one reader to the next. Returns SIZE_MAX for what is no name.
+ * may be empty (RFC 1034 section 3.1), except the root's after the last point: what "..a" is taken for
+ * differs from one reader to the next. Returns SIZE_MAX for what is not a name.
  */
 static size_t name_span(const char *from, const char *end)
 {
@@ -47,7 +47,7 @@ static size_t name_span(const char *from, const char *end)
     return (size_t)(p - from);
 }
 
-/* How many bytes from here on are an IPv6 address in brackets. Returns SIZE_MAX for what is none. */
+/* How many bytes from here on are an IPv6 address in brackets. Returns SIZE_MAX for what is not one. */
 static size_t address_span(const char *from, const char *end)
 {
     char literal[INET6_ADDRSTRLEN];
@@ -252,7 +252,7 @@ static bool target_is_too_long(const char *from, const char *end, const struct h
     return blank != NULL && (size_t)(end - blank) > limits->target + sizeof(" HTTP/1.1\r");
 }
 
-/* Nothing more has come: is what is here already too much, or no request at all? */
+/* Nothing more has come: is what is here too much already, or not a request at all? */
 static enum http1_result check_incomplete(struct http1_head *head, const char *bytes, size_t len,
                                           const struct http1_limits *limits)
 {
@@ -317,14 +317,14 @@ enum chunk_state {
     SIZE_FIRST, /* the first digit of a chunk's size */
     SIZE,
     EXT_BLANK,      /* blanks before a ';' (BWS) */
-    EXT_NAME_FIRST, /* behind ';' */
+    EXT_NAME_FIRST, /* after ';' */
     EXT_NAME,
-    EXT_NAME_BLANK, /* blanks behind a name */
+    EXT_NAME_BLANK, /* blanks after a name */
     EXT_VALUE_FIRST,
     EXT_VALUE,
     EXT_QUOTED,
     EXT_ESCAPED,
-    EXT_VALUE_END, /* behind a quoted value */
+    EXT_VALUE_END, /* after a quoted value */
     SIZE_LF,       /* the CR of a size line was read */
     DATA,
     DATA_CR,
@@ -343,7 +343,7 @@ static bool refuse_chunk(struct http1_chunks *chunks, const char *detail)
     return false;
 }
 
-/* Behind a complete extension, or where one may begin. */
+/* After a complete extension, or where one may begin. */
 static bool step_extension_end(struct http1_chunks *chunks, char c)
 {
     if (c == ';')

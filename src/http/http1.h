@@ -24,7 +24,7 @@ enum http1_result http1_parse_head(struct http1_head *head, const char *bytes, s
 struct http1_chunks {
     uint8_t state;
     uint8_t digits;   /* of the size of the present chunk */
-    uint8_t name_len; /* of the trailer field in hand */
+    uint8_t name_len; /* of the current trailer field */
     char name[20];    /* its beginning, in lower case */
     uint64_t left;    /* bytes of the present chunk */
     size_t overhead;  /* bytes of extensions and trailers so far */
@@ -34,7 +34,7 @@ struct http1_chunks {
 enum http1_chunk_result {
     HTTP1_CHUNK_MORE,   /* all input is consumed */
     HTTP1_CHUNK_DATA,   /* *data is a part of the body, inside the input */
-    HTTP1_CHUNK_END,    /* the body is complete; what is behind *consumed is the next request's */
+    HTTP1_CHUNK_END,    /* the body is complete; what follows *consumed is the next request's */
     HTTP1_CHUNK_INVALID /* chunks->error says why */
 };
 

@@ -3,7 +3,7 @@
  *
  * Whoever is sent something wakes up, and at the end of the system call often takes the processor at once: a
  * client reads its one answer, sends its next request and sleeps again, and the worker comes back to a turn
- * of which it has answered one request. With 100 relays in hand that happened nine times for ten of them.
+ * of which it has answered one request. With 100 relays under way that happened nine times for ten of them.
  * Within one system call nobody comes in between. Figures are in bench/NOTES.md.
  *
  * All messages are sent without waiting, so the call returns when all of them are done; what the socket did
@@ -201,7 +201,7 @@ struct outbox_message *outbox_put(struct outbox *outbox, int fd, const struct io
     message->flags = flags;
     memcpy(message->parts, parts, n * sizeof(*parts));
     message->header = (struct msghdr){.msg_iov = message->parts, .msg_iovlen = n};
-    /* anew in each turn, so that it is never further back than the loop's clock says */
+    /* again in each turn, so that it is never further back than the loop's clock says */
     if (outbox->timer.registered_at != h2o_now(outbox->loop)) {
         h2o_timeout_unlink(&outbox->timer);
         h2o_timeout_link(outbox->loop, &outbox->timeout, &outbox->timer);

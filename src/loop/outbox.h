@@ -18,7 +18,7 @@ struct outbox *outbox_new(h2o_loop_t *loop);
 
 /*
  * Until this is called there is no room in the outbox, which may be NULL. libh2o's timeouts run in the order
- * in which they were initialised: where this comes behind all of them, what they bring about goes out in the
+ * in which they were initialised: where this comes after all of them, what they bring about goes out in the
  * same turn, else in the next.
  */
 void outbox_open(struct outbox *outbox);

@@ -3,7 +3,7 @@
  *
  * libh2o's timeouts are lists of entries with one duration each, and it looks at every one of them twice in
  * each turn. What a worker waits for has some twenty names and half as many durations. An entry that is late
- * holds up all behind it, so the clock must not go back: base/clock.c sees to that.
+ * holds up all after it, so the clock must not go back: base/clock.c sees to that.
  */
 #include "loop/timeouts.h"
 

@@ -7,7 +7,7 @@
 
 /* All zero at first. Times are nanoseconds, those with _at on clock_ns. */
 struct yielding {
-    uint64_t turn_at;   /* when the turn at hand began */
+    uint64_t turn_at;   /* when the present turn began */
     uint64_t resume_at; /* nothing is yielded before */
     uint64_t debt;      /* what long yields took; it is paid off by working */
     uint64_t pause;     /* how long the last pause was, 0 if all went well since */

@@ -13,10 +13,10 @@ struct scan {
     size_t at;     /* the byte to look at next */
     size_t copied; /* so much of the source is in the text or replaced there */
     size_t text_len;
-    unsigned brackets; /* open '[' */
-    bool began;        /* something other than blanks and comments was seen */
-    bool ended;        /* a ';' was seen */
-    size_t end;        /* where the statement ends: at the first ';' or with the source */
+    unsigned brackets;         /* open '[' */
+    bool began;                /* something other than blanks and comments was seen */
+    bool ended;                /* a ';' was seen */
+    size_t end;                /* where the statement ends: at the first ';' or with the source */
     struct sql_statement *out; /* NULL where the text was scanned before */
     const char *error;
     size_t error_at;
@@ -53,7 +53,7 @@ static bool is_word(char c)
     return is_name(c) || c == '$';
 }
 
-/* The byte so far ahead, NUL behind the end: there is none in the source. */
+/* The byte so far ahead, NUL after the end: there is none in the source. */
 static char peek(const struct scan *scan, size_t ahead)
 {
     return ahead < scan->source.len - scan->at ? scan->source.base[scan->at + ahead] : '\0';
@@ -258,7 +258,7 @@ static void replace_param(struct scan *scan)
 }
 
 /* Does the byte before this one end a value, so that a colon here, inside brackets, makes a slice? */
-static bool is_behind_value(const struct scan *scan)
+static bool is_after_value(const struct scan *scan)
 {
     char before = scan->at == 0 ? ' ' : scan->source.base[scan->at - 1];
     return is_word(before) || before == ')' || before == ']' || before == '\'' || before == '"';
@@ -268,7 +268,7 @@ static void scan_colon(struct scan *scan)
 {
     if (peek(scan, 1) == ':')
         scan->at += 2;
-    else if (!is_name_start(peek(scan, 1)) || (scan->brackets > 0 && is_behind_value(scan)))
+    else if (!is_name_start(peek(scan, 1)) || (scan->brackets > 0 && is_after_value(scan)))
         scan->at++;
     else
         replace_param(scan);
@@ -392,14 +392,14 @@ size_t sql_edit_number(const struct sql_statement *statement, const struct sql_e
     return dollar == NULL ? 0 : strtoul(dollar + 1, NULL, 10);
 }
 
-char *sql_rename(const struct sql_statement *statement, const char *before, const char *behind)
+char *sql_rename(const struct sql_statement *statement, const char *before, const char *after)
 {
     char *sql = mem_strdup("");
     size_t from = 0;
     for (size_t i = 0; i < statement->n_edits; i++) {
         const struct sql_edit *edit = &statement->edits[i];
         char *longer = mem_printf("%s%.*s %s%zu%s", sql, (int)(edit->text_from - from),
-                                  statement->text + from, before, sql_edit_number(statement, edit), behind);
+                                  statement->text + from, before, sql_edit_number(statement, edit), after);
         free(sql);
         sql = longer;
         from = edit->text_to;

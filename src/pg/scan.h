@@ -8,12 +8,12 @@
  * of a multi-byte character, then any number of these and digits. Upper and lower case differ. All other
  * colons stay as they are: `::` (a cast), `:=`, and one that is followed by anything but a name.
  *
- * Array slices: inside square brackets a colon that stands directly behind a value (a word, a number, a
+ * Array slices: inside square brackets a colon that stands directly after a value (a word, a number, a
  * string, a quoted name, `)` or `]`) is the colon of a slice, whatever follows it.
  *     a[1:2]  a[1:n]  a[f(x):n]     slices; n is a column
  *     a[:n]                         one element, the number of which is the parameter n
  *     a[1 : :n]  a[:m : :n]         slices whose bounds are parameters
- * Where a colon means something else, as in json_object('a' : x), a blank behind it says so.
+ * Where a colon means something else, as in json_object('a' : x), a blank after it says so.
  */
 #ifndef HAYFORK_PG_SCAN_H
 #define HAYFORK_PG_SCAN_H
@@ -27,8 +27,8 @@ enum { SQL_MAX_PARAMS = 64 };
 
 /* A place where the text differs from the source. */
 struct sql_edit {
-    size_t source_from, source_to; /* byte offsets of the colon and just behind the name */
-    size_t text_from, text_to;     /* of what stands there instead: `$n`, or ` $n` behind a word */
+    size_t source_from, source_to; /* byte offsets of the colon and of the end of the name */
+    size_t text_from, text_to;     /* of what stands there instead: `$n`, or ` $n` after a word */
 };
 
 struct sql_statement {
@@ -47,7 +47,7 @@ struct sql_statement {
  * empty, returns a message (a static string) that says what is wrong, and sets *error_at to the byte
  * offset in source: an unterminated string, quoted name, dollar quote or comment, more than SQL_MAX_PARAMS
  * names, a literal `$1` outside strings (the two ways of naming parameters do not mix), a NUL byte, more
- * than one statement (a `;` with something other than blanks, comments and `;` behind it; the text ends
+ * than one statement (a `;` with something other than blanks, comments and `;` after it; the text ends
  * before a trailing `;`), no statement at all.
  */
 const char *sql_scan(struct str source, struct sql_statement *out, size_t *error_at);
@@ -63,13 +63,13 @@ size_t sql_source_offset(const struct sql_statement *statement, size_t text_offs
 size_t sql_edit_number(const struct sql_statement *statement, const struct sql_edit *edit);
 
 /*
- * The text with something else in the place of $1, $2, …: before, the number, and behind. To be freed with
+ * The text with something else in the place of $1, $2, …: before, the number, and after. To be freed with
  * free().
  */
-char *sql_rename(const struct sql_statement *statement, const char *before, const char *behind);
+char *sql_rename(const struct sql_statement *statement, const char *before, const char *after);
 
 /*
- * Where the first word of a statement that sql_scan has accepted begins: behind blanks, comments and opening
+ * Where the first word of a statement that sql_scan has accepted begins: after blanks, comments and opening
  * brackets. source.len if there is none.
  */
 size_t sql_first_word(struct str source);

@@ -22,7 +22,7 @@ struct params_array params_array_begin(const struct params_gathering *all, size_
 void params_array_add(struct params_array *array, struct str text);
 void params_array_add_null(struct params_array *array);
 
-/* The whole of it, with a NUL behind it. */
+/* The whole of it, with a NUL at its end. */
 const char *params_array_end(struct params_array *array);
 
 #endif

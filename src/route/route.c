@@ -38,13 +38,13 @@ struct node {
     struct edge *edges;
     size_t n_slots; /* a power of two, or 0 */
     size_t n_edges;
-    struct node *param; /* behind {name}; or NULL */
+    struct node *param; /* after {name}; or NULL */
     struct leaf *rest;  /* {name...}; or NULL */
     struct leaf *leaf;  /* the path that ends in front of this segment; or NULL */
 };
 
 struct route_table {
-    struct node *root; /* behind the leading '/' */
+    struct node *root; /* after the leading '/' */
     struct leaf *all;  /* the methods of all paths: what "*" stands for */
 };
 
@@ -116,7 +116,7 @@ static void allow_method(struct leaf *leaf, const char *method)
     free(shorter);
 }
 
-/* Writes leaf->allow anew. */
+/* Writes leaf->allow again. */
 static void describe_methods(struct leaf *leaf)
 {
     free(leaf->allow);

@@ -31,7 +31,7 @@ void upstream_pool_server_rest(struct upstream_server *server)
     struct upstream *upstream = server->upstream;
     uint64_t now = clock_ms();
     if (server->failures > 0 && now < server->rests_until)
-        return; /* it fails all that it has in hand, and that is one failure */
+        return; /* it fails all its requests, and that is one failure */
     unsigned doublings = server->failures < 5 ? server->failures : 5;
     uint64_t rest = (uint64_t)REST_MS << doublings;
     if (rest > LONGEST_REST_MS)
@@ -59,7 +59,7 @@ void upstream_pool_server_works(struct upstream_server *server)
 }
 
 /*
- * Of those that were not tried, the one with the fewest requests in hand. One that rests is not asked, and
+ * Of those that were not tried, the one with the fewest requests under way. One that rests is not asked, and
  * when its rest is over one request finds out how it is. If all rest, it is the one that rests least.
  */
 static struct upstream_server *choose(const struct upstream_lease *lease)
