@@ -623,6 +623,9 @@ section 'RFC 9110 section 10.1.1: Expect' => sub {
     takes 'with a chunked body',
       post("5\r\nhello\r\n0\r\n\r\n", 'Transfer-Encoding: chunked', 'Expect: 100-continue'), 'POST /a "hello"';
     takes 'without a body',                  get('Expect: 100-continue'), 'GET /a';
+    takes 'twice in a list',                 expects('100-continue, 100-continue'), 'POST /a "hello"';
+    takes 'a list with empty items',         expects(', 100-continue,'), 'POST /a "hello"';
+    takes 'an empty list: no expectation',   expects(''), 'POST /a "hello"';
     refuses 'another expectation',           417, expects('200-ok');
     refuses 'another one besides',           417, expects('100-continue, 200-ok');
     refuses 'another one in a second field', 417, expects('100-continue', '200-ok');

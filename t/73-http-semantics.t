@@ -154,7 +154,13 @@ subtest 'any other body is 415, and nothing is done' => sub {
         my $response = $client->request('PUT', '/items/1', body => '{"name":"wrong"}', headers => { 'Content-Type' => $type });
         problem_is $response, 415, {}, "Content-Type: $type";
     }
-    problem_is $client->request('PUT', '/items/1', body => '{"name":"wrong"}'), 415, {}, 'no Content-Type';
+    problem_is my $response = $client->request('PUT', '/items/1', body => '{"name":"wrong"}'), 415, {}, 'no Content-Type';
+    header_is $response, 'Accept', 'application/json', '… and the answer tells what is taken';
+    for my $coding ('gzip', 'br', 'identity, gzip', 'unknown') {
+        problem_is $response = $client->request('PUT', '/items/1', json => '{"name":"wrong"}', headers => { 'Content-Encoding' => $coding }),
+          415, {}, "Content-Encoding: $coding";
+        header_is $response, 'Accept-Encoding', 'identity', '… and the answer tells what is taken';
+    }
     like $client->request('PUT', '/items/1', body => '{}')->json->{detail}, qr{application/json}, 'the detail says what is taken';
     is $client->get('/items/1')->json->{name}, 'one', 'nothing was written';
 };

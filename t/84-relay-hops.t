@@ -159,4 +159,30 @@ subtest 'Max-Forwards' => sub {
     is $server->stop, 'exit 0';
 };
 
+# RFC 9110 section 7.6: who forwards to itself needs something that ends it.
+subtest 'a relay to itself' => sub {
+    my $socket = temporary_folder() . '/http.sock';
+    my $server = server(<<~CONF, also => ["unix:$socket"], options => { 'limits.connect' => '20s', 'limits.deadline' => '50s' });
+        workers: 1
+        routes:
+          ANY /x:
+            relay: http://round/x
+        upstreams:
+          round: unix:$socket
+        CONF
+    problem_is $server->client->get('/x'), 508, {}, 'comes to an end';
+    is $server->stop, 'exit 0';
+};
+
+subtest 'who else has passed a request on, and how often, does not matter' => sub {
+    my $upstream = Hayfork::Test::Upstream->new;
+    my $server   = relay("  ANY /x:\n    relay: ${\ $upstream->url('/y') }\n");
+    my $client   = $server->client;
+    my $others   = join ', ', map { "1.1 other$_, 1.1 hayfork.example (hayfork), 1.1 xhayfork" } 1 .. 20;
+    my $seen     = seen_of($client, $upstream, get("Via: $others", 'Via: 1.1 hayfork, 1.0 hayfork'));
+    like $seen->header('Via'), qr/, 1\.1 hayfork, 1\.0 hayfork, 1\.1 hayfork$/, 'it goes on';
+    problem_is $client->send(get(map { 'Via: 1.1 hayfork, 1.1 a' } 1 .. 8))->receive, 508, {}, 'eight times is a circle';
+    is $server->stop, 'exit 0';
+};
+
 done_testing;

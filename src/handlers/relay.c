@@ -16,6 +16,7 @@ enum {
     MOST_NAMED = 128,      /* fields that Connection may name: no request has more */
     LONGEST_REASON = 128,
     MOST_FORWARDS = 1000000,
+    MOST_ROUNDS = 8,
 };
 
 static struct relay_call *call_of(struct upstream_request *request)
@@ -307,6 +308,28 @@ static bool read_max_forwards(struct relay_call *call)
     return n == 0 || (n == 1 && value.len > 0);
 }
 
+/*
+ * Does the request come round in a circle (RFC 9110 section 7.6)? Each time it has passed here, Via has got
+ * one item more: its second word is our name, unless `send` says something else.
+ */
+static bool is_circling(const struct relay_call *call)
+{
+    const struct handler_message *message = &call->message;
+    struct str via, name = STR(RELAY_NAME);
+    unsigned n = 0;
+    for (size_t i = 0; i < message->n_fields; i++) {
+        if (!http1_find(&message->fields[i], 1, message->bytes, STR("via"), &via))
+            continue;
+        while (via.len > 0) {
+            struct str item = http1_next_item(&via);
+            const char *blank = item.len == 0 ? NULL : memchr(item.base, ' ', item.len);
+            struct str by = {blank, blank == NULL ? 0 : item.len - (size_t)(blank - item.base)};
+            n += by.len == name.len + 1 && memcmp(by.base + 1, name.base, name.len) == 0;
+        }
+    }
+    return n >= MOST_ROUNDS;
+}
+
 /* It may not be passed on: this server is the last one, and tells what it knows (section 9.3.7). */
 static void answer_options(struct relay_call *call)
 {
@@ -366,6 +389,8 @@ static void handle(struct handler *handler, const struct handler_request *reques
         upstream_request_fail(&call->upstream, 400, "Connection names more fields than there can be.");
     else if (has_dot_segment(call->path))
         upstream_request_fail(&call->upstream, 400, "The path has a segment of dots.");
+    else if (is_circling(call))
+        upstream_request_fail(&call->upstream, 508, "This request has come round several times already.");
     else if (!read_max_forwards(call))
         upstream_request_fail(&call->upstream, 400, "Max-Forwards must be one whole number.");
     else if (call->counts_forwards && call->max_forwards == 0)

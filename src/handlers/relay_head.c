@@ -306,7 +306,7 @@ void handler_relay_write_head(struct relay_call *call, uint64_t length)
     out = put_clients_fields(out, call);
     if (!is_set(route, STR("via")))
         out = put_list(out, call, STR("Via"), VIA, forwarded_via_is_valid,
-                       call->message.minor_version == 0 ? STR("1.0 hayfork") : STR("1.1 hayfork"));
+                       call->message.minor_version == 0 ? STR("1.0 " RELAY_NAME) : STR("1.1 " RELAY_NAME));
     out = put_forwarded(out, call);
     if (sent.content_type.len > 0)
         out = put_field(out, STR("Content-Type"), sent.content_type);

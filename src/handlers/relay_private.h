@@ -5,6 +5,9 @@
 #include "handlers/handler.h"
 #include "upstream/request.h"
 
+/* What Via says of us. */
+#define RELAY_NAME "hayfork"
+
 struct handler_relay {
     struct handler super;
     const struct conf_route *route;

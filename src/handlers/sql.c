@@ -169,6 +169,13 @@ static bool is_json(struct str type)
            strncasecmp(type.base + len - 5, "+json", 5) == 0;
 }
 
+/* Is the body compressed (RFC 9110 section 8.4)? */
+static bool is_encoded(const struct handler_request *request)
+{
+    struct str coding = request->field(request, STR("content-encoding"));
+    return coding.len > 0 && !http1_same(coding, STR("identity"));
+}
+
 static void handle(struct handler *handler, const struct handler_request *request)
 {
     struct handler_sql *self = (struct handler_sql *)handler;
@@ -185,8 +192,13 @@ static void handle(struct handler *handler, const struct handler_request *reques
     if (!self->route->takes_body) {
         ask(call, (struct str){NULL, 0});
     } else if (request->body->length > 0 && !is_json(request->content_type)) {
-        handler_sql_refuse(call,
-                           (struct problem){.status = 415, .detail = "The body must be application/json."});
+        handler_sql_refuse(call, (struct problem){.status = 415,
+                                                  .detail = "The body must be application/json.",
+                                                  .field = {STR("Accept"), STR("application/json")}});
+    } else if (request->body->length > 0 && is_encoded(request)) {
+        handler_sql_refuse(call, (struct problem){.status = 415,
+                                                  .detail = "The body must not have a content coding.",
+                                                  .field = {STR("Accept-Encoding"), STR("identity")}});
     } else {
         call->body.arena = &sink->arena;
         call->body.done = on_body;

@@ -5,7 +5,6 @@
 #include "handlers/sql_private.h"
 #include "base/hex.h"
 #include "base/complain.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "pg/pgtypes.h"
 
@@ -57,6 +56,15 @@ static bool take_one_of_rows(struct call *call, const struct pgjson_columns *col
     return pgjson_row(&call->answer, columns, row);
 }
 
+static void complain_of_types(const struct call *call, const char *outcome)
+{
+    char *about = mem_printf("%s: a type has changed", call->sink->route);
+    complain(LOG_LEVEL_ERROR, about,
+             "%s: %s: a type has changed since its statement was prepared (request %016" PRIx64 ")",
+             call->sink->route, outcome, sink_request_id(call->sink));
+    free(about);
+}
+
 /* A row that cannot be written, since a type has changed: the query is asked again, or has failed. */
 static void take_no_row(struct call *call)
 {
@@ -66,9 +74,8 @@ static void take_no_row(struct call *call)
         db_abandon(call->pending);
         call->pending = NULL;
         handler_sql_stream_end(call, false);
-        log_errorx("%s: broke off after %" PRIu64
-                   " rows: a type has changed since its statement was prepared (request %016" PRIx64 ")",
-                   call->sink->route, call->n_rows, sink_request_id(call->sink));
+        complain_of_types(call,
+                          arena_printf(&call->sink->arena, "broke off after %" PRIu64 " rows", call->n_rows));
     } else {
         call->unreadable = true;
     }
@@ -219,9 +226,7 @@ static bool touched_nothing(const char *tag)
 /* It may have been done, by a statement that writes. */
 static void answer_unreadable(struct call *call)
 {
-    log_errorx("%s: 500: a type has changed since its statement was prepared; what it did is done (request "
-               "%016" PRIx64 ")",
-               call->sink->route, sink_request_id(call->sink));
+    complain_of_types(call, "500, and what it did is done");
     handler_sql_refuse(call, (struct problem){.status = 500,
                                               .detail = "This was done, but its answer cannot be shown: the "
                                                         "database's types have just changed."});

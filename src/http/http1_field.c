@@ -43,10 +43,13 @@ static void note_expect(struct http1_head *head, struct str value)
 {
     if (head->minor_version == 0)
         return;
-    if (http1_same(value, STR("100-continue")))
-        head->expects_continue = true;
-    else
-        head->expects_else = true;
+    while (value.len > 0) {
+        struct str item = http1_next_item(&value);
+        if (http1_same(item, STR("100-continue")))
+            head->expects_continue = true;
+        else if (item.len > 0)
+            head->expects_else = true;
+    }
 }
 
 static void note_once(uint8_t *count, struct http1_span *to, struct http1_span value)

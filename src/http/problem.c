@@ -109,8 +109,8 @@ void problem_send(struct sink *sink, const struct problem *problem)
     };
     for (size_t i = 0; i < problem->n_fields; i++)
         fields[head.n_fields++] = problem->fields[i];
-    if (problem->allow != NULL)
-        fields[head.n_fields++] = (struct sink_field){STR("Allow"), str_of(problem->allow)};
+    if (problem->field.name.len > 0)
+        fields[head.n_fields++] = problem->field;
     if (problem->status == 503) {
         const char *seconds = arena_printf(
             &sink->arena, "%d", RETRY_AFTER_LEAST + (int)(sink_request_id(sink) % RETRY_AFTER_SPREAD));

@@ -6,10 +6,10 @@
 
 struct problem {
     int status;
-    const char *detail;     /* one sentence for the client: no SQL, no rows' values, no server internals */
-    const char *parameter;  /* the parameter at fault, or NULL */
-    const char *constraint; /* the table's constraint that was violated, or NULL */
-    const char *allow;      /* for 405: the value of Allow */
+    const char *detail;      /* one sentence for the client: no SQL, no rows' values, no server internals */
+    const char *parameter;   /* the parameter at fault, or NULL */
+    const char *constraint;  /* the table's constraint that was violated, or NULL */
+    struct sink_field field; /* that tells what would be taken: Allow, Accept; without a name there is none */
     const struct sink_field *fields; /* the route's own header fields */
     size_t n_fields;
 };

@@ -134,27 +134,27 @@ static struct exchange *exchange_new(struct http *http, h2o_req_t *req)
     return exchange;
 }
 
-static void answer_without_route(struct exchange *exchange, enum route_outcome outcome, const char *allow)
+static void answer_without_route(struct exchange *exchange, enum route_outcome outcome, const char *methods)
 {
     h2o_req_t *req = exchange->req;
+    struct sink_field allow = {STR("Allow"), str_of(methods)};
+    struct problem problem = {.field = allow};
     if (outcome == ROUTE_NO_PATH) {
-        problem_send(&exchange->sink,
-                     &(struct problem){.status = 404, .detail = "There is nothing at this path."});
+        problem = (struct problem){.status = 404, .detail = "There is nothing at this path."};
     } else if (outcome == ROUTE_UNKNOWN_METHOD) {
-        problem_send(
-            &exchange->sink,
-            &(struct problem){.status = 501, .detail = "This server has no such method.", .allow = allow});
+        problem.status = 501;
+        problem.detail = "This server has no such method.";
     } else if (h2o_memis(req->method.base, req->method.len, H2O_STRLIT("OPTIONS"))) {
-        struct sink_field field = {STR("Allow"), str_of(allow)};
         struct sink_head head = {
-            .status = 204, .content_length = SINK_LENGTH_UNKNOWN, .fields = &field, .n_fields = 1};
+            .status = 204, .content_length = SINK_LENGTH_UNKNOWN, .fields = &allow, .n_fields = 1};
         sink_start(&exchange->sink, &head);
         sink_finish(&exchange->sink, NULL, 0);
+        return;
     } else {
-        problem_send(&exchange->sink, &(struct problem){.status = 405,
-                                                        .detail = "This path does not take this method.",
-                                                        .allow = allow});
+        problem.status = 405;
+        problem.detail = "This path does not take this method.";
     }
+    problem_send(&exchange->sink, &problem);
 }
 
 static struct str request_field(const struct handler_request *request, struct str name)

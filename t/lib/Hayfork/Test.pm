@@ -58,6 +58,7 @@ my %REASON = (
     502 => 'Bad Gateway',
     503 => 'Service Unavailable',
     504 => 'Gateway Timeout',
+    508 => 'Loop Detected',
 );
 
 # Ends the test, or the subtest, here unless something is there that it needs.
