@@ -92,7 +92,7 @@ my %HANDS_DOWN = map { $_ => 1 } qw(arena body body_whole conf_kind conn_context
 # Who may include a header that is not for all above it.
 my %ONLY_FOR = (
     '<libpq-fe.h>'        => qr{^(?:db/|conf/conninfo|pg/pgjson|handlers/sql)},
-    '<json-c/json.h>'     => qr{^(?:http/problem|conf/json)},
+    '<json-c/json.h>'     => qr{^conf/json},
     '<yaml.h>'            => qr{^conf/yaml},
     '<liburing.h>'        => qr{^loop/outbox},
     '<h2o.h>'             => qr{^(?:process/worker|server/|upstream/|handlers/|db/|loop/)},
@@ -106,7 +106,7 @@ my %ONLY_FOR = (
 my %LIBRARY = (
     libh2o      => [qr/^h2o_/, qr{^(?:process/worker|server/|upstream/|handlers/files|db/|loop/)}],
     libpq       => [qr/^PQ/, qr{^(?:db/|conf/conninfo)}],
-    'json-c'    => [qr/^json_(?:object|tokener|c_|util)/, qr{^(?:http/problem|conf/json)}],
+    'json-c'    => [qr/^json_(?:object|tokener|c_|util)/, qr{^conf/json}],
     libyaml     => [qr/^yaml_/, qr{^conf/yaml}],
     liburing    => [qr/^_*io_uring_/, qr{^loop/outbox}],
     OpenSSL     => [qr/^(?:BIO|CRYPTO|ERR|EVP|OPENSSL|SSL)_/, qr{^db/io}],

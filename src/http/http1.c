@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #include "base/hex.h"
+#include "base/percent.h"
 #include "http/http1.h"
 #include "http/http1_class.h"
 
@@ -41,7 +42,7 @@ static size_t name_span(const char *from, const char *end)
     for (; p < end && is(*p, REG_NAME); p++) {
         if (*p == '.' && (p == from || p[-1] == '.'))
             return SIZE_MAX;
-        if (*p == '%' && (end - p < 3 || hex_value(p[1]) < 0 || hex_value(p[2]) < 0))
+        if (*p == '%' && percent_byte((struct str){p, (size_t)(end - p)}, 0) < 0)
             return SIZE_MAX;
     }
     return (size_t)(p - from);

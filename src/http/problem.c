@@ -2,8 +2,10 @@
 #include "http/problem.h"
 
 #include <inttypes.h>
-#include <json-c/json.h>
 #include <stdio.h>
+#include <stdlib.h>
+
+#include "base/json.h"
 
 enum { OWN_FIELDS = 2, RETRY_AFTER_LEAST = 1, RETRY_AFTER_SPREAD = 3 /* seconds */ };
 
@@ -75,25 +77,33 @@ const char *problem_reason(int status)
                           : "Internal Server Error"; /* section 15: its class */
 }
 
+static void write_member(struct json_writer *writer, const char *name, const char *text)
+{
+    if (text == NULL)
+        return;
+    json_char(writer, writer->len == 0 ? '{' : ',');
+    json_string(writer, name, strlen(name));
+    json_char(writer, ':');
+    json_string(writer, text, strlen(text));
+}
+
 static struct str document(struct sink *sink, const struct problem *problem)
 {
-    char id[17];
+    char most[1024], id[17], status[24]; /* most are as short as that */
+    struct json_writer writer = json_writer_on(most, sizeof(most));
     snprintf(id, sizeof(id), "%016" PRIx64, sink_request_id(sink));
-    struct json_object *object = json_object_new_object();
-    json_object_object_add(object, "type", json_object_new_string("about:blank"));
-    json_object_object_add(object, "title", json_object_new_string(problem_reason(problem->status)));
-    json_object_object_add(object, "status", json_object_new_int(problem->status));
-    json_object_object_add(object, "detail", json_object_new_string(problem->detail));
-    json_object_object_add(object, "request_id", json_object_new_string(id));
-    if (problem->parameter != NULL)
-        json_object_object_add(object, "parameter", json_object_new_string(problem->parameter));
-    if (problem->constraint != NULL)
-        json_object_object_add(object, "constraint", json_object_new_string(problem->constraint));
-    size_t len;
-    const char *text = json_object_to_json_string_length(
-        object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &len);
-    struct str body = {arena_copy(&sink->arena, (struct str){text, len}), len};
-    json_object_put(object);
+    int status_len = snprintf(status, sizeof(status), ",\"status\":%d", problem->status);
+    write_member(&writer, "type", "about:blank");
+    write_member(&writer, "title", problem_reason(problem->status));
+    json_raw(&writer, status, (size_t)status_len);
+    write_member(&writer, "detail", problem->detail);
+    write_member(&writer, "request_id", id);
+    write_member(&writer, "parameter", problem->parameter);
+    write_member(&writer, "constraint", problem->constraint);
+    json_char(&writer, '}');
+    struct str body = {arena_copy(&sink->arena, (struct str){writer.base, writer.len}), writer.len};
+    if (writer.owned)
+        free(writer.base);
     return body;
 }
 
