@@ -208,14 +208,16 @@ static bool write_array(struct json_writer *writer, const struct pgtypes_type *t
 static bool write_vector(struct json_writer *writer, const struct pgtypes_type *type, struct reader *reader,
                          unsigned depth)
 {
-    bool good = true;
+    bool good = true, more = reader->at < reader->end;
     json_char(writer, '[');
-    while (good && reader->at < reader->end) {
+    while (good && more) {
         const char *blank = memchr(reader->at, ' ', (size_t)(reader->end - reader->at));
         const char *stop = blank == NULL ? reader->end : blank;
-        good = write_value(writer, type->element, reader->at, (size_t)(stop - reader->at), depth);
-        reader->at = blank == NULL ? stop : blank + 1;
-        if (blank != NULL)
+        size_t len = (size_t)(stop - reader->at);
+        good = len > 0 && write_value(writer, type->element, reader->at, len, depth);
+        reader->at = stop;
+        more = take(reader, ' ');
+        if (more)
             json_char(writer, ',');
     }
     json_char(writer, ']');

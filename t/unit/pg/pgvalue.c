@@ -189,6 +189,10 @@ static void test_refused(void)
         {HSTORE, "\"a\"=>\"b\", "},
         {HSTORE, "\"a\"=>NULLx"},
         {HSTORE, "NULL=>\"b\""},
+        {PGTYPES_OIDVECTOR, "1 "},
+        {PGTYPES_OIDVECTOR, " 1"},
+        {PGTYPES_OIDVECTOR, "1  2"},
+        {PGTYPES_INT2VECTOR, "1 x"},
         {OPAQUE, "x"},
         {FEWS, "{1}"},
     };
