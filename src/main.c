@@ -37,8 +37,8 @@ static const char usage[] =
     "  -V            print the version and the commit it was built from\n"
     "  -h            print this\n"
     "\n"
-    "TERM finishes the requests in hand and stops; INT stops at once; HUP reloads.\n"
-    "exit codes: 0 stopped as told, 64 wrong usage, 69 cannot start, or no database for\n"
+    "TERM finishes the pending requests and stops; INT stops at once; HUP reloads.\n"
+    "exit codes: 0 stopped on request, 64 wrong usage, 69 cannot start, or no database for\n"
     "--db, 78 mistake in the conf, or the reload was refused\n";
 
 /*
@@ -80,7 +80,7 @@ static void add_override(struct options *options, char *text)
 {
     char *equals = strchr(text, '=');
     if (equals == NULL || equals == text)
-        refuse("-o wants KEY=VALUE, not ", text);
+        refuse("-o takes KEY=VALUE, not ", text);
     char *key = mem_strndup(text, (size_t)(equals - text)), *value = mem_strdup(equals + 1);
     MEM_GROW(&options->overrides, options->n_overrides);
     options->overrides[options->n_overrides++] = (struct conf_override){key, value};
@@ -142,16 +142,16 @@ static struct options parse(int argc, char **argv)
             fputs(usage, stdout);
             exit(EXIT_SUCCESS);
         case ':':
-            refuse("a value is missing behind ", letter);
+            refuse("a value is missing after ", letter);
         default:
-            refuse("there is no option ", optopt == 0 || optopt == OPTION_DB ? argv[optind - 1] : letter);
+            refuse("unknown option ", optopt == 0 || optopt == OPTION_DB ? argv[optind - 1] : letter);
         }
     }
     if (options.db && options.mode != MODE_CHECK)
         refuse("--db goes with ", "-t");
     if (optind < argc) { /* it may be half of a connection string that lacks its quotes */
         argv[optind][strcspn(argv[optind], "=")] = '\0';
-        refuse("there is no argument ", argv[optind]);
+        refuse("unexpected argument ", argv[optind]);
     }
     return options;
 }

@@ -55,7 +55,7 @@ subtest 'usage errors are told on standard error, with exit code 64' => sub {
 subtest 'half a connection string that lacks its quotes is not shown' => sub {
     my $run = hayfork('-t', '-c', $conf, '-o', 'database.connect=host=a', 'password=hush');
     is $run->{exit}, 'exit 64';
-    like $run->{stderr}, qr/^hayfork: there is no argument password\n/;
+    like $run->{stderr}, qr/^hayfork: unexpected argument password\n/;
     unlike $run->{stderr}, qr/hush/;
 };
 

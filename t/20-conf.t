@@ -453,7 +453,7 @@ subtest 'mistakes in -o have their place, too' => sub {
         -o:7:14: error: drain needs a unit: write 5s for seconds, 5ms for milliseconds or 5m for minutes
             limits.drain=5
                          ^
-        -o:8:5: error: log has no value; leave the line out for the default
+        -o:8:5: error: log has no value; remove the line for the default
             log=
                 ^
         -o:9:16: error: aliases (*all) are not part of the conf; quote a value that begins with `*`

@@ -321,7 +321,7 @@ refused 'a SELECT that makes a table', <<'CONF', <<'END';
     sql: "SELECT id INTO copy FROM contact"
     answer: none
 CONF
-hayfork.conf:8:11: error: this SELECT answers no columns; if it has INTO, which makes a table, take that out
+hayfork.conf:8:11: error: this SELECT answers no columns; if it has INTO, which makes a table, remove that
         sql: "SELECT id INTO copy FROM contact"
               ^
 END
@@ -526,7 +526,7 @@ subtest 'a conninfo that libpq cannot read is a mistake in the conf, for -t and 
                                                       ^
             END
         'dbname=contacts password=my guess' => <<~'END',
-            hayfork.conf:1:51: error: this word has no `=`: options are written KEY=VALUE, and a value with blanks stands in single quotes
+            hayfork.conf:1:51: error: this word has no `=`: options are written KEY=VALUE, and a value with spaces needs single quotes
                 database: { connect: "dbname=contacts password=********" }
                                                                   ^
             END

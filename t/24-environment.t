@@ -70,7 +70,7 @@ subtest 'what -T prints means the same where no variable is set' => sub {
 subtest 'a byte that is not UTF-8 is refused with the name of its variable' => sub {
     my $run = run([ $Hayfork::Test::HAYFORK, '-t', '-c', $conf ], env => { SHOP => "caf\xE9" });
     is $run->{exit}, 'exit 78';
-    like $run->{stderr}, qr/hayfork\.conf:2:9: error: the variable SHOP holds a byte that is not UTF-8$/m;
+    like $run->{stderr}, qr/hayfork\.conf:2:9: error: the variable SHOP contains a byte that is not UTF-8$/m;
 };
 
 subtest 'a mistake in env_file shows its place and nothing of what may be a password' => sub {

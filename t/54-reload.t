@@ -204,7 +204,7 @@ subtest 'a Unix socket of a process that is dead is taken over, of one that live
     is $server->stop, 'exit 0';
 };
 
-subtest 'what is wrong is refused with its reason, and all goes on as before' => sub {
+subtest 'what is wrong is refused with its reason, and everything continues as before' => sub {
     my $server  = server(conf(1), cluster => $cluster);
     my @workers = $server->workers;
     my $refused = sub ($text, $why, $name) {

@@ -280,7 +280,7 @@ subtest 'a real systemd starts, reloads and stops it, with all that the unit for
     is get("127.0.0.1:$port"), 'changed', '... is over when systemctl comes back';
     spew($conf, "oops\n");
     is $systemctl->(qw(reload hayfork))->{exit}, 'exit 1', 'a reload that is refused fails';
-    like slurp("$folder/log"), qr/hayfork\.conf:1:1: error: .*the reload was refused, and all goes on as before/s,
+    like slurp("$folder/log"), qr/hayfork\.conf:1:1: error: .*the reload was refused, and everything continues as before/s,
       '... with the reason in the journal';
     is get("127.0.0.1:$port"), 'changed', '... and it goes on';
     is $systemctl->(qw(is-active hayfork))->{stdout}, "active\n";

@@ -196,7 +196,7 @@ static void sum_up_others(bool all)
     if (atomic_load(&table->left_out) == 0 || (!all && !is_due) ||
         !atomic_compare_exchange_strong(&table->told_at, &told_at, now))
         return;
-    log_warnx("too many kinds of trouble at the same time; lines that were left out: %" PRIu32,
+    log_warnx("too many different problems at the same time; lines left out: %" PRIu32,
               atomic_exchange(&table->left_out, 0));
 }
 

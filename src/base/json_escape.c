@@ -25,11 +25,11 @@ const char *json_escape_check(const char *at, const char *end, size_t *len)
 {
     if (at[1] != 'u') {
         *len = 2;
-        return memchr(letters, at[1], LETTERS) == NULL ? "there is no such escape" : NULL;
+        return memchr(letters, at[1], LETTERS) == NULL ? "this is not an escape" : NULL;
     }
     int unit = end - at < UNIT ? -1 : hex_four(at + 2);
     if (unit < 0)
-        return "\\u must have four hexadecimal digits behind it";
+        return "\\u must be followed by four hexadecimal digits";
     if (unit == 0)
         return "PostgreSQL has no character \\u0000";
     bool is_pair = is_high_surrogate(unit) && end - at >= 2 * UNIT && at[UNIT] == '\\' &&

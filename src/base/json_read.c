@@ -280,7 +280,7 @@ static void read_digits(struct json_check *check)
 static void fail_value(struct json_check *check)
 {
     bool missing = memchr(",:]}", *check->at, 4) != NULL;
-    fail(check, check->at, missing ? "a value is missing here" : "this is no JSON value");
+    fail(check, check->at, missing ? "a value is missing here" : "this is not a JSON value");
 }
 
 static void read_word(struct json_check *check, struct str word)
@@ -400,7 +400,7 @@ static void read_here(struct json_check *check)
         read_next(check);
         break;
     case AFTER_ALL:
-        fail(check, check->at, "there must be nothing behind the value");
+        fail(check, check->at, "there must be nothing after the value");
         break;
     default:
         read_value(check);

@@ -77,7 +77,7 @@ static char *read_address(const char *text, struct address *address)
         address->path = text;
         return text[7] == '\0' || text[8] != '\0'
                    ? NULL
-                   : mem_strdup("after systemd: stands the name of a socket, as FileDescriptorName= has it");
+                   : mem_strdup("after systemd: comes the name of a socket, as in FileDescriptorName=");
     }
     size_t digits = strspn(text, "0123456789");
     const char *colon = strrchr(text, ':');

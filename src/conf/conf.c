@@ -74,7 +74,7 @@ static void note_unknown(struct conf *conf, const char *section, struct conf_pos
     const char *keys[MAX_KEYS];
     size_t n = list_keys(section, keys);
     if (section[0] == '\0' && (key[0] == '/' || strstr(key, " /") != NULL)) {
-        conf_files_error(conf->files, pos, "a route stands below \"routes\", indented");
+        conf_files_error(conf->files, pos, "a route belongs below \"routes\", indented");
         return;
     }
     char *meaning = guess_meaning(section, key, keys, n);
@@ -108,7 +108,7 @@ static void read_directive(struct conf *conf, const struct conf_directive *row, 
         row->type != CONF_TYPE_ENV_FILE && !conf_table_is_scalar(row))
         return; /* they belong together: see conf_include_read */
     if (conf_yaml_is_null(node)) {
-        conf_files_error(conf->files, node->pos, "%s has no value; leave the line out for the default",
+        conf_files_error(conf->files, node->pos, "%s has no value; remove the line for the default",
                          row->name);
     } else if (row->type == CONF_TYPE_LISTEN) {
         conf_listen_read(conf, node);

@@ -301,11 +301,10 @@ static char *check_pairs(struct check *check)
     while (problem == NULL && read_pair(&next, &pair)) {
         check->at = pair.key_at;
         if (pair.value == NULL)
-            problem =
-                mem_strdup("this word has no `=`: options are written KEY=VALUE, and a value with blanks "
-                           "stands in single quotes");
+            problem = mem_strdup("this word has no `=`: options are written KEY=VALUE, and a value with "
+                                 "spaces needs single quotes");
         else if (!is_known(pair.key))
-            problem = say_unknown(pair.key, hidden, "a value with blanks stands in single quotes");
+            problem = say_unknown(pair.key, hidden, "a value with spaces needs single quotes");
         else if (pair.end == NULL)
             problem = mem_strdup("the quote of this value is never closed; in a value a quote is \\'");
         else if (strcmp(pair.key, "port") == 0 && !is_ports(pair.value, pair.end))
@@ -329,7 +328,7 @@ static char *check_parameters(struct check *check, const char *next)
         if (sign == NULL)
             problem = mem_strdup("this parameter has no `=`: it is written KEY=VALUE");
         else if (second != NULL)
-            problem = mem_strdup("this `=` is one too many; in a value it is written %3D");
+            problem = mem_strdup("there is one `=` too many; in a value it is written %3D");
         else if (!is_known(name) && strcmp(name, "ssl") != 0)
             problem = say_unknown(name, hidden, "in a URI a & in a value is written %26");
         else if (strcmp(name, "port") == 0 && !is_ports(sign + 1, end))
@@ -388,7 +387,7 @@ static char *check_uri(struct check *check)
         if (byte < 0)
             return mem_strdup("after % come two hexadecimal digits; a % itself is written %25");
         if (byte == 0)
-            return mem_strdup("a connection string cannot hold a NUL character (%00)");
+            return mem_strdup("a connection string cannot contain a NUL character (%00)");
     }
     if (*user_end == '@')
         next = user_end + 1;

@@ -115,7 +115,7 @@ static char *value_of(const struct expansion *expansion, struct conf_pos pos, co
 {
     const char *value = look_up(expansion->env, name);
     if (value != NULL && !utf8_is_valid(str_of(value))) {
-        conf_files_error(expansion->files, pos, "the variable %s holds a byte that is not UTF-8", name);
+        conf_files_error(expansion->files, pos, "the variable %s contains a byte that is not UTF-8", name);
         return NULL;
     }
     if (value != NULL && (value[0] != '\0' || default_text == NULL))
@@ -275,7 +275,7 @@ static bool refuse_key(struct conf_files *files, const struct conf_yaml *key)
     if (found == NULL || name_length(found + 2) == 0)
         return false;
     conf_files_error(files, conf_files_place(files, key->pos, key->value, (size_t)(found - key->value)),
-                     "a variable cannot stand in a key, only in a value");
+                     "a variable can be in a value, but not in a key");
     return true;
 }
 

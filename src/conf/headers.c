@@ -36,7 +36,7 @@ static bool check_name(struct conf_files *files, const struct conf_yaml *key,
     const char *name = key->value;
     const struct conf_header *first = find(headers, n, name);
     if (strchr(name, ':') != NULL && key->style == CONF_YAML_PLAIN) {
-        conf_files_error(files, key->pos, "a blank is missing behind the `:`: write `%.*s: %s`",
+        conf_files_error(files, key->pos, "a space is missing after the `:`: write `%.*s: %s`",
                          (int)strcspn(name, ":"), name, strchr(name, ':') + 1);
         return false;
     }
@@ -61,7 +61,7 @@ static bool check_name(struct conf_files *files, const struct conf_yaml *key,
     }
     if (first != NULL)
         conf_files_error(files, key->pos,
-                         "%s stands here for the second time (upper and lower case are the same); the first "
+                         "%s is here for the second time (upper and lower case are the same); the first "
                          "is on line %d",
                          name, first->pos.line);
     return first == NULL;
@@ -94,7 +94,7 @@ static const char *check_byte(char c)
     if (byte == '\n' || byte == '\r')
         return "a header's value is one line; this line break cannot be sent";
     if ((byte < ' ' && byte != '\t') || byte == 0x7F)
-        return "a header's value holds no control characters";
+        return "a header's value cannot contain control characters";
     return byte >= 0x80 ? "a header's value is ASCII; write other characters as %XX where that is understood"
                         : NULL;
 }
@@ -117,11 +117,10 @@ static const char *read_name(struct conf_header *header, const char *text, size_
 {
     const char *close = strchr(text, '}');
     if (close == NULL)
-        return "this brace is not closed; `{{` is a brace that stands for itself";
+        return "this brace is not closed; `{{` is a literal brace";
     struct str name = {text + 1, (size_t)(close - text - 1)};
     if (!conf_params_is_name(name))
-        return "between braces stands the name of a column or parameter, such as {id}; `{{` is a brace that "
-               "stands for itself";
+        return "between braces is the name of a column or parameter, such as {id}; `{{` is a literal brace";
     add_piece(header, true, name.base, name.len);
     *len = name.len + 2;
     return NULL;
@@ -174,7 +173,7 @@ void conf_headers_read(struct conf_files *files, const char *word, const struct 
     if (value->kind != CONF_YAML_MAP) {
         conf_files_error(files, value->pos,
                          "%s takes a mapping from names to values, not %s: write `Cache-Control: "
-                         "no-store` in the line below, indented, without `-`",
+                         "no-store` on the line below, indented, without `-`",
                          word, conf_yaml_what(value));
         return;
     }

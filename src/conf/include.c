@@ -44,7 +44,7 @@ static void read_routes(struct conf *conf, const struct conf_yaml *map)
     struct conf_route defaults = {0};
     const struct conf_yaml *value = conf_yaml_get(map, "defaults"), *routes = conf_yaml_get(map, "routes");
     if (value != NULL && conf_yaml_is_null(value))
-        conf_files_error(conf->files, value->pos, "defaults has no value; leave the line out");
+        conf_files_error(conf->files, value->pos, "defaults has no value; remove the line");
     else if (value != NULL)
         conf_route_read_defaults(conf->files, value, &defaults);
     /* Routes that are nothing, because all are comments, are no mistake: not here. */
@@ -64,7 +64,7 @@ static void note_wrong_key(struct conf_files *files, const struct conf_yaml *key
                          "%s belongs in the conf itself; an included file has only defaults and routes",
                          key->value);
     } else if (key->value[0] == '/' || strstr(key->value, " /") != NULL) {
-        conf_files_error(files, key->pos, "a route stands below \"routes\", indented");
+        conf_files_error(files, key->pos, "a route belongs below \"routes\", indented");
     } else {
         const char *meaning = conf_route_has_key(key->value) ? NULL : conf_hint_synonym("", key->value);
         if (meaning == NULL)

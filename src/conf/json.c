@@ -56,7 +56,7 @@ static void walk_escape(struct walk *walk, bool is_key)
     }
     walk->at += 4;
     if (code == 0 && is_key)
-        fail(walk, at, "a key cannot hold a NUL character");
+        fail(walk, at, "a key cannot contain a NUL character");
     if (is_surrogate(code, 0xDC00)) {
         fail(walk, at, "this is the second half of a surrogate pair without the first");
     } else if (is_surrogate(code, 0xD800)) {
@@ -133,7 +133,7 @@ static void skip_comma(struct walk *walk, char end)
     if (skip_blanks(walk) == ',')
         walk->at++;
     else if (*walk->at != end)
-        fail(walk, walk->at, "a `,` stands between elements");
+        fail(walk, walk->at, "elements are separated by `,`");
 }
 
 static void walk_array(struct walk *walk)
@@ -213,7 +213,7 @@ static const char *explain(const char *text, size_t at, enum json_tokener_error 
     if (text[at + strspn(text + at, BLANKS)] == '\0')
         return "the JSON ends here before it is complete";
     if ((text[at] == ']' || text[at] == '}') && before > 0 && text[before - 1] == ',')
-        return "JSON has no comma behind the last element; remove it";
+        return "JSON has no comma after the last element; remove it";
     if (error == json_tokener_error_parse_object_key_name)
         return "JSON has its keys in double quotes";
     if (text[at] == '\'')

@@ -95,8 +95,8 @@ static void read_status(struct conf_reading *reading, const char *key, const str
         reading->route->status = status;
     else
         conf_files_error(reading->files, value->pos,
-                         "%s is that of a good answer: it takes a number from 200 to 299, not \"%.*s\"", key,
-                         CONF_FILES_QUOTE(value->value));
+                         "%s is that of a successful answer: it takes a number from 200 to 299, not \"%.*s\"",
+                         key, CONF_FILES_QUOTE(value->value));
 }
 
 static void read_no_row(struct conf_reading *reading, const char *key, const struct conf_yaml *value)
@@ -108,7 +108,7 @@ static void read_no_row(struct conf_reading *reading, const char *key, const str
         reading->route->no_row = status;
     else
         conf_files_error(reading->files, value->pos,
-                         "%s takes 204 (nothing, and that is no error) or a status from 400 to 499, not "
+                         "%s takes 204 (nothing, which is not an error) or a status from 400 to 499, not "
                          "\"%.*s\"",
                          key, CONF_FILES_QUOTE(value->value));
 }
@@ -168,8 +168,7 @@ static void finish(struct conf_reading *reading)
                          "an answer with status %d has no body: write `answer: none`", route->status);
     }
     if (merge != NULL && has_answer && route->answer != CONF_ANSWER_ROW)
-        conf_files_error(reading->files, merge->pos,
-                         "only reads with `answer: row` are merged; leave this out");
+        conf_files_error(reading->files, merge->pos, "only reads with `answer: row` are merged; remove this");
     for (size_t i = 0; conf_reading_is_for(reading, "GET") && i < 2; i++) {
         const struct conf_yaml *key = conf_reading_key(reading, of_bodies[i]);
         if (key != NULL)

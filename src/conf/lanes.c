@@ -101,8 +101,7 @@ static void read_key(struct conf_files *files, struct conf_lane *lane, bool is_o
                          "the lanes read and write have sessions of their own: `from` is for other lanes; "
                          "remove it");
     } else if (conf_yaml_is_null(value)) {
-        conf_files_error(files, value->pos, "%s has no value; leave the line out for the default",
-                         key->value);
+        conf_files_error(files, value->pos, "%s has no value; remove the line for the default", key->value);
     } else if (value->kind != CONF_YAML_SCALAR) {
         conf_files_error(files, value->pos, "%s takes a single value, not %s", key->value,
                          conf_yaml_what(value));
@@ -153,10 +152,10 @@ void conf_lanes_read(struct conf *conf, const struct conf_yaml *node)
     if (node->kind == CONF_YAML_MAP || conf_yaml_is_null(node))
         return;
     conf->lanes_incomplete = true;
-    conf_files_error(conf->files, node->pos,
-                     "lanes takes a mapping, not %s: write `report: { connections: 2 }` in the line below, "
-                     "indented",
-                     conf_yaml_what(node));
+    conf_files_error(
+        conf->files, node->pos,
+        "lanes takes a mapping, not %s: write `report: { connections: 2 }` on the line below, indented",
+        conf_yaml_what(node));
 }
 
 void conf_lanes_complete(struct conf *conf)

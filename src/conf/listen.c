@@ -33,7 +33,8 @@ static const char *check_name(const char *name)
     static const char *const others[] = {"addr", "address", "bind", "host", "listen", "port"};
     if (name[0] < 'a' || name[0] > 'z' ||
         name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-")] != '\0')
-        return "cannot be a listener's name: that is small letters, digits, `_` and `-`, a letter first";
+        return "cannot be a listener's name: that is lower-case letters, digits, `_` and `-`, beginning with "
+               "a letter";
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
         if (strcmp(name, others[i]) == 0)
             return "would be a listener's name here: write the address alone, `listen: 127.0.0.1:8080`, or "
@@ -154,11 +155,10 @@ static void read_list(struct conf *conf, const struct conf_yaml *list)
         if (item->kind == CONF_YAML_SCALAR && !conf_yaml_is_null(item))
             conf_listen_add(conf, item->pos, NULL, item->value);
         else
-            conf_files_error(
-                conf->files, item->pos,
-                "a list of addresses holds text, not %s; an IPv6 address needs quotes: \"[::1]:8080\"; names "
-                "stand without `-`: `public: 127.0.0.1:8080`",
-                conf_yaml_what(item));
+            conf_files_error(conf->files, item->pos,
+                             "a list of addresses holds text, not %s; an IPv6 address needs quotes: "
+                             "\"[::1]:8080\"; names are written without `-`: `public: 127.0.0.1:8080`",
+                             conf_yaml_what(item));
     }
 }
 
@@ -168,7 +168,7 @@ void conf_listen_read(struct conf *conf, const struct conf_yaml *node)
     if (node->kind == CONF_YAML_SCALAR)
         conf_listen_add(conf, node->pos, NULL, node->value);
     else if (node->n_items == 0 && !node->incomplete)
-        conf_files_error(conf->files, node->pos, "this %s has no address; leave the line out for the default",
+        conf_files_error(conf->files, node->pos, "this %s has no address; remove the line for the default",
                          node->kind == CONF_YAML_MAP ? "mapping" : "list");
     else if (node->kind == CONF_YAML_MAP)
         read_names(conf, node);
@@ -216,14 +216,14 @@ void conf_listen_read_on(struct conf_files *files, struct conf_route *route, con
     size_t n = value->kind == CONF_YAML_LIST ? value->n_items : 1;
     if (n == 0 && !value->incomplete)
         conf_files_error(files, value->pos,
-                         "this list names no listener; leave the line out for a route on all of them");
+                         "this list names no listener; remove the line for a route on all of them");
     for (size_t i = 0; i < n; i++) {
         const struct conf_yaml *item = value->kind == CONF_YAML_LIST ? value->items[i].value : value;
         if (item->kind != CONF_YAML_SCALAR || conf_yaml_is_null(item))
             conf_files_error(files, item->pos, "on takes the name of a listener or a list of names, not %s",
                              conf_yaml_what(item));
         else if (find_on(route, item->value) != NULL)
-            conf_files_error(files, item->pos, "\"%.*s\" stands in this list twice",
+            conf_files_error(files, item->pos, "\"%.*s\" is in this list twice",
                              CONF_FILES_QUOTE(item->value));
         else
             add_on(route, item->pos, item->value);
@@ -260,7 +260,7 @@ static void note_unknown(struct conf *conf, const struct conf_on *on)
                          len, on->name, len, on->name);
     } else {
         conf_files_error(conf->files, on->pos,
-                         "there is no listener \"%.*s\": listen gives no names; write `%.*s: ADDRESS` below "
+                         "there is no listener \"%.*s\": listen has no names; write `%.*s: ADDRESS` below "
                          "`listen:`",
                          len, on->name, len, on->name);
     }

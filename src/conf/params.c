@@ -165,7 +165,7 @@ static void note_unknown_option(struct conf_files *files, const struct conf_yaml
     }
     const char *colon = strchr(key->value, ':');
     if (colon != NULL && key->style == CONF_YAML_PLAIN) {
-        conf_files_error(files, key->pos, "a blank is missing behind the `:`: write `%.*s: %s`",
+        conf_files_error(files, key->pos, "a space is missing after the `:`: write `%.*s: %s`",
                          (int)(colon - key->value), key->value, colon + 1);
         return;
     }
@@ -180,7 +180,7 @@ static void check_options(struct conf_files *files, const struct params_spec *sp
     const char *value = spec->default_text;
     if (spec->required && text != NULL)
         conf_files_error(files, text->pos,
-                         "%s is required, so it never takes its default; remove one of both", spec->name);
+                         "%s is required, so it never takes its default; remove one of them", spec->name);
     if (is_less(spec->max, spec->min))
         conf_files_error(files, max->pos, "max of %s is less than its min, %.*s", spec->name,
                          CONF_FILES_QUOTE(spec->min));
@@ -189,7 +189,7 @@ static void check_options(struct conf_files *files, const struct params_spec *sp
     if (spec->n_one_of > 0 && !is_one_of(spec, value)) {
         conf_files_error(files, text->pos, "the default of %s is not among one_of", spec->name);
     } else if ((spec->min != NULL || spec->max != NULL) && !is_number(value)) {
-        conf_files_error(files, text->pos, "the default of %s is not a number, as min and max ask for",
+        conf_files_error(files, text->pos, "the default of %s is not a number, as min and max require",
                          spec->name);
     } else if (is_less(value, spec->min)) {
         conf_files_error(files, text->pos, "the default of %s is less than its min, %.*s", spec->name,
@@ -227,13 +227,13 @@ static bool check_name(struct conf_files *files, struct conf_pos pos, const char
     if (conf_params_is_name(str_of(name)))
         return true;
     if (colon != NULL && colon[1] != '\0' && conf_params_is_name((struct str){name, (size_t)(colon - name)}))
-        conf_files_error(files, pos, "a blank is missing behind the `:`: write `%.*s: %s`",
+        conf_files_error(files, pos, "a space is missing after the `:`: write `%.*s: %s`",
                          (int)(colon - name), name, colon + 1);
     else
-        conf_files_error(
-            files, pos,
-            "\"%.*s\" cannot be a parameter's name: that is letters, digits and `_`, with no digit first",
-            CONF_FILES_QUOTE(name));
+        conf_files_error(files, pos,
+                         "\"%.*s\" cannot be a parameter's name: that is letters, digits and `_`, and does "
+                         "not begin with a digit",
+                         CONF_FILES_QUOTE(name));
     return false;
 }
 
@@ -275,7 +275,7 @@ bool conf_params_read(struct conf_files *files, struct conf_route *route, enum p
     const char *key = key_of(source), *what = source == PARAMS_QUERY ? "URL parameters" : "body's fields";
     if (value->kind == CONF_YAML_SCALAR && conf_params_looks_like_sql(value->value)) {
         conf_files_error(files, value->pos,
-                         "%s names the %s; the SQL goes into `sql: |`, with the text below it", key, what);
+                         "%s names the %s; the SQL belongs in `sql: |`, with the text below it", key, what);
         return false;
     }
     if (value->kind == CONF_YAML_SCALAR)
@@ -306,7 +306,7 @@ void conf_params_read_body_as(struct conf_files *files, struct conf_route *route
     if (value->kind != CONF_YAML_SCALAR)
         conf_files_error(files, value->pos,
                          "body_as takes one name, that of the parameter that gets the whole body; the fields "
-                         "that it may have go into body");
+                         "that it may have belong in body");
     else if (check_name(files, value->pos, value->value))
         declare(route, PARAMS_BODY_AS, value);
     route->takes_body = true;

@@ -35,7 +35,7 @@ bool conf_reading_want_verbatim(struct conf_reading *reading, const char *key, c
     if (value->kind != CONF_YAML_SCALAR)
         problem = "has to be text";
     else if (value->style == CONF_YAML_PLAIN)
-        problem = "cannot stand there without quotes: YAML would cut it at ` #`";
+        problem = "cannot be there without quotes: YAML would cut it at ` #`";
     else if (value->style == CONF_YAML_FOLDED)
         problem = "cannot be a `>` block: YAML joins its lines";
     else if (value->style == CONF_YAML_QUOTED && !value->one_line)
@@ -43,7 +43,7 @@ bool conf_reading_want_verbatim(struct conf_reading *reading, const char *key, c
     if (problem == NULL)
         return true;
     if (value->kind == CONF_YAML_SCALAR && value->style != CONF_YAML_PLAIN && strcmp(key, "sql") == 0)
-        why = ", and a `--` comment would swallow the rest";
+        why = ", and a `--` comment would hide the rest";
     conf_files_error(
         reading->files, value->pos,
         "%s %s%s; write `%s: |` with the text below it, put it in quotes on one line, or name a file "

@@ -112,13 +112,12 @@ static char *read_authority(struct str text, struct conf_server *server)
     const char *host_end = brackets ? close : colon != NULL ? colon : end;
     server->authority = mem_strndup(text.base, text.len);
     if (memchr(text.base, '@', text.len) != NULL)
-        return mem_strdup("no user stands in this URL: the service gets its password by "
+        return mem_strdup("a URL has no user here: the service gets its password by "
                           "`send: { Authorization: … }`");
     if (memchr(text.base, '{', text.len) != NULL)
-        return mem_strdup(
-            "the server is the same for all requests; a {name} can stand behind it, in the path");
+        return mem_strdup("the server is the same for all requests; a {name} can be after it, in the path");
     if (brackets && (close == NULL || (colon == NULL && close + 1 != end)))
-        return mem_strdup("an IPv6 address stands in brackets: write http://[::1]:3000");
+        return mem_strdup("an IPv6 address needs brackets: write http://[::1]:3000");
     server->host = brackets ? mem_strndup(text.base + 1, (size_t)(close - text.base - 1))
                             : mem_strndup(text.base, (size_t)(host_end - text.base));
     size_t len = strlen(server->host), good = 0;
@@ -162,8 +161,7 @@ static char *read_server(const char *text, struct conf_server *server, const cha
     }
     if (strncmp(text, "https://", 8) == 0)
         return mem_strdup(
-            "a relay speaks HTTP without TLS: write http://, or go by way of a program that adds "
-            "TLS");
+            "a relay uses HTTP without TLS: write http://, or use a program in between that adds TLS");
     if (strncmp(text, "http://", 7) != 0) {
         char *shown = conf_secret_hide(text);
         char *problem =
@@ -192,11 +190,11 @@ static void read_one_server(struct conf *conf, struct conf_upstream *upstream, c
     const char *rest = "";
     char *problem = read_server(node->value, &server, &rest);
     if (problem == NULL && *rest != '\0')
-        problem = mem_strdup("a server of an upstream has no path: it stands in the route, as in "
+        problem = mem_strdup("a server of an upstream has no path: it belongs in the route, as in "
                              "`relay: http://NAME/PATH`");
     for (size_t i = 0; problem == NULL && i < upstream->n_servers; i++) {
         if (strcmp(upstream->servers[i].address, server.address) == 0)
-            problem = mem_strdup("this server stands here for the second time");
+            problem = mem_strdup("this server is in the list twice");
     }
     if (problem == NULL && upstream->n_servers == MOST_SERVERS)
         problem = mem_printf("an upstream has at most %d servers", MOST_SERVERS);
@@ -293,7 +291,7 @@ void conf_relay_read_upstreams(struct conf *conf, const struct conf_yaml *node)
     if (node->kind != CONF_YAML_MAP) {
         conf_files_error(conf->files, node->pos,
                          "upstreams takes a mapping from names to servers, not %s: write `backend: [ "
-                         "http://127.0.0.1:3000 ]` in the line below, indented",
+                         "http://127.0.0.1:3000 ]` on the line below, indented",
                          conf_yaml_what(node));
         return;
     }
@@ -319,11 +317,11 @@ static void add_piece(struct conf_route *route, bool name, const char *text, siz
 static const char *check_byte(char c)
 {
     if (c == '#')
-        return "a URL's fragment (#) is never sent: leave it out";
+        return "a URL's fragment (#) is never sent: remove it";
     if (c == ' ')
-        return "a blank in a URL is written %20";
+        return "a space in a URL is written %20";
     if (c <= ' ' || c > '~' || strchr("\"<>\\^`|}", c) != NULL)
-        return "this character stands in a URL as %XX";
+        return "this character is written %XX in a URL";
     return NULL;
 }
 
@@ -347,7 +345,7 @@ static void read_target(struct conf *conf, struct conf_route *route, size_t at)
         }
         const char *close = strchr(text + at, '}');
         if (close == NULL) {
-            note(conf, route, at, "this brace is not closed; one that stands for itself is %7B");
+            note(conf, route, at, "this brace is not closed; a literal one is %7B");
             return;
         }
         size_t name = (size_t)(close - text) - at - 1;
@@ -383,11 +381,10 @@ static void check_names(struct conf *conf, const struct conf_route *route, const
             i < route->n_headers ? &route->headers[i] : &route->send[i - route->n_headers];
         for (size_t j = 0; j < header->n_pieces; j++) {
             if (header->pieces[j].is_name && !is_among(header->pieces[j].text, names, n_names))
-                conf_files_error(
-                    conf->files, header->pos,
-                    "there is no {%s} in the path of this route; a brace that stands for itself is "
-                    "`{{`",
-                    header->pieces[j].text);
+                conf_files_error(conf->files, header->pos,
+                                 "there is no {%s} in the path of this route; a literal brace is "
+                                 "`{{`",
+                                 header->pieces[j].text);
         }
     }
 }
@@ -409,11 +406,11 @@ static void note_no_upstream(struct conf *conf, const struct conf_route *route)
     char *meant = conf_hint_did_you_mean(near);
     if (strstr(text, "://") != NULL && strncmp(text, "https://", 8) != 0)
         conf_files_error(conf->files, route->relay_pos,
-                         "a relay speaks HTTP alone: write http://HOST:PORT/PATH");
+                         "a relay uses HTTP only: write http://HOST:PORT/PATH");
     else if (strncmp(text, "https://", 8) == 0)
         conf_files_error(
             conf->files, route->relay_pos,
-            "a relay speaks HTTP without TLS: write http://, or go by way of a program that adds TLS");
+            "a relay uses HTTP without TLS: write http://, or use a program in between that adds TLS");
     else if (find_upstream(conf, str_of(word), false, &at) || strpbrk(text, ":/.") != NULL)
         conf_files_error(conf->files, route->relay_pos,
                          "with a port or a path this is a URL: write http://%.*s", CONF_FILES_QUOTE(shown));
@@ -459,7 +456,7 @@ static void find_target(struct conf *conf, struct conf_route *route)
         upstream->n_servers = 1;
     }
     if (*rest == '?' || *rest == '#')
-        note(conf, route, (size_t)(rest - text), "a path stands before this: write / for the root");
+        note(conf, route, (size_t)(rest - text), "there has to be a path before this: write / for the root");
     else
         read_target(conf, route, (size_t)(rest - text));
 }

@@ -165,7 +165,7 @@ static void check_constant_headers(struct conf_reading *reading)
         if (name != NULL)
             conf_files_error(reading->files, route->headers[i].pos,
                              "{%s} is a column or a parameter of SQL, and this route is answered with %s; a "
-                             "brace that stands for itself is `{{`",
+                             "literal brace is `{{`",
                              name, conf_kind_name(route->kind));
     }
 }
@@ -257,7 +257,7 @@ static void read_route_key(struct conf_files *files, struct conf_route *route, c
     }
     route->method = method;
     if (blank[1] == ' ')
-        conf_files_error(files, key->pos, "one blank stands between method and path");
+        conf_files_error(files, key->pos, "method and path have one space between them");
     else
         route->path = mem_strdup(blank + 1);
     route->label = mem_strdup(key->value);
@@ -279,7 +279,7 @@ static void read_route(struct conf *conf, struct conf_route *route, const struct
     } else if (!conf_yaml_is_null(value)) {
         bool sql = value->kind != CONF_YAML_SCALAR || conf_params_looks_like_sql(value->value);
         conf_files_error(conf->files, value->pos,
-                         "a route takes a mapping, not %s: write `%s:` in the line below, indented",
+                         "a route takes a mapping, not %s: write `%s:` on the line below, indented",
                          conf_yaml_what(value), sql ? "sql" : "text");
         reading.unknown_key = true;
     }
@@ -293,7 +293,7 @@ void conf_route_read(struct conf *conf, const struct conf_yaml *node, const stru
 {
     if (node->kind != CONF_YAML_MAP) {
         conf_files_error(conf->files, node->pos,
-                         "routes takes a mapping, not %s: write `GET /path:` in the line below, indented",
+                         "routes takes a mapping, not %s: write `GET /path:` on the line below, indented",
                          conf_yaml_what(node));
         return;
     }
@@ -317,9 +317,8 @@ static void note_no_default(struct conf_files *files, const struct conf_yaml *ke
     }
     if (find_key(key->value).key != NULL) {
         char *choice = conf_hint_choice(default_keys, N_DEFAULT_KEYS);
-        conf_files_error(files, key->pos,
-                         "%s has no default: each route says it itself; defaults can have %s", key->value,
-                         choice);
+        conf_files_error(files, key->pos, "%s has no default: each route has its own; defaults can have %s",
+                         key->value, choice);
         free(choice);
     } else {
         conf_hint_unknown(files, key->pos, "defaults", key->value, meaning, default_keys, N_DEFAULT_KEYS);
@@ -356,7 +355,7 @@ void conf_route_read_defaults(struct conf_files *files, const struct conf_yaml *
         if (name != NULL)
             conf_files_error(files, defaults->headers[i].pos,
                              "defaults are for all routes, and not every one has {%s}: write this header in "
-                             "the route; a brace that stands for itself is `{{`",
+                             "the route; a literal brace is `{{`",
                              name);
     }
 }

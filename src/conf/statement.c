@@ -15,19 +15,18 @@ static const struct utility {
 } utilities[] = {
     {" BEGIN START COMMIT END ROLLBACK ABORT SAVEPOINT RELEASE ",
      "every route's statement is a transaction of its own"},
-    {" LOCK ", "the lock would be gone with the end of the statement"},
+    {" LOCK ", "the lock would end with the statement"},
     {" SET RESET DISCARD ",
      "many requests share the session; set it for a role or database with ALTER ROLE, or in `connect` by "
      "options=-c"},
     {" SHOW ", "write SELECT current_setting('name')"},
     {" PREPARE EXECUTE DEALLOCATE ", "statements are prepared without that: write the statement itself"},
-    {" DECLARE FETCH MOVE CLOSE ",
-     "a cursor would be gone with the end of the statement: write the SELECT itself"},
-    {" LISTEN UNLISTEN ", "many requests share the session, and nobody would hear it"},
+    {" DECLARE FETCH MOVE CLOSE ", "a cursor would end with the statement: write the SELECT itself"},
+    {" LISTEN UNLISTEN ", "many requests share the session, and nobody would receive it"},
     {" NOTIFY ", "write SELECT pg_notify('channel', :text)"},
-    {" COPY ", "it speaks a protocol of its own: write a SELECT, or an INSERT with `body_as`"},
+    {" COPY ", "it uses a protocol of its own: write a SELECT, or an INSERT with `body_as`"},
     {" CALL ", "a procedure has no answer: write a function, and SELECT it"},
-    {" EXPLAIN ", "ask that with psql"},
+    {" EXPLAIN ", "use psql for that"},
     {" DO ", "it takes no parameters and has no answer: write a function, and SELECT it"},
     {" VACUUM ANALYZE ANALYSE CLUSTER REINDEX CHECKPOINT REFRESH LOAD ", "maintenance is done with psql"},
     {" TRUNCATE ", "write DELETE FROM, or a function, and SELECT it"},
@@ -144,11 +143,10 @@ static void note_sourceless(struct conf *conf, const struct conf_route *route, c
     struct conf_pos pos =
         conf_files_place(conf->files, route->sql_pos, route->sql, route->statement.name_offsets[parameter]);
     if (near != NULL)
-        conf_files_error(conf->files, pos, ":%s comes from nowhere; did you mean :%s?", name, near);
+        conf_files_error(conf->files, pos, ":%s has no source; did you mean :%s?", name, near);
     else
-        conf_files_error(conf->files, pos,
-                         ":%s comes from nowhere; put {%s} into the path, or %s under query%s", name, name,
-                         name, strcmp(route->method, "GET") == 0 ? "" : " or body");
+        conf_files_error(conf->files, pos, ":%s has no source; put {%s} into the path, or %s under query%s",
+                         name, name, name, strcmp(route->method, "GET") == 0 ? "" : " or body");
     for (size_t i = 0; i < n_names; i++)
         free(copies[i]);
     free(known);
@@ -191,11 +189,10 @@ static void check_unused(struct conf *conf, const struct conf_route *route, cons
         conf_files_error(conf->files, param->pos, "%s is declared, but the SQL has no :%s", spec->name,
                          spec->name);
     else if (!plain)
-        conf_files_error(
-            conf->files, param->pos,
-            "the SQL has no :%s, so nothing looks at this value: body_as hands the body on as it "
-            "came; write the name alone",
-            spec->name);
+        conf_files_error(conf->files, param->pos,
+                         "the SQL has no :%s, so this value has no effect: body_as passes the body on as it "
+                         "came; write the name alone",
+                         spec->name);
 }
 
 static void check_declared(struct conf *conf, const struct conf_route *route, const struct str *names,

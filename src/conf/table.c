@@ -226,18 +226,18 @@ static char *say_unit(const struct conf_directive *row, const char *text, int di
     char letter = row->type == CONF_TYPE_SIZE ? guess_size_unit(unit) : 0;
     if (letter != 0)
         return mem_printf(
-            "%s takes bytes, or a number with K, M or G right behind it: write %.*s%c, not \"%.*s\"",
+            "%s takes bytes, or a number directly followed by K, M or G: write %.*s%c, not \"%.*s\"",
             row->name, digits, text, letter, CONF_FILES_QUOTE(text));
     if (row->type == CONF_TYPE_SIZE)
         return mem_printf(
-            "%s takes bytes, or a number with K, M or G right behind it: write %.*sK, %.*sM or %.*sG, "
+            "%s takes bytes, or a number directly followed by K, M or G: write %.*sK, %.*sM or %.*sG, "
             "not \"%.*s\"",
             row->name, digits, text, digits, text, digits, text, CONF_FILES_QUOTE(text));
     if (unit[0] == '\0')
         return mem_printf(
             "%s needs a unit: write %.*ss for seconds, %.*sms for milliseconds or %.*sm for minutes",
             row->name, digits, text, digits, text, digits, text);
-    return mem_printf("%s takes a whole number with ms, s or m right behind it, such as 500ms, 10s or 2m; "
+    return mem_printf("%s takes a whole number directly followed by ms, s or m, such as 500ms, 10s or 2m; "
                       "not \"%.*s\"",
                       row->name, CONF_FILES_QUOTE(text));
 }
@@ -320,7 +320,7 @@ char *conf_table_read(const struct conf_directive *row, void *place, const char 
     unsigned long value = 0;
     char *message = NULL;
     if (row->type == CONF_TYPE_FIELD && !is_field_value(text))
-        return mem_printf("%s takes printable ASCII characters, without a blank at either end", row->name);
+        return mem_printf("%s takes printable ASCII characters, without a space at either end", row->name);
     if (conf_table_is_string(row)) {
         char **string = place;
         free(*string);

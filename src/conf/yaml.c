@@ -41,7 +41,7 @@ static const char *explain_syntax_error(const char *problem, struct str line, si
     char here = at < line.len ? line.base[at] : '\0';
     char before = at > 0 ? line.base[at - 1] : '\0';
     if (strstr(problem, "tab character") != NULL || (strstr(problem, "any token") != NULL && here == '\t'))
-        return "a tab cannot indent YAML; use blanks";
+        return "a tab cannot indent YAML; use spaces";
     if (strstr(problem, "cannot start any token") != NULL)
         return "a value that begins with this character needs quotes";
     if ((strstr(problem, "node content") != NULL && before == '[' &&
@@ -54,10 +54,10 @@ static const char *explain_syntax_error(const char *problem, struct str line, si
         return "inside { } or [ ] a text with braces needs quotes: write \"GET /contacts/{id}\" or "
                "\"/contacts/{id}\"";
     if (strstr(problem, "mapping values are not allowed") != NULL)
-        return "this `:` makes no sense here: the indentation fits no key above, or a value that holds `: ` "
-               "needs quotes";
+        return "this `:` makes no sense here: the indentation fits no key above, or a value that contains `: "
+               "` needs quotes";
     if (strstr(problem, "could not find expected ':'") != NULL)
-        return "this is neither a key with a `:` behind it nor part of the value above";
+        return "this is neither a key followed by a `:` nor part of the value above";
     if (strstr(problem, "did not find expected key") != NULL && (before == '}' || before == ']'))
         return "a value that begins with a bracket or a brace needs quotes, unless it is a list or a mapping";
     if (strstr(problem, "did not find expected key") != NULL)
@@ -69,9 +69,9 @@ static const char *explain_syntax_error(const char *problem, struct str line, si
     if (strstr(problem, "alphabetic or numeric") != NULL)
         return "a value that begins with `*` or `&` needs quotes";
     if (strstr(problem, "unknown escape") != NULL)
-        return "this is no escape in double quotes; write \\\\ for a backslash, or use single quotes";
+        return "this is not an escape in double quotes; write \\\\ for a backslash, or use single quotes";
     if (strstr(problem, "invalid Unicode character escape") != NULL)
-        return "this is no character: YAML writes one beyond U+FFFF as itself or as \\UXXXXXXXX, not as a "
+        return "this is not a character: YAML writes one beyond U+FFFF as itself or as \\UXXXXXXXX, not as a "
                "pair of \\u";
     return NULL;
 }
@@ -179,7 +179,7 @@ static struct conf_yaml *read_scalar(struct reader *reader)
     node->value = mem_strndup((const char *)event->data.scalar.value, event->data.scalar.length);
     refuse_properties(reader, node, event->data.scalar.anchor, event->data.scalar.tag);
     if (strlen(node->value) != event->data.scalar.length) {
-        conf_files_error(reader->files, node->pos, "a text cannot hold a NUL character (\\0)");
+        conf_files_error(reader->files, node->pos, "a text cannot contain a NUL character (\\0)");
         conf_yaml_free(node);
         return NULL;
     }
@@ -216,7 +216,7 @@ static bool accept_key(struct reader *reader, struct conf_yaml *map, const struc
         const struct conf_yaml *first = map->items[i].key;
         if (strcmp(first->value, key->value) == 0) {
             conf_files_error(reader->files, key->pos,
-                             "\"%.*s\" stands here for the second time; the first is on line %d",
+                             "\"%.*s\" is here for the second time; the first is on line %d",
                              CONF_FILES_QUOTE(key->value), first->pos.line);
             return false;
         }
@@ -319,7 +319,8 @@ struct conf_yaml *conf_yaml_read(struct conf_files *files, struct conf_pos origi
         struct conf_pos here = pos_of(&reader, reader.event.start_mark);
         if (reader.event.type == YAML_DOCUMENT_START_EVENT) {
             if (root != NULL) {
-                conf_files_error(files, here, "a second document begins here (---); a conf is only one");
+                conf_files_error(files, here,
+                                 "a second document begins here (---); a conf is a single document");
                 break;
             }
             if (reader.event.data.document_start.tag_directives.start !=

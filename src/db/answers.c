@@ -50,12 +50,12 @@ static bool is_spoilt(struct db_connection *connection, char status)
 {
     if (status != 'I') {
         db_connection_fail(connection,
-                           "a statement has left a transaction open in the session, which is given up");
+                           "a statement has left a transaction open in the session, which is closed");
         return true;
     }
     for (size_t i = 0; i < DB_SESSION_PARAMETERS; i++) {
         if (connection->changed[i]) {
-            db_connection_fail(connection, "a statement has changed %s for the session, which is given up",
+            db_connection_fail(connection, "a statement has changed %s for the session, which is closed",
                                db_session_parameter_name(i));
             return true;
         }
@@ -152,7 +152,7 @@ static void on_row(struct db_connection *connection, struct db_flight *flight,
         db_merge_probed(flight, row);
     } else if (db_is_merged(flight)) {
         if (!db_merge_row(flight, row))
-            db_connection_fail(connection, "PostgreSQL sent a row that nobody has asked for");
+            db_connection_fail(connection, "PostgreSQL sent a row that was not asked for");
     } else if (!flight->in_prefix && flight->query != NULL) {
         flight->gave_rows = true;
         flight->query->asker->row(flight->query->owner, flight->description->columns, row);

@@ -255,7 +255,7 @@ static void complain(struct db_connection *connection, bool was_ready)
 {
     struct db_lane *lane = connection->lane;
     if (connection->quietly)
-        log_debug("lane %s: a connection on which nobody waits any more is closed", lane->conf.name);
+        log_debug("lane %s: a connection on which nobody waits any longer is closed", lane->conf.name);
     else if (was_ready)
         db_complain(lane, DB_LOST_CONNECTION, "lost the connection to the database (lane %s): %s",
                     lane->conf.name, connection->why);

@@ -217,9 +217,8 @@ static void check_kind(struct finding *finding, const PGresult *description)
     bool is_read = is_one_of(word, reads), has_columns = PQnfields(description) > 0;
     char *message = NULL;
     if (is_read && !has_columns)
-        message =
-            mem_printf("this %.*s answers no columns; if it has INTO, which makes a table, take that out",
-                       (int)word.len, word.base);
+        message = mem_printf("this %.*s answers no columns; if it has INTO, which makes a table, remove that",
+                             (int)word.len, word.base);
     else if (route->answer != CONF_ANSWER_NONE && !has_columns)
         message = mem_printf("`answer: %s` needs columns, and this statement has none; add RETURNING, or "
                              "write `answer: none`",

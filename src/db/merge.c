@@ -152,7 +152,7 @@ void db_merge_prepare(struct db_connection *connection, struct db_statement *sta
     if (!statement->conf.merges || statement->unmergeable || !connection->read_only)
         return;
     if (strcasestr(statement->conf.statement->text, "hayfork_") != NULL) {
-        refuse(statement, "it has a name that begins with hayfork_, as ours do");
+        refuse(statement, "it has a name that begins with hayfork_, like those of the merged form");
         return;
     }
     if (sql_has_word(statement->conf.statement, "tablesample")) {

@@ -255,19 +255,20 @@ void db_session_seen(struct db_connection *connection, struct pgwire_row row)
     for (size_t i = 0; i < N_PINNED; i++) {
         struct pgwire_value value = pgwire_row_value(row, LOOK_PINNED + i);
         if (!is_as_pinned(value, i)) {
-            db_connection_fail(
-                connection, "the session has %s = %.*s, which has to be %s%s", pinned[i].name, value.len,
-                value.text, pinned[i].value,
-                pooled ? "; a pooler in between has dropped what Hayfork asked for, so set it with "
-                         "ALTER ROLE"
-                       : "");
+            db_connection_fail(connection, "the session has %s = %.*s, which has to be %s%s", pinned[i].name,
+                               value.len, value.text, pinned[i].value,
+                               pooled ? "; a pooler in between did not pass on the settings that Hayfork "
+                                        "asked for, so set it with "
+                                        "ALTER ROLE"
+                                      : "");
             return;
         }
     }
     compare_left(connection, row);
     if (!timed || (conf->read_only && !read_only))
         db_complain(connection->lane, DB_DIFFERENT_SESSION,
-                    "lane %s: %s has dropped what Hayfork asked for:%s%s; set it with ALTER ROLE, or connect "
+                    "lane %s: %s did not pass on the settings that Hayfork asked for:%s%s; set it with ALTER "
+                    "ROLE, or connect "
                     "directly",
                     conf->name, pooled ? "a pooler (PgBouncer?) between here and PostgreSQL" : "PostgreSQL",
                     timed ? "" : " queries are not bounded by statement_timeout;",

@@ -123,9 +123,9 @@ static void refuse_by_errno(struct sending *sending, int error)
     if (forbidden)
         refuse(sending, 403, "This is not allowed.");
     else if (busy)
-        refuse(sending, 503, "The server could not open this just now.");
+        refuse(sending, 503, "The server cannot open this at the moment.");
     else
-        refuse(sending, 500, "The server could not read this.");
+        refuse(sending, 500, "The server cannot read this.");
 }
 
 /* Sending */
@@ -290,7 +290,7 @@ static void answer_file(struct sending *sending, const struct handler_request *r
         file.modified = file.now;
     int status = (int)conditional_decide(&wish, &file, &sending->at, &sending->left);
     if (status == 412) {
-        refuse(sending, 412, "The file is not the one that the request is about.");
+        refuse(sending, 412, "The file has changed since the request's condition was true.");
         return;
     }
     if (status == 416)
@@ -391,7 +391,7 @@ static void handle(struct handler *handler, const struct handler_request *reques
     if (self->folder < 0) {
         complain(LOG_LEVEL_ERROR, self->unreadable, "%s: 503: cannot open the folder %s: %s", sink->route,
                  self->route->folder, strerror(errno));
-        refuse(sending, 503, "The server could not open this just now.");
+        refuse(sending, 503, "The server cannot open this at the moment.");
         return;
     }
     enum folder_wish wish = folder_read_path(rest, sending->path);
@@ -401,7 +401,7 @@ static void handle(struct handler *handler, const struct handler_request *reques
         refuse_path(sending);
     else if (wish == FOLDER_MALFORMED)
         refuse(sending, 400,
-               "The path has a '%' without two hexadecimal digits behind it ('%' itself is %25).");
+               "The path has a '%' without two hexadecimal digits after it ('%' itself is %25).");
     else
         find_file(sending, request, wish);
 }

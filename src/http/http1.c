@@ -103,13 +103,13 @@ static bool read_target(struct http1_head *head, const char *bytes, struct http1
 {
     struct str method = http1_str(bytes, head->method), text = http1_str(bytes, target);
     if (str_equal(method, STR("CONNECT")) || str_equal(method, STR("TRACE")))
-        return http1_refuse(head, 501, "This server has no CONNECT and no TRACE.");
+        return http1_refuse(head, 501, "This server does not support CONNECT or TRACE.");
     head->path = target;
     if (text.base[0] == '/')
         return check_path(head, text.base, text.base + text.len);
     if (str_equal(text, STR("*"))) {
         if (!str_equal(method, STR("OPTIONS")))
-            return http1_refuse(head, 400, "The target * is for OPTIONS alone.");
+            return http1_refuse(head, 400, "The target * is only for OPTIONS.");
         return true;
     }
     /* strncasecmp in read_absolute stays inside: a blank or CR follows the target */
@@ -125,9 +125,9 @@ static bool read_version(struct http1_head *head, const char *from, const char *
     if (end - from != 8 || memcmp(from, "HTTP/", 5) != 0 || !is(from[5], DIGIT) || from[6] != '.' ||
         !is(from[7], DIGIT))
         return http1_refuse(
-            head, 400, "The request line must be: method, target, version, with one blank between them.");
+            head, 400, "The request line must be: method, target, version, with one space between them.");
     if (from[5] != '1')
-        return http1_refuse(head, 505, "This server speaks HTTP/1.1 and HTTP/1.0.");
+        return http1_refuse(head, 505, "This server supports HTTP/1.1 and HTTP/1.0.");
     head->minor_version = from[7] == '0' ? 0 : 1;
     return true;
 }
@@ -138,13 +138,13 @@ static bool read_request_line(struct http1_head *head, const char *bytes, const 
 {
     const char *p = from + span_of(from, end, TOKEN);
     if (p == from || p == end || *p != ' ')
-        return http1_refuse(head, 400, "The request line does not begin with a method and a blank.");
+        return http1_refuse(head, 400, "The request line does not begin with a method and a space.");
     head->method = (struct http1_span){(uint32_t)(from - bytes), (uint32_t)(p - from)};
     const char *target = ++p;
     p = memchr(target, ' ', (size_t)(end - target));
     if (p == NULL || p == target)
         return http1_refuse(
-            head, 400, "The request line must be: method, target, version, with one blank between them.");
+            head, 400, "The request line must be: method, target, version, with one space between them.");
     if ((size_t)(p - target) > limits->target)
         return http1_refuse(head, 414, "The request target is too long.");
     /* the version first: what another version's target may look like is not for us to say */
@@ -224,14 +224,14 @@ static bool check_framing(struct http1_head *head, const char *bytes)
     }
     struct str last = last_item(coding);
     if (last.len < coding.len && http1_same(last, STR("chunked")))
-        return http1_refuse(head, 501, "This server knows no transfer coding but chunked.");
+        return http1_refuse(head, 501, "This server supports no transfer coding but chunked.");
     return http1_refuse(head, 400, "Transfer-Encoding must be chunked.");
 }
 
 static bool check_options(struct http1_head *head)
 {
     if (head->expects_else)
-        return http1_refuse(head, 417, "This server knows no expectation but 100-continue.");
+        return http1_refuse(head, 417, "This server supports no expectation but 100-continue.");
     head->keep_alive = !head->wants_close && (head->minor_version == 1 || head->wants_keep_alive);
     return true;
 }
@@ -260,7 +260,7 @@ static enum http1_result check_incomplete(struct http1_head *head, const char *b
     if (!head->has_line) {
         const char *from = bytes + head->line_at, *end = bytes + len;
         if (from < end && !is(*from, TOKEN) && !(*from == '\r' && end - from == 1 && !head->blank_skipped)) {
-            http1_refuse(head, 400, "This is no HTTP request.");
+            http1_refuse(head, 400, "This is not an HTTP request.");
             return HTTP1_INVALID;
         }
         if (target_is_too_long(from, end, limits)) {

@@ -118,10 +118,10 @@ bool http1_read_field(struct http1_head *head, const char *bytes, const char *fr
                       const struct http1_limits *limits)
 {
     if (*from == ' ' || *from == '\t')
-        return http1_refuse(head, 400, "A field is folded over several lines, or begins with a blank.");
+        return http1_refuse(head, 400, "A field is folded over several lines, or begins with a space.");
     const char *p = from + span_of(from, end, TOKEN);
     if (p == from || p == end || *p != ':')
-        return http1_refuse(head, 400, "A field's name is not valid, or a blank stands before its colon.");
+        return http1_refuse(head, 400, "A field's name is not valid, or there is a space before its colon.");
     if (head->n_fields == limits->fields)
         return http1_refuse(head, 431, "There are too many fields.");
     struct http1_field *field = &head->fields[head->n_fields++];

@@ -105,7 +105,7 @@ static void reap(struct outbox *outbox, unsigned n)
             continue;
         if (error != 0) {
             errno = -error;
-            log_fatal("the ring for what is sent failed");
+            log_fatal("io_uring failed");
         }
         struct outbox_message *message = io_uring_cqe_get_data(done);
         message->sent = done->res;
@@ -116,7 +116,7 @@ static void reap(struct outbox *outbox, unsigned n)
 
 static void give_up_ring(struct outbox *outbox)
 {
-    log_warnx("the ring for what is sent failed: this worker sends by itself from now on");
+    log_warnx("io_uring failed: this worker sends without it from now on");
     io_uring_queue_exit(&outbox->ring);
     outbox->has_ring = false;
 }

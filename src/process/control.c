@@ -90,7 +90,7 @@ static void say(const struct control *control, char kind, const char *text, size
     memcpy(message + 1, text, take);
     for (size_t i = 0; i < control->n_clients; i++) {
         if (send(control->clients[i], message, take + 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EPIPE)
-            log_debug("somebody who asked for a reload does not listen");
+            log_debug("whoever asked for a reload does not listen");
     }
 }
 
@@ -144,7 +144,7 @@ int control_reload(pid_t pid)
     ssize_t got;
     int fd = connect_to(pid);
     if (fd < 0) {
-        fprintf(stderr, "hayfork: there is no hayfork with the process id %d that would listen\n", (int)pid);
+        fprintf(stderr, "hayfork: no hayfork with the process id %d listens\n", (int)pid);
         return EX_UNAVAILABLE;
     }
     while ((got = recv(fd, message, sizeof(message), 0)) > 0 || (got < 0 && errno == EINTR)) {

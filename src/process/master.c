@@ -156,7 +156,7 @@ static struct takeover hand_over(const struct master *master)
 static void end_reload(struct master *master, const char *refused)
 {
     if (refused != NULL)
-        log_errorx("the reload was refused, and all goes on as before: %s", refused);
+        log_errorx("the reload was refused, and everything continues as before: %s", refused);
     else
         log_info("reloaded");
     master->reloading = false;
@@ -187,7 +187,7 @@ static void begin_reload(struct master *master)
     master->trying = trial_begin(&master->trial, master->program, &takeover);
     free(takeover.generations);
     if (!master->trying)
-        end_reload(master, "no process can be begun");
+        end_reload(master, "no process can be started");
 }
 
 static void ask_for_reload(struct master *master)
@@ -317,7 +317,7 @@ static void stop(struct master *master, bool at_once)
 {
     if (!master->fleet.stopping)
         sd_notify("STOPPING=1\n");
-    log_info(at_once ? "stopping at once" : "stopping: finishing the requests in hand");
+    log_info(at_once ? "stopping at once" : "stopping: finishing the pending requests");
     master->again = false;
     if (master->trying)
         kill(master->trial.pid, SIGKILL);
@@ -482,7 +482,7 @@ int master_go_on(struct program *program)
     int file, pid;
     const char *value = getenv(MASTER_TAKEOVER);
     if (sscanf(value, "%d:%d", &file, &pid) != 2 || pid != getpid()) {
-        fprintf(stderr, "hayfork: %s is not to be set\n", MASTER_TAKEOVER);
+        fprintf(stderr, "hayfork: %s must not be set\n", MASTER_TAKEOVER);
         return EX_USAGE;
     }
     unsetenv(MASTER_TAKEOVER);

@@ -64,7 +64,7 @@ static void set_dumpable(const struct conf *conf)
 static void warn_of_account(const struct conf *conf)
 {
     if (geteuid() == 0 && !conf->account.named)
-        log_warnx("the workers run as root: say who they are to run as by `user` in the conf");
+        log_warnx("the workers run as root: name another user by `user` in the conf");
     else if (geteuid() != 0 && conf->account.named && conf->account.uid != geteuid())
         log_warnx(
             "the workers run as the user that has started the server: only root can make them run as %s",

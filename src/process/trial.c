@@ -420,7 +420,7 @@ int trial_run(const struct program *program)
     int file, socket, parent, code = EX_CONFIG;
     const char *value = getenv(variable);
     if (sscanf(value, "%d:%d:%d", &file, &socket, &parent) != 3 || getppid() != parent) {
-        fprintf(stderr, "hayfork: %s is not to be set\n", variable);
+        fprintf(stderr, "hayfork: %s must not be set\n", variable);
         return EX_USAGE;
     }
     unsetenv(variable);

@@ -580,7 +580,7 @@ int worker_run(const struct worker_inheritance *inherited)
     if (inherited->conf->io_uring == CONF_ON) {
         worker.outbox = outbox_new(worker.loop);
         if (worker.outbox == NULL && inherited->index == 0)
-            log_info("io_uring is not to be had (%s): each answer is sent by itself", strerror(errno));
+            log_info("io_uring is unavailable (%s): each answer is sent separately", strerror(errno));
     }
     worker.upstreams = upstream_context_new(worker.loop, inherited->conf, worker.timeouts, worker.outbox);
     worker.http = http_new(worker.loop, inherited->conf, make_handlers(&worker), worker.slot, worker.timeouts,

@@ -18,11 +18,11 @@ static const char *decode_rest(struct str raw, size_t at, enum params_part part,
         bool is_blank = raw.base[at] == '+' && part == PARAMS_PART_QUERY;
         int c = percent_next(raw, &at);
         if (c < 0)
-            return "has a '%' without two hexadecimal digits behind it ('%' itself is %25)";
+            return "has a '%' without two hexadecimal digits after it ('%' itself is %25)";
         if (c == '/' && part == PARAMS_PART_PATH)
-            return "must not hold a '/' (%2F)";
+            return "must not contain a '/' (%2F)";
         if (c == '\0')
-            return "must not hold a NUL byte (%00)";
+            return "must not contain a NUL byte (%00)";
         out[n++] = (char)(is_blank ? ' ' : c);
     }
     *len = n;

@@ -202,20 +202,20 @@ static const char *check_literal(struct str segment, size_t *error_at)
 {
     *error_at = 0;
     if (segment.len > 1 && segment.base[0] == ':' && is_letter(segment.base[1]))
-        return "a parameter stands in braces: write {id}, not :id";
+        return "a parameter is written in braces: write {id}, not :id";
     if (str_equal(segment, STR("*")))
-        return "a '*' is no pattern here: write {name} for one segment, {rest...} for all that is left";
+        return "'*' is not a pattern here: write {name} for one segment, {rest...} for all that is left";
     for (size_t i = 0; i < segment.len; i++) {
         char c = segment.base[i];
         *error_at = i;
         if (c == '{' || c == '}')
-            return "braces stand around a whole path segment, as in /contacts/{id}";
+            return "braces enclose a whole path segment, as in /contacts/{id}";
         if (c == '?')
             return "a path ends before '?': URL parameters are declared under query";
         if (c == '#')
-            return "a path has no '#': clients do not send it";
+            return "a path cannot have a '#': clients do not send it";
         if ((unsigned char)c <= ' ' || (unsigned char)c >= 0x7f)
-            return "clients send this percent-encoded: write it so, a blank as %20";
+            return "clients send this percent-encoded: write it like that, a space as %20";
         if (c == '%' && percent_byte(segment, i) < 0)
             return "two hexadecimal digits must follow '%' ('%' itself is %25)";
     }
@@ -238,7 +238,7 @@ static const char *check_capture(struct str segment, struct str *name, bool *res
     for (size_t i = 0; i < name->len; i++) {
         *error_at = i + 1;
         if (!is_letter(name->base[i]) && !(i > 0 && is_digit(name->base[i])))
-            return "a parameter's name is made of letters, digits and '_', with no digit first";
+            return "a parameter's name is made of letters, digits and '_', and does not begin with a digit";
     }
     *error_at = (size_t)(close + 1 - segment.base);
     if (*error_at != segment.len)
@@ -251,7 +251,7 @@ static const char *add_name(struct str name, struct str *names, size_t *n_names)
 {
     for (size_t i = 0; i < *n_names; i++) {
         if (str_equal(names[i], name))
-            return "this name stands in the path twice";
+            return "this name is in the path twice";
     }
     if (*n_names == ROUTE_MAX_CAPTURES) {
         _Static_assert(ROUTE_MAX_CAPTURES == 16, "the message says so");
@@ -267,7 +267,7 @@ const char *route_check_pattern(struct str pattern, struct str names[ROUTE_MAX_C
     *n_names = 0;
     *error_at = 0;
     if (pattern.len == 0 || pattern.base[0] != '/')
-        return "a path begins with '/'";
+        return "a path has to begin with '/'";
     const char *end = pattern.base + pattern.len;
     struct segment segment;
     for (const char *at = pattern.base + 1;; at += segment.len + 1) {

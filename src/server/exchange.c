@@ -143,7 +143,7 @@ static void answer_without_route(struct exchange *exchange, enum route_outcome o
         problem = (struct problem){.status = 404, .detail = "There is nothing at this path."};
     } else if (outcome == ROUTE_UNKNOWN_METHOD) {
         problem.status = 501;
-        problem.detail = "This server has no such method.";
+        problem.detail = "This server does not support this method.";
     } else if (h2o_memis(req->method.base, req->method.len, H2O_STRLIT("OPTIONS"))) {
         struct sink_head head = {
             .status = 204, .content_length = SINK_LENGTH_UNKNOWN, .fields = &allow, .n_fields = 1};
@@ -152,7 +152,7 @@ static void answer_without_route(struct exchange *exchange, enum route_outcome o
         return;
     } else {
         problem.status = 405;
-        problem.detail = "This path does not take this method.";
+        problem.detail = "This path does not support this method.";
     }
     problem_send(&exchange->sink, &problem);
 }

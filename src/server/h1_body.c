@@ -91,7 +91,7 @@ void conn_body_feed(struct conn *conn)
         conn_consume(conn, consumed);
     }
     if (conn->body_reading && conn->input_ended) /* all that has come was looked at */
-        break_off(conn, 400, "The body breaks off.");
+        break_off(conn, 400, "The body ends too early.");
     conn->in_body_event = false;
 }
 

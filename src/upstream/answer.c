@@ -231,7 +231,7 @@ static void read_head(struct upstream_answer *answer, char *bytes, size_t len)
             return;
         }
         if (++answer->n_interim > MOST_INTERIM) {
-            answer->ops->bad(answer, "there is no end of answers with 1xx");
+            answer->ops->bad(answer, "there are too many answers with 1xx");
             return;
         }
         free(answer->response);

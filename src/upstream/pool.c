@@ -236,7 +236,7 @@ static void on_waited_too_long(h2o_timeout_entry_t *entry)
         upstream_trouble_log(conf, &conf->servers[0], &id, UPSTREAM_FULL,
                              "%s: all %u connections to upstream %s are in use", lease->label,
                              conf->connections, conf->name);
-        fail(lease, 503, "The service behind this one has too much to do.");
+        fail(lease, 503, "The upstream service is busy.");
     } else {
         const struct conf_server *server = lease->server->conf;
         upstream_trouble_log(conf, server, &id, UPSTREAM_CANNOT_LOOK_UP, "%s: cannot look up %s: no answer",
@@ -438,7 +438,7 @@ void upstream_pool_acquire(struct upstream_lease *lease)
             return;
         }
         if (server == NULL) {
-            fail(lease, 502, "The service behind this one could not be reached.");
+            fail(lease, 502, "The upstream service could not be reached.");
             return;
         }
         lease->server = server;

@@ -117,7 +117,7 @@ static void no_answer(struct upstream_request *request, const char *why)
     }
     if (!reused)
         upstream_pool_server_rest(server);
-    fail(request, 502, "The service behind this one closed the connection without an answer.");
+    fail(request, 502, "The upstream service closed the connection without an answer.");
 }
 
 /* Time limits */
@@ -128,17 +128,17 @@ static void on_deadline(h2o_timeout_entry_t *entry)
     const struct upstream_lease *lease = &request->lease;
     struct upstream_server *server = lease->server != NULL ? lease->server : &lease->upstream->servers[0];
     if (lease->state == UPSTREAM_LEASE_WAITING) {
-        fail(request, 503, "The service behind this one has too much to do.");
+        fail(request, 503, "The upstream service is busy.");
     } else if (!is_exchange(request)) {
         COMPLAIN(request, server, UPSTREAM_CANNOT_CONNECT, "%s: cannot connect to %s: no answer",
                  lease->label, server->conf->address);
-        fail(request, 502, "The service behind this one could not be reached.");
+        fail(request, 502, "The upstream service could not be reached.");
     } else {
         COMPLAIN(request, server, UPSTREAM_LATE_ANSWER, "%s: no answer from %s by the deadline", lease->label,
                  server->conf->address);
         if (server->answered_at < request->sent_at)
             upstream_pool_server_rest(server); /* it has answered nobody meanwhile */
-        fail(request, 504, "The service behind this one did not answer in time.");
+        fail(request, 504, "The upstream service did not answer in time.");
     }
 }
 
@@ -362,7 +362,7 @@ static void on_bad(struct upstream_answer *answer, const char *why)
     const struct upstream_server *server = request->lease.server;
     COMPLAIN(request, server, UPSTREAM_BAD_ANSWER, "%s: bad answer from %s: %s", request->lease.label,
              server->conf->address, why);
-    fail(request, 502, "The service behind this one gave an answer that cannot be understood.");
+    fail(request, 502, "The upstream service gave an invalid answer.");
 }
 
 static void on_none(struct upstream_answer *answer, const char *why)

@@ -20,7 +20,7 @@ static const char *const lenient[] = {
     "a control character in a string must be escaped",
     "a digit is missing here",        /* 1. */
     "a number must not begin with 0", /* 01 */
-    "this is no JSON value",          /* NaN, Infinity */
+    "this is not a JSON value",       /* NaN, Infinity */
 };
 
 /* Is json-c known not to mind? */

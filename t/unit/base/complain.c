@@ -129,7 +129,7 @@ static void test_full(void)
     LOGGED(written = complain_of_many());
     ok(written > COMPLAIN_PLACES / 2 && written <= COMPLAIN_PLACES, "a table takes no more than it can: %u",
        written);
-    snprintf(want, sizeof(want), "too many kinds of trouble at the same time; lines that were left out: %u\n",
+    snprintf(want, sizeof(want), "too many different problems at the same time; lines left out: %u\n",
              4 * COMPLAIN_PLACES - written);
     is_str(LOGGED(complain_sum_up()), want, "how many were left out is said");
     is_str(LOGGED(complain_of_many()), "", "still none");

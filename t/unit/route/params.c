@@ -43,14 +43,14 @@ static void test_path(void)
         {".", "100|.|all|NULL|r"},
         {"%F0%9F%98%80", "100|\xf0\x9f\x98\x80|all|NULL|r"},
 
-        {"a%2fb", "id! id must not hold a '/' (%2F)"},
-        {"%2F", "id! id must not hold a '/' (%2F)"},
-        {"a%00", "id! id must not hold a NUL byte (%00)"},
-        {"%", "id! id has a '%' without two hexadecimal digits behind it ('%' itself is %25)"},
-        {"a%2", "id! id has a '%' without two hexadecimal digits behind it ('%' itself is %25)"},
-        {"%zz", "id! id has a '%' without two hexadecimal digits behind it ('%' itself is %25)"},
-        {"%+1", "id! id has a '%' without two hexadecimal digits behind it ('%' itself is %25)"},
-        {"%u00e9", "id! id has a '%' without two hexadecimal digits behind it ('%' itself is %25)"},
+        {"a%2fb", "id! id must not contain a '/' (%2F)"},
+        {"%2F", "id! id must not contain a '/' (%2F)"},
+        {"a%00", "id! id must not contain a NUL byte (%00)"},
+        {"%", "id! id has a '%' without two hexadecimal digits after it ('%' itself is %25)"},
+        {"a%2", "id! id has a '%' without two hexadecimal digits after it ('%' itself is %25)"},
+        {"%zz", "id! id has a '%' without two hexadecimal digits after it ('%' itself is %25)"},
+        {"%+1", "id! id has a '%' without two hexadecimal digits after it ('%' itself is %25)"},
+        {"%u00e9", "id! id has a '%' without two hexadecimal digits after it ('%' itself is %25)"},
     };
     for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
         char *got = gather(str_of(paths[i].raw), STR("r"), STR(""));
@@ -58,7 +58,7 @@ static void test_path(void)
         free(got);
     }
     char *got = gather(STR("a\0b"), STR("r"), STR(""));
-    is_str(got, "id! id must not hold a NUL byte (%00)", "path segment with a raw NUL");
+    is_str(got, "id! id must not contain a NUL byte (%00)", "path segment with a raw NUL");
     free(got);
 }
 
@@ -72,8 +72,8 @@ static void test_rest(void)
         {"a%20/b", "100|1|all|NULL|a /b"},
         {"a%2fb/c", "100|1|all|NULL|a/b/c"},
         {"a+b/%2e%2e", "100|1|all|NULL|a+b/.."},
-        {"a/%00", "rest! rest must not hold a NUL byte (%00)"},
-        {"a/%", "rest! rest has a '%' without two hexadecimal digits behind it ('%' itself is %25)"},
+        {"a/%00", "rest! rest must not contain a NUL byte (%00)"},
+        {"a/%", "rest! rest has a '%' without two hexadecimal digits after it ('%' itself is %25)"},
         {"a/%ff", "rest! rest must be UTF-8"},
     };
     for (size_t i = 0; i < sizeof(rests) / sizeof(rests[0]); i++) {
@@ -122,15 +122,15 @@ static void test_query(void)
         {"?q=x", "?q! ?q is not a URL parameter of this route"},
 
         {"=5", "NULL! the name of a URL parameter is empty"},
-        {"%=5", "NULL! the name of a URL parameter has a '%' without two hexadecimal digits behind it "
+        {"%=5", "NULL! the name of a URL parameter has a '%' without two hexadecimal digits after it "
                 "('%' itself is %25)"},
-        {"q%00=5", "NULL! the name of a URL parameter must not hold a NUL byte (%00)"},
+        {"q%00=5", "NULL! the name of a URL parameter must not contain a NUL byte (%00)"},
         {"q%ff=5", "NULL! the name of a URL parameter must be UTF-8"},
 
-        {"q=a%00", "q! q must not hold a NUL byte (%00)"},
-        {"q=%e", "q! q has a '%' without two hexadecimal digits behind it ('%' itself is %25)"},
-        {"q=1%&limit=3", "q! q has a '%' without two hexadecimal digits behind it ('%' itself is %25)"},
-        {"q=%", "q! q has a '%' without two hexadecimal digits behind it ('%' itself is %25)"},
+        {"q=a%00", "q! q must not contain a NUL byte (%00)"},
+        {"q=%e", "q! q has a '%' without two hexadecimal digits after it ('%' itself is %25)"},
+        {"q=1%&limit=3", "q! q has a '%' without two hexadecimal digits after it ('%' itself is %25)"},
+        {"q=%", "q! q has a '%' without two hexadecimal digits after it ('%' itself is %25)"},
         {"q=x&limit=ten", "limit! limit must be a whole number between -2147483648 and 2147483647"},
         {"limit=+5", "limit! limit must be a whole number between -2147483648 and 2147483647"},
         {"größe=x", "größe! größe must be a number"},
@@ -272,7 +272,7 @@ static void test_query_arrays(void)
         {"tag=a,b&tag={c,d}", "{7}|{\"a,b\",\"{c,d}\"}|any|NULL|NULL"},
         {"tag={}", "{7}|{\"{}\"}|any|NULL|NULL"},
         {"tag=%22&tag=\\&tag=%5C%22", "{7}|{\"\\\"\",\"\\\\\",\"\\\\\\\"\"}|any|NULL|NULL"},
-        {"tag=a%00", "tag! tag must not hold a NUL byte (%00)"},
+        {"tag=a%00", "tag! tag must not contain a NUL byte (%00)"},
         {"kind=x", "{7}|NULL|x|NULL|NULL"},
         {"kind={x,y}", "{7}|NULL|{x,y}|NULL|NULL"},
         {"kind=x&kind=y", "kind! kind is given twice"},
@@ -396,7 +396,7 @@ static void test_unknown_query(void)
         {"utm=%zz%00", "100|1|all|NULL|r"},
         {"id=5", "100|1|all|NULL|r"},
         {"limit=x", "limit! limit must be a whole number between -2147483648 and 2147483647"},
-        {"%zz=1", "NULL! the name of a URL parameter has a '%' without two hexadecimal digits behind it "
+        {"%zz=1", "NULL! the name of a URL parameter has a '%' without two hexadecimal digits after it "
                   "('%' itself is %25)"},
     };
     for (size_t i = 0; i < sizeof(queries) / sizeof(queries[0]); i++) {
