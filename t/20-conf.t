@@ -2,7 +2,7 @@
 # hayfork -T has written it out.
 #
 # t/conf/NAME.conf is a conf, t/conf/NAME.err what `hayfork -t -c NAME.conf` says about it. good-*.conf have no
-# mistake and no .err. HAYFORK_UPDATE_GOLDEN=1 writes the .err files anew: read the difference before you
+# mistake and no .err. HAYFORK_UPDATE_GOLDEN=1 writes the .err files again: read the difference before you
 # commit it.
 use v5.36;
 

@@ -547,7 +547,7 @@ subtest 'a conninfo that libpq cannot read is a mistake in the conf, for -t and 
     }
 };
 
-# Runs a check while somebody else holds the table: $do->() is called once its first statement waits.
+# Runs a check while someone else holds the table: $do->() is called once its first statement waits.
 sub check_held ($deadline, $do)
 {
     my $holder = spawn(

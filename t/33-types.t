@@ -280,7 +280,7 @@ subtest 'text goes in and comes out unchanged' => sub {
 is $server->stop, 'exit 0', 'it ends well';
 is_deeply [ $server->log_lines(qr/ (?:warn|error) /) ], [], 'without a complaint';
 
-# What somebody set for the people who look into the database must not show in the answers.
+# What someone set for the people who look into the database must not show in the answers.
 $cluster->psql(<<'SQL');
     ALTER DATABASE contacts SET DateStyle = 'German';
     ALTER DATABASE contacts SET IntervalStyle = 'sql_standard';

@@ -39,7 +39,7 @@ sub rest ($client)
     return ($client->{buffer}, $end);
 }
 
-# The bytes behind the first head in them.
+# The bytes after the first head in them.
 sub behind_head ($bytes)
 {
     return $bytes =~ /\r\n\r\n(.*)/s ? $1 : undef;
@@ -258,7 +258,7 @@ subtest 'RFC 9112 section 9.3.2: pipelined requests are answered in order' => su
     is join(' ', map { $client->receive->json->{path} } @targets), "@targets", '300 of all kinds';
     in_step($client);
 
-    # more than a buffer may hold behind one that waits
+    # more than a buffer may hold after one that waits
     my $n = 4000;
     $client->send(get('/slow?ms=100') . join '', map { get("/a?$_") } 1 .. $n);
     ok $client->receive->json->{slow}, 'a slow one';

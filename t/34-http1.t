@@ -1,9 +1,9 @@
 # HTTP/1.1 requests as RFC 9110, RFC 9112 and RFC 3986 have them, byte by byte: what is taken for one, what is
 # refused with which status, and where the next one begins.
 #
-# Every row is sent with GET /second pipelined behind it: in one piece, one byte at a time, and split at
+# Every row is sent with GET /second pipelined after it: in one piece, one byte at a time, and split at
 # random places. What counts is not the statuses alone, but which requests the handlers saw: a request that
-# somebody else put into a body, or a body taken for a request, is how requests are smuggled.
+# someone else put into a body, or a body taken for a request, is how requests are smuggled.
 use v5.36;
 
 use FindBin;
@@ -105,25 +105,25 @@ sub explain_row ($row)
     return "answers $row->{answers}; seen " . join(', ', @{ $row->{seen} }) . "; $row->{end}";
 }
 
-# Is taken, as these requests, and the connection is in step behind it.
+# Is taken, as these requests, and the connection is in step after it.
 sub takes ($name, $raw, @seen)
 {
     return row($name, $raw, join(' ', (200) x (@seen + 1)), [ @seen, 'GET /second' ], 'open');
 }
 
-# Is taken, and the connection is closed behind it.
+# Is taken, and the connection is closed after it.
 sub ends ($name, $raw, @seen)
 {
     return row($name, $raw, join(' ', (200) x @seen), \@seen, 'closed');
 }
 
-# Is no request: no handler sees it, nothing behind it is looked at.
+# Is no request: no handler sees it, nothing after it is looked at.
 sub refuses ($name, $status, $raw)
 {
     return row($name, $raw, $status, [], 'closed');
 }
 
-# The head is good, but the body breaks: what its handler saw until then is told; nothing behind it is looked at.
+# The head is good, but the body breaks: what its handler saw until then is told; nothing after it is looked at.
 sub breaks ($name, $status, $raw, $seen = 'POST /a')
 {
     return row($name, $raw, $status, ["$seen broken $status"], 'closed');

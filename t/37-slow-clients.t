@@ -1,4 +1,4 @@
-# Clients that take their time, a thousand at once: they are in nobody's way, and they are gotten rid of.
+# Clients that take their time, a thousand at once: they are in nobody's way, and they are removed.
 use v5.36;
 
 use FindBin;
@@ -63,7 +63,7 @@ my @PHASES = (
     [ 'the answer is read in a trickle', '200, reset',  { say => $GET_LONG, receive_buffer => 4096, read => 1000 } ],
 
     # What is answered before its body has come gets no second answer: closing is all that is left. What they
-    # send behind that is answered with a reset.
+    # send after that is answered with a reset.
     [ 'an unwanted body stalls',             '200, closed', { say => $HEAD . $LENGTH } ],
     [ 'an unwanted body trickles',           '200, \w+',    { say => $HEAD . $LENGTH, trickle => 'x' } ],
     [ 'an unwanted body trickles in chunks', '200, \w+',    { say => $HEAD . $CHUNKED, trickle => "1\r\nx\r\n" } ],
@@ -76,7 +76,7 @@ my @WANTED = (
     [ 'the body trickles in chunks', '408, closed', { say => $POST . $CHUNKED, trickle => "1\r\nx\r\n" } ],
 );
 
-# Long limits keep a crowd in for as long as it is looked at; short ones tell how it is gotten rid of.
+# Long limits keep a crowd in for as long as it is looked at; short ones tell how it is removed.
 my %LONG  = map { $_ => '10m' } qw(head_time body_time idle stall);
 my %SHORT = map { $_ => '1s' } qw(head_time body_time idle stall);
 
@@ -86,7 +86,7 @@ sub echo (%limits)
     return Hayfork::Test::Echo->start(map { ("limits.$_" => $limits{$_}) } keys %limits);
 }
 
-# The 99th percentiles of the times that requests for that target take, one behind the other, on each of the
+# The 99th percentiles of the times that requests for that target take, one after the other, on each of the
 # clients. They take turns, so that whatever else the machine does falls on all of them.
 sub p99 ($target, @clients)
 {

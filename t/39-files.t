@@ -408,7 +408,7 @@ sub make_big_file ($path, $megabytes)
     return $sha->hexdigest;
 }
 
-# Reads so many bytes behind an answer's head, and returns their digest.
+# Reads so many bytes after an answer's head, and returns their digest.
 sub read_body ($connection, $bytes)
 {
     my ($sha, $got, $buffer) = (Digest::SHA->new(256), 0, '');

@@ -1,4 +1,4 @@
-# Answers of a turn go out by io_uring(7) or, where that is off or not to be had, one by one: nobody sees a difference.
+# Answers of a turn go out by io_uring(7) or, where that is off or not available, one by one: nobody sees a difference.
 use v5.36;
 
 use FindBin;

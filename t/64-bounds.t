@@ -26,7 +26,7 @@ sub start ($limits = '', %with)
         CONF
 }
 
-# The answer is a problem behind which the connection closes, and nothing that follows is a request.
+# The answer is a problem after which the connection closes, and nothing that follows is a request.
 sub refused_is ($client, $status, $name)
 {
     my $response = $client->receive;

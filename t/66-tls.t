@@ -173,7 +173,7 @@ subtest 'big results to readers that pause' => sub {
         all_of_it_comes("up to $most rows", map { ("/rows/$_" => rows($_)) } map { $most - 7 * $_ } 0 .. 5);
     }
     for my $most (142_500, 145_500, 148_500) {
-        # The second one fills the reader's socket, so that it is behind the third and last one that the query pauses.
+        # The second one fills the reader's socket, so that it is after the third and last one that the query pauses.
         all_of_it_comes("three texts of up to $most bytes",
             map { ("/texts/3/$_" => '[' . join(',', ('{"text":"' . 'x' x $_ . '"}') x 3) . ']') }
             map { $most - 500 * $_ } 0 .. 5);

@@ -18,7 +18,7 @@ my $server = server(<<~CONF);
         text: "hello\\n"
     CONF
 
-# The ids of so many requests, one behind the other.
+# The ids of so many requests, one after the other.
 sub ids ($n)
 {
     my $client = $server->client;

@@ -1,4 +1,4 @@
-# The contacts API of the conf that comes with Hayfork, as somebody with curl would use it.
+# The contacts API of the conf that comes with Hayfork, as someone with curl would use it.
 use v5.36;
 
 use FindBin;

@@ -91,13 +91,13 @@ sub connections ()
 }
 
 # Are there no more than that? One that Hayfork has closed counts until PostgreSQL notices, within half a second:
-# its query waits at the gate, and nobody waits for it any more.
+# its query waits at the gate, and nobody waits for it any longer.
 sub connections_are_at_most ($most, $name)
 {
     return ok wait_for("$most connections at most", sub { connections() <= $most }), $name;
 }
 
-# Asks for that many contacts, one behind the other: are all of them answered?
+# Asks for that many contacts, one after the other: are all of them answered?
 sub quick_ones_are_served ($server, $name = 'quick queries are answered')
 {
     my $client = $server->client;

@@ -22,7 +22,7 @@ $cluster->psql(<<~'SQL');
     ALTER TABLE person ADD PRIMARY KEY (id);
     SQL
 
-# generate_series stands beside SELECT, and not behind FROM: there PostgreSQL would keep all of it first.
+# generate_series stands beside SELECT, and not after FROM: there PostgreSQL would keep all of it first.
 my $ROUTES = <<~'CONF';
     routes:
       GET /contacts/{id}:
@@ -97,7 +97,7 @@ sub running ($text)
         SQL
 }
 
-# Asks for that many contacts, one behind the other: are all of them answered?
+# Asks for that many contacts, one after the other: are all of them answered?
 sub quick_ones_are_served ($server, $name = 'quick queries are answered')
 {
     my $client = $server->client;

@@ -45,7 +45,7 @@ sub outcome ($client, $method = 'GET')
 }
 
 # One exchange with a new connection to the upstream, which answers with these pieces and then ends as told:
-# 'open' (it is the relay that closes), 'close' or 'reset'. Returns the outcome, and complaints behind it.
+# 'open' (it is the relay that closes), 'close' or 'reset'. Returns the outcome, and complaints after it.
 my %client;    # server => a client that can be used again
 
 sub exchange ($server, $upstream, $pieces, $end, $method = 'GET')
@@ -196,7 +196,7 @@ subtest 'bodies that are wrong, split at every byte' => sub {
     all_is_well($server, \@workers, $upstream);
 };
 
-# Answers that are whole, with what does not belong to them behind: the relay closes the connection.
+# Answers that are whole, with bytes after them that do not belong to them: the relay closes the connection.
 my @WITH_MORE = (
     [ 'bytes behind a body',             "${OK}Content-Length: 2\r\n\r\nhi!",                   qr/200 "hi"/ ],
     [ 'another answer behind a body',    "${OK}Content-Length: 2\r\n\r\nhi${OK}\r\n",           qr/200 "hi"/ ],
@@ -280,7 +280,7 @@ subtest 'answers that are right, split at every byte' => sub {
 };
 
 # Answers that end before they are whole, at every place where they can. close_at_end is the outcome where all
-# of it has come and the connection ends behind it.
+# of it has come and the connection ends after it.
 my $CONTINUE = "HTTP/1.1 100 Continue\r\n\r\n";
 my @CUT      = (
     [ 'a length',             "${OK}Content-Length: 5\r\n\r\nhello",                  'hello' ],
@@ -650,7 +650,7 @@ for my $how ('close', 'reset') {
             ok $peer->readable($PATIENCE) && $peer->at_end, 'behind ' . Hayfork::Test::Response::excerpt($answer);
         }
 
-        # In the middle of an answer, it is known at the latest by what cannot be passed on any more.
+        # In the middle of an answer, it is known at the latest by what cannot be passed on any longer.
         for ([ "${OK}Content-Length: 1000000000\r\n\r\n", 'x' ], [ $CHUNKED, "1\r\nx\r\n" ], [ "$OK\r\n", 'x' ]) {
             my ($head, $piece) = @$_;
             my $client = $server->client->ask('GET', '/x');
@@ -663,7 +663,7 @@ for my $how ('close', 'reset') {
             ok $left && $peer->at_end, 'behind ' . Hayfork::Test::Response::excerpt($head);
         }
 
-        # A client that has not sent all of its body cannot do so any more.
+        # A client that has not sent all of its body cannot do so any longer.
         for my $framing ('Content-Length: 1000000', 'Transfer-Encoding: chunked') {
             my $body = $framing =~ /chunked/ ? "5\r\nhello\r\n" : 'hello';
             my $client = $server->client->send("POST /x HTTP/1.1\r\nHost: a\r\n$framing\r\n\r\n$body");

@@ -116,7 +116,7 @@ subtest 'bytes that come with the next request are not its answer' => sub {
 subtest 'a POST is sent once, also where the upstream has not read the one before' => sub {
     my $upstream = Hayfork::Test::Upstream->new('unix');
     my $server   = relay($ROUTES, {}, backend('', $upstream));
-    my $behind   = 0;    # how often it stood behind the one before
+    my $behind   = 0;    # how often it stood after the one before
     my @wrong;
     for my $size (map { $_ * 4000 } 46 .. 58) {    # some of these fill what the kernel keeps, and no more
         my $first = $server->client->ask('POST', '/x', body => 'x' x $size);

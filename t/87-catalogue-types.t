@@ -111,7 +111,7 @@ subtest 'an operator of one\'s own does not mislead' => sub {
     $cluster->psql('ALTER ROLE postgres RESET search_path; DROP SCHEMA evil CASCADE');
 };
 
-# What only the running query knows, and what somebody has made a cast to json for.
+# What only the running query knows, and what someone has made a cast to json for.
 subtest 'records and casts to json' => sub {
     $cluster->psql(<<~'SQL');
         CREATE TYPE tone AS ENUM ('low', 'high');

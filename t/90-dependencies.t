@@ -257,7 +257,7 @@ for my $file (sort keys %undefined) {
     is_deeply \@wrong, [], "$file calls what is below it";
 }
 
-# An exception that is none any more has to go.
+# An exception that is none any longer has to go.
 for my $room (sort keys %CIRCLE) {
     my %circle = map { ("$room/$_" =~ s/(?:\.c)?$/.c/r => 1) } @{ $CIRCLE{$room} };
     for my $file (sort keys %circle) {

@@ -24,7 +24,7 @@
 #define EVENTS ".tTab2rhcdi"
 
 enum {
-    MOST_TURNS = 20000, /* of the loop, until nothing happens any more */
+    MOST_TURNS = 20000, /* of the loop, until nothing happens any longer */
     QUIET_TURNS = 4,
     LITTLE_TIME = 300,
     MUCH_TIME = 7000,

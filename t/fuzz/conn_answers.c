@@ -16,7 +16,7 @@ struct expected {
 struct requests {
     struct expected *list;
     size_t n;
-    bool bad; /* what comes behind them is no request, or the last one's body is broken */
+    bool bad; /* what comes after them is not a request, or the last one's body is broken */
 };
 
 /* The body that begins here, as far as it is there. Returns its length with everything around it. */

@@ -13,7 +13,7 @@ struct exchange {
     unsigned number;   /* on its connection, from 0 */
     h2o_req_t *req;    /* NULL once the request's memory is gone */
     struct body *body; /* NULL then, too */
-    int rejected;      /* the status, where it was no request */
+    int rejected;      /* the status, where it was not a request */
     int version;       /* 0x100 or 0x101 */
     struct fuzz_bytes method, path;
 
@@ -63,7 +63,7 @@ void conn_handlers_reject(void *arg, h2o_req_t *req, int status, const char *det
 
 /* conn_answers.c */
 
-/* Nothing happens any more, and all handlers have had their turns: is nobody left waiting? */
+/* Nothing happens any longer, and all handlers have had their turns: is nobody left waiting? */
 void conn_answers_check_idle(const struct run *run, const struct client *client);
 
 /* The connection is over: is all that the client received what handlers sent, and framed so? */

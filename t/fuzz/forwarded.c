@@ -1,6 +1,6 @@
 /*
  * forwarded.c: fuzz target for the lists that proxies add themselves to: where the client's part is accepted,
- * what is added behind it is the last item of the whole, however carefully or carelessly the list is split.
+ * what is added after it is the last item of the whole, however carefully or carelessly the list is split.
  */
 #include "http/forwarded.h"
 

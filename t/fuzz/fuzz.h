@@ -51,7 +51,7 @@ static inline size_t fuzz_below(struct fuzz_chance *chance, size_t n)
     return (size_t)((x ^ x >> 31) % n);
 }
 
-/* A copy in memory of its own size, so that the sanitizers see a byte that is read behind it. */
+/* A copy in memory of its own size, so that the sanitizers see a byte that is read after it. */
 static inline char *fuzz_copy(const void *bytes, size_t len)
 {
     char *copy = mem_alloc(len);

@@ -2,7 +2,7 @@
  * http1.c: fuzz target for the parser of requests: however the bytes arrive, they mean the same, and what
  * is accepted is what a plain second reading of the same bytes finds.
  *
- * The input is what a client sends on one connection: requests, one behind the other.
+ * The input is what a client sends on one connection: requests, one after the other.
  */
 #include "http/http1.h"
 

@@ -73,7 +73,7 @@ static void check_bound(const struct pgwire_message *message, size_t n, struct p
     free(writer.base);
 }
 
-/* The object has the texts of the row. (Keys may be there twice, which is no mistake of the writer's.) */
+/* The object has the texts of the row. (Keys may be there twice, which is not a mistake of the writer's.) */
 static void check_texts(struct json_value object, size_t n, struct pgwire_row row)
 {
     struct json_iterator members = json_members(object);
@@ -231,7 +231,7 @@ static void check_parameter(const struct pgwire_message *message)
                "%s", name);
 }
 
-/* A list of fields ends with the first text of no length, and nothing is behind it. */
+/* A list of fields ends with the first text of no length, and nothing is after it. */
 static void check_error(const struct pgwire_message *message)
 {
     const char *end = message->body + message->len, *pair = memmem(message->body, message->len, "\0", 2);

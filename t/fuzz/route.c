@@ -56,7 +56,7 @@ static struct str next_line(struct str *text)
     return line;
 }
 
-/* What stands before the first such byte; *text is what stands behind it, empty if there is none. */
+/* What stands before the first such byte; *text is what stands after it, empty if there is none. */
 static struct str cut(struct str *text, char at)
 {
     const char *found = text->len == 0 ? NULL : memchr(text->base, at, text->len);
@@ -75,7 +75,7 @@ static bool fit_pattern(struct fit *fit, const struct route *route, struct str p
         return false;
     for (size_t n = 0;; n++) {
         bool pattern_over = false, path_over = false;
-        pattern = (struct str){pattern.base + 1, pattern.len - 1}; /* behind the slash */
+        pattern = (struct str){pattern.base + 1, pattern.len - 1}; /* after the slash */
         path = (struct str){path.base + 1, path.len - 1};
         struct str rest = path, part = pattern, segment = path;
         pattern_over = memchr(pattern.base, '/', pattern.len) == NULL;

@@ -2,7 +2,7 @@
 #
 # apt.sh: apt-get beside others who use it. For sourcing by bash.
 
-# apt-get update with a command in front of it, such as sudo. Waits up to two minutes while somebody else, mostly
+# apt-get update with a command in front of it, such as sudo. Waits up to two minutes while someone else, mostly
 # Debian's own daily update, holds the lists: apt-get waits by itself for dpkg alone (DPkg::Lock::Timeout).
 apt_update() { # [COMMAND...]
     local errors code tries=60

@@ -80,7 +80,7 @@ sandbox_blame() { # WHAT LOG
 sandbox_open() { # TOP
     local top=$1 log tries=200
     local -a files
-    # Variables meant for somebody's real database must not lead us to it.
+    # Variables meant for someone's real database must not lead us to it.
     unset "${!PG@}"
     sandbox_find_postgres || return
     sandbox_find_account || return

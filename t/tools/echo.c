@@ -126,7 +126,7 @@ static void put_text(struct json_writer *json, const char *text)
     json_raw(json, text, strlen(text));
 }
 
-/* Bytes of any kind as a JSON string, each byte that is no plain ASCII as the character of its number. */
+/* Bytes of any kind as a JSON string, each byte that is not plain ASCII as the character of its number. */
 static void put_bytes(struct json_writer *json, const char *bytes, size_t len)
 {
     json_char(json, '"');

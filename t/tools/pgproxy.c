@@ -50,10 +50,10 @@ enum {
  */
 enum fault {
     FAULT_REFUSE,  /* of a connection, not of a message: it is reset as soon as it is there */
-    FAULT_DELAY,   /* it comes later, and so does what is behind it */
+    FAULT_DELAY,   /* it comes later, and so does what is after it */
     FAULT_SPLIT,   /* it comes in small parts */
-    FAULT_STALL,   /* neither it nor anything behind it ever comes */
-    FAULT_FIN,     /* the connection closes behind it */
+    FAULT_STALL,   /* neither it nor anything after it ever comes */
+    FAULT_FIN,     /* the connection closes after it */
     FAULT_RESET,   /* it is reset there */
     FAULT_TEAR,    /* it closes, or is reset, in the middle of it */
     FAULT_TYPE,    /* its type is another one, or none at all */
@@ -297,7 +297,7 @@ static bool change_status(struct flow *flow, unsigned char *message)
     return true;
 }
 
-/* The message, of which there is room for one more behind it, comes twice. */
+/* The message, of which there is room for one more after it, comes twice. */
 static bool repeat(struct flow *flow, const unsigned char *message, size_t len)
 {
     if (!is_step(message[0]))

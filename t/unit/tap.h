@@ -33,7 +33,7 @@ static bool tap_report(bool passed, const char *format, va_list args)
     return passed;
 }
 
-/* Prints a labelled text as diagnostics on standard error, every line of it behind "# ". */
+/* Prints a labelled text as diagnostics on standard error, each line with "# " in front. */
 static void tap_show(const char *label, const char *text)
 {
     fprintf(stderr, "#   %s: %s", label, text == NULL ? "NULL" : "\"");

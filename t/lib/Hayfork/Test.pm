@@ -9,7 +9,7 @@
 #   my $server  = server(<<~CONF, cluster => $cluster);
 #       …
 #       CONF
-#   problem_is $server->get('/contacts/abc'), 400, { parameter => 'id' }, 'an id that is no number';
+#   problem_is $server->get('/contacts/abc'), 400, { parameter => 'id' }, 'an id that is not a number';
 #   done_testing;
 #
 # The environment says what is tested: HAYFORK is the program (./hayfork), top_srcdir the repository, and

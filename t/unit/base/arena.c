@@ -1,4 +1,4 @@
-/* arena.c: texts that are copied, and printed, into memory of somebody else's. */
+/* arena.c: texts that are copied, and printed, into memory of someone else's. */
 #include "base/arena.h"
 
 #include <stdlib.h>

@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "unit/tap.h"
 
-/* Compares both ways round, from copies without a NUL behind them. */
+/* Compares both ways round, from copies without a NUL after them. */
 static void check(const char *a, const char *b, int want)
 {
     struct str left = {mem_alloc(strlen(a)), strlen(a)}, right = {mem_alloc(strlen(b)), strlen(b)};

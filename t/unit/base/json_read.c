@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "unit/tap.h"
 
-/* A copy of just its size, without a NUL behind it, so that the sanitizers see a byte read too far. */
+/* A copy of just its size, without a NUL after it, so that the sanitizers see a byte read too far. */
 static char *exact(struct str text)
 {
     char *copy = mem_alloc(text.len);
@@ -422,7 +422,7 @@ static void test_depth(void)
     is_str(check_nested(64, "[", "[", ']'), too_deep, "one more, not closed");
 }
 
-/* An object of n different keys, each with a number, and last behind them. */
+/* An object of n different keys, each with a number, and last after them. */
 static char *wide_object(size_t n, const char *format, const char *last, size_t *len)
 {
     size_t capacity = n * 48 + strlen(last) + 8;

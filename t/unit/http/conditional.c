@@ -119,7 +119,7 @@ static const struct row rows[] = {
     {"range: bytes=5000-\nif-match: \"b\"", "412"},
 };
 
-/* Copies a field's value, without a NUL behind it, or leaves it missing. The caller frees the base. */
+/* Copies a field's value, without a NUL after it, or leaves it missing. The caller frees the base. */
 static struct str take(const char *fields, const char *name)
 {
     char *label = mem_printf("%s: ", name);

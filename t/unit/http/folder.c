@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "unit/tap.h"
 
-/* What comes behind the route's "/", and what it asks for: a path, "404" or "400". */
+/* What comes after the route's "/", and what it asks for: a path, "404" or "400". */
 static const struct {
     const char *raw, *want;
 } paths[] = {

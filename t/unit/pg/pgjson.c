@@ -35,7 +35,7 @@ static struct pgwire_message message_of(const char *const *values, size_t n)
     return (struct pgwire_message){PGWIRE_DATA_ROW, body, len};
 }
 
-/* Such values as an object, behind what is in a buffer of that size already; the caller frees it. */
+/* Such values as an object, after what is in a buffer of that size already; the caller frees it. */
 static char *object_in(size_t size, const struct pgjson_columns *columns, const char *const *values)
 {
     struct pgwire_message message = message_of(values, pgjson_columns_count(columns));
@@ -246,7 +246,7 @@ static void test_objects(void)
               "the same key twice, each with its own type");
 }
 
-/* Rows one behind the other, whatever room there is in the buffer: it grows. */
+/* Rows one after the other, whatever room there is in the buffer: it grows. */
 static void test_buffers(void)
 {
     static const struct pgwire_field fields[] = {{"number", PGTYPES_NUMERIC},  {"yes", PGTYPES_BOOL},
@@ -388,7 +388,7 @@ static void test_fits(void)
     }
 }
 
-/* The object goes out as it is, and the texts behind it are those of the columns. */
+/* The object goes out as it is, and the texts after it are those of the columns. */
 static void test_rows_by_server(void)
 {
     static const struct pgwire_field fields[] = {{"id", PGTYPES_INT4}, {"r", PGTYPES_RECORD}};

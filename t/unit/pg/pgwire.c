@@ -411,7 +411,7 @@ static void refuses(reader *read, const char *written, const char *name)
     free(body.base);
 }
 
-/* A whole body is taken; cut after any of its bytes, or with a byte behind it, it is not. */
+/* A whole body is taken; cut after any of its bytes, or with a byte after it, it is not. */
 static void takes_whole(reader *read, const char *written, const char *name)
 {
     struct bytes body = bytes_of(written);
@@ -435,7 +435,7 @@ static void takes_whole(reader *read, const char *written, const char *name)
 
 /* Rows */
 
-/* The values as 'a', 'b', NULL; "refused" if it is no row. Both ways to them have to agree. */
+/* The values as 'a', 'b', NULL; "refused" if it is not a row. Both ways to them have to agree. */
 static char *row_text(const struct pgwire_message *message, size_t n)
 {
     struct pgwire_row row, step;

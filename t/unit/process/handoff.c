@@ -135,7 +135,7 @@ static void check_deaths(void)
 {
     begin();
     fill(0, 1);
-    shm->slots[1].connections += PLACE; /* somebody died who was about to pass one */
+    shm->slots[1].connections += PLACE; /* someone died who was about to pass one */
     shm->slots[2].connections += PLACE;
     handoff_place(&workers[0], connection, 0);
     is_int(load(1), 1, "a reserved place counts as a connection");

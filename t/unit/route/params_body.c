@@ -30,7 +30,7 @@ static const char *field_names[] = {"name", "age", "score", "doc", "tags", "nums
 
 #define AGE_INT "age! age must be a whole number between -2147483648 and 2147483647"
 
-/* Bodies of POST /people/4, and what becomes of them behind the "4|false|" of path and query. */
+/* Bodies of POST /people/4, and what becomes of them after the "4|false|" of path and query. */
 static const struct {
     const char *body, *want;
 } bodies[] = {

@@ -30,7 +30,7 @@ static void blocks_free(struct blocks *blocks)
     *blocks = (struct blocks){0};
 }
 
-/* A copy of just its size, without a NUL behind it, so that the sanitizers see a byte read too far. */
+/* A copy of just its size, without a NUL after it, so that the sanitizers see a byte read too far. */
 static struct str exact(struct blocks *blocks, const char *text, size_t len)
 {
     char *copy = blocks_alloc(blocks, len);

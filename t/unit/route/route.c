@@ -27,7 +27,7 @@ static struct route_table *table_of(const char *const *routes)
 
 /*
  * The answer as a text: the route and its captures ("GET /a/{x}: 1"), "404", or "405" or "501" with Allow.
- * The path is matched in memory of its own size, so that the sanitizers see a byte read behind it.
+ * The path is matched in memory of its own size, so that the sanitizers see a byte read after it.
  */
 static char *answer(const struct route_table *table, const char *request)
 {

@@ -116,7 +116,7 @@ sub row_frame ($title, $axis, $rows, $max)
 
 sub height ($rows, $extra = 0) { return 115 + $extra + 30 * @$rows }
 
-# Plots of these, each with its data behind it.
+# Plots of these, each with its data after it.
 sub plots (@plots)
 {
     my $script = 'plot ' . join(', ', map { "'-' $_->[0]" } @plots) . "\n";

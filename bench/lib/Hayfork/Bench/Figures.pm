@@ -164,7 +164,7 @@ sub row ($self, $runs)
     return \%row;
 }
 
-# " (0.90–1.10)", for behind a ratio: the least and the most that one row is of another, "rate" or "cpu_server", round
+# " (0.90–1.10)", for after a ratio: the least and the most that one row is of another, "rate" or "cpu_server", round
 # by round; '' where they have no two rounds in common.
 sub spread ($one, $other, $what)
 {

@@ -17,7 +17,7 @@ our @EXPORT_OK = qw(measure server_for planned);
 
 my %PROCEDURE = (idle => \&measure_idle, memory => \&measure_memory);
 
-# Full loads behind one another, to see whether memory grows.
+# Full loads after one another, to see whether memory grows.
 my $LOADS = 3;
 
 # Figures of one run of { scenario, server, pool }: those of the client, and cpu_server, cpu_postgres in seconds,
@@ -35,7 +35,7 @@ sub measure ($bench, $scenario, $row)
     };
     $figures{error} = $@ =~ s/\s+\z//r if !$done;
 
-    # Why a client failed is no riddle then.
+    # So that it is known why a client failed.
     my $end = $started && $server->ended;
     $figures{error} = "the server has ended: $end" if $end;
     $server->stop if defined $server;

@@ -68,7 +68,7 @@ sub energy ()
     return \%energy;
 }
 
-# What was used between two readings, in joules, or undef. A counter that has come to its end begins anew.
+# What was used between two readings, in joules, or undef. A counter that has come to its end begins again.
 sub joules ($before, $after)
 {
     return undef if !%$before;

@@ -7,7 +7,7 @@
 # What they do:
 #   clients          how many they are
 #   say              what each sends at once
-#   trickle          what each sends behind that, over and over: one byte every so many seconds
+#   trickle          what each sends after that, over and over: one byte every so many seconds
 #   every            how many seconds (1)
 #   read             how many bytes each reads in that time; 0: none; left out: all that comes
 #   receive_buffer   SO_RCVBUF, in bytes

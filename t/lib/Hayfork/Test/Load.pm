@@ -15,7 +15,7 @@
 #   request   sub ($n) { … }              the bytes of request $n, instead of a target to GET
 #   ended     sub ($n, $status) { … }     told of every end; the status is undef where there was no whole answer
 #   breaks    sub ($n) { … }              true where the answer's body may break off: that is counted as broken
-#   pause     seconds                     how long a connection rests behind a 503
+#   pause     seconds                     how long a connection rests after a 503
 package Hayfork::Test::Load;
 
 use v5.36;

@@ -40,7 +40,7 @@ sub parse_head ($class, $head)
     return bless { version => $version, status => $status, reason => $reason, fields => \@fields }, $class;
 }
 
-# The body and the place behind it in $$buffer; (undef) while it is not whole (RFC 9112 section 6.3).
+# The body and the place after it in $$buffer; (undef) while it is not whole (RFC 9112 section 6.3).
 sub find_body ($self, $buffer, $at, $method, $eof)
 {
     my @length = $self->all('content-length');
@@ -67,7 +67,7 @@ sub find_body ($self, $buffer, $at, $method, $eof)
     return $eof ? (substr($$buffer, $at), length $$buffer) : (undef);
 }
 
-# The content of a chunked body (RFC 9112 section 7.1) and the place behind it, or (undef).
+# The content of a chunked body (RFC 9112 section 7.1) and the place after it, or (undef).
 sub unchunk ($buffer, $at)
 {
     my $body = '';

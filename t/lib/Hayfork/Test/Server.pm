@@ -32,7 +32,7 @@ my @all;    # every server of this test, so that a failing test can show their l
 #   lanes     how many sessions that are for a worker: 2 where the conf reads and writes, else 1
 sub start ($class, $conf = undef, %with)
 {
-    # Between choosing a port and listening on it, somebody else may take it: then choose another.
+    # Between choosing a port and listening on it, someone else may take it: then choose another.
     for (1 .. 10) {
         my $self = $class->launch($conf, %with);
         my $up   = wait_for(
