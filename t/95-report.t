@@ -107,6 +107,11 @@ subtest 'figures' => sub {
         like slurp("$folder/out/$chart"), qr/<svg .*<\/svg>\s*\z/s, "$chart is there";
     }
     like slurp("$folder/out/contact-random-64.svg"), qr/60,000/, 'with numbers on it';
+
+    my $results = results(run_of('contact-random-64', 'hayfork', 1, 50_000));
+    is run([ "$TOP_SRCDIR/bench/report", '--charts', 'connections', $results, "$folder/few" ])->{exit}, 'exit 0';
+    is_deeply [ sort glob "$folder/few/*" ], [ map { "$folder/few/$_" } qw(README.md connections.svg) ], 'only one chart';
+    unlike slurp("$folder/few/README.md"), qr/contact-random-64\.svg/, '... and the text shows no other';
 };
 
 subtest 'a file that is not of results' => sub {

@@ -40,19 +40,18 @@ sub heading ($figures)
         Measured on $dates: Hayfork $versions->{hayfork} (commit $versions->{commit}),
         PostgreSQL $versions->{postgresql}, $machine->{cores} cores ($machine->{model}), $memory GB of memory,
         $machine->{kernel}. Client, server and PostgreSQL, which does not wait for the disk (`fsync=off`),
-        share these cores. Figures are medians of $rounds rounds, in which the servers take turns; what one server is of
-        another has the least and the most of single rounds in brackets behind it. Each time a server is started anew,
-        warmed up for half a second, and measured for $about->{duration} s, with `ab` for as long as its requests
-        take; without warming up where memory and idle connections are looked at. All of them give the same answers,
-        which is compared beforehand (but for the time of the request among the avatars, which those with a constant
-        body do not have).
+        share these cores. Figures are medians of $rounds rounds, in which the servers take turns; ratios between servers
+        have the least and the most of single rounds in brackets. In each round a server is started, warmed up for half a
+        second, and measured for $about->{duration} s, with `ab` for as long as its requests take; memory and idle
+        connections are measured without warming up. All servers give the same answers, which is checked first (except for
+        the time of the request among the avatars, which those with a constant body do not have).
 
         To measure on another machine:
 
         ```console
         \$ bench/setup                      # builds the servers that Hayfork is compared with
-        \$ bench/field                      # measures, for hours; goes on where it was stopped
-        \$ bench/report build/bench/results.jsonl build/bench/report
+        \$ bench/field                      # measures, for hours; continues where it was stopped
+        \$ bench/report build/bench/results.jsonl build/bench/report      # tables, and charts of all
         ```
         TEXT
 }
