@@ -74,6 +74,8 @@ subtest '-T fills in every default' => sub {
 
         core: off
 
+        sandbox: on
+
         server: hayfork
 
         io_uring: on

@@ -51,7 +51,7 @@ sub serves_all ($server)
 }
 
 my $SAYS    = qr/io_uring is unavailable/;
-my $WITHOUT = "$FindBin::Bin/tools/without-io-uring";
+my $WITHOUT = "$FindBin::Bin/tools/without-call";
 
 subtest 'as it is' => sub {
     my $server = sample_server($cluster);
@@ -65,7 +65,7 @@ subtest 'io_uring: off' => sub {
 };
 
 subtest 'where a container does not allow it' => sub {
-    my $server = sample_server($cluster, under => [ $WITHOUT, 'setup' ]);
+    my $server = sample_server($cluster, under => [ $WITHOUT, 'io_uring_setup' ]);
     is_deeply [ serves_all($server) ], [], 'without a complaint';
     my @lines = $server->log_lines($SAYS);
     is scalar @lines, 1, 'one line of the log says so';
@@ -73,7 +73,7 @@ subtest 'where a container does not allow it' => sub {
 };
 
 subtest 'where it is there, and does not work' => sub {
-    my $server = sample_server($cluster, under => [ $WITHOUT, 'enter' ]);
+    my $server = sample_server($cluster, under => [ $WITHOUT, 'io_uring_enter' ]);
     my @lines  = serves_all($server);
     my $least = $server->log_lines($SAYS) ? 0 : 1;    # where there is none anyway
     cmp_ok scalar @lines, '>=', $least, 'the log says so';

@@ -58,6 +58,9 @@ sub status ($pid)
 # Whose files those of a process in /proc are: root's where its memory is not to be looked at (proc(5)).
 sub owner ($pid) { return (stat "/proc/$pid/environ")[4] }
 
+# A program that is built with sanitizers makes calls that workers do not, and catches its own crashes.
+my $is_sanitized = slurp($Hayfork::Test::HAYFORK) =~ /__asan_init/;
+
 my ($nobody, $nogroup) = (getpwnam 'nobody')[ 2, 3 ];
 my $is_root = $> == 0;
 
@@ -69,6 +72,27 @@ subtest 'a worker has no capability and gets no new ones' => sub {
     my %is     = status(($server->workers)[0]);
     is hex $is{$_}, 0, $_ for qw(CapInh CapPrm CapEff CapAmb);
     is $is{NoNewPrivs}, 1, 'NoNewPrivs';
+    is $server->stop, 'exit 0';
+};
+
+subtest 'a worker makes only the system calls that it needs' => sub {
+    plan skip_all => 'built with sanitizers' if $is_sanitized;
+    my $server = start($conf);
+    my %is     = status(($server->workers)[0]);
+    is $is{Seccomp}, 2, 'Seccomp: a filter';
+    is { status($server->pid) }->{Seccomp}, 0, 'the master has none: it makes processes';
+    is_deeply [ $server->log_lines(qr/ warn /) ], [];
+    is $server->stop, 'exit 0';
+
+    $server = start($conf, options => { sandbox => 'off' });
+    is { status(($server->workers)[0]) }->{Seccomp}, 0, 'sandbox: off';
+    is $server->stop, 'exit 0';
+
+    $server = start($conf, options => { workers => 2 }, under => [ "$FindBin::Bin/tools/without-call", 'seccomp' ]);
+    my @warnings = $server->log_lines(qr/ warn /);
+    is scalar @warnings, 1, 'where it cannot have a filter, that is warned of, once';
+    like $warnings[0], qr/ worker 1\[\d+\]: the system calls of the workers are not filtered: Operation not permitted$/;
+    is $server->get('/')->body, "hello\n", '... and it serves';
     is $server->stop, 'exit 0';
 };
 
@@ -269,6 +293,7 @@ subtest 'memory is not to be looked at, unless the conf says so' => sub {
 };
 
 subtest 'a worker leaves a core file, if the conf says so' => sub {
+    plan skip_all => 'built with sanitizers' if $is_sanitized;
     my ($hard) = slurp('/proc/self/limits') =~ /^Max core file size\s+\S+\s+(\S+)/m;
     plan skip_all => 'core files are not written here' if $hard eq '0' || slurp('/proc/sys/kernel/core_pattern') =~ m{^[|/]};
     for my $core (qw(off on)) {

@@ -186,6 +186,7 @@ struct conf {
     char *user, *group;  /* as written; "" for none */
     struct conf_account account;
     unsigned core;      /* enum conf_switch */
+    unsigned sandbox;   /* the same */
     unsigned io_uring;  /* the same */
     unsigned busy_poll; /* the same */
     enum log_level log;

@@ -108,6 +108,8 @@ const struct conf_synonym conf_synonyms[] = {
     {NULL, "coredump", "core"},
     {NULL, "dumpable", "core"},
     {NULL, "worker_rlimit_core", "core"},
+    {NULL, "seccomp", "sandbox"},
+    {NULL, "landlock", "sandbox"},
     {NULL, "error_log", "log"},
     {NULL, "log_level", "log"},
     {NULL, "loglevel", "log"},

@@ -27,6 +27,8 @@ const struct conf_directive conf_table[] = {
      "and their group, by name or number; \"\" is the user's"},
     {"", "core", CONF_TYPE_ENUM, AT(core), 0, 0, {"on", "off"}, "off",
      "on: a process that crashes leaves a core file, and its memory may be looked at; or off"},
+    {"", "sandbox", CONF_TYPE_ENUM, AT(sandbox), 0, 0, {"on", "off"}, "on",
+     "on: workers can make no system calls but those that they need, and write into no file; or off"},
     {"", "server", CONF_TYPE_FIELD, AT(server), 0, 0, {NULL}, "hayfork",
      "the value of the Server field in answers; \"\" leaves it out"},
     {"", "io_uring", CONF_TYPE_ENUM, AT(io_uring), 0, 0, {"on", "off"}, "on",

@@ -11,6 +11,17 @@
 
 enum { MOST_TRIES = 32 };
 
+/* For reading, and beneath the folder. It lies in memory that cannot be written to: see folder_how. */
+static const struct open_how how = {
+    .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+    .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
+};
+
+const struct open_how *folder_how(void)
+{
+    return &how;
+}
+
 int folder_open(const char *path)
 {
     return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -18,10 +29,6 @@ int folder_open(const char *path)
 
 int folder_open_file(int folder, const char *name)
 {
-    struct open_how how = {
-        .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
-    };
     long fd = -1;
     /* EAGAIN: something was renamed or mounted just while a ".." in a symbolic link was being followed */
     for (int i = 0; i < MOST_TRIES; i++) {

@@ -21,6 +21,13 @@ int folder_open(const char *path);
  */
 int folder_open_file(int folder, const char *name);
 
+/*
+ * How folder_open_file opens, which is the same each time and at the same place in memory: a filter for
+ * system calls sees the place alone (process/sandbox.c). It needs <linux/openat2.h>.
+ */
+struct open_how;
+const struct open_how *folder_how(void);
+
 enum folder_wish {
     FOLDER_FILE,     /* a file, or a folder whose '/' at the end is missing */
     FOLDER_INDEX,    /* a folder: the path is empty or ends in '/' */

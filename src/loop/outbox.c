@@ -12,13 +12,13 @@
 #include "loop/outbox.h"
 
 #include <errno.h>
-#include <liburing.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "loop/ring.h"
 
 enum {
     MOST = 256, /* messages; a power of two, as what is in the outbox goes round */
@@ -218,7 +218,7 @@ void outbox_take_back(struct outbox_message *message)
 struct outbox *outbox_new(h2o_loop_t *loop)
 {
     struct outbox *outbox = mem_calloc(1, sizeof(*outbox));
-    int error = io_uring_queue_init(MOST, &outbox->ring, 0);
+    int error = ring_open(&outbox->ring, MOST);
     if (error != 0) {
         free(outbox);
         errno = -error;

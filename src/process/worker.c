@@ -24,6 +24,7 @@
 #include "metrics/memory.h"
 #include "loop/timeouts.h"
 #include "process/privileges.h"
+#include "process/sandbox.h"
 #include "handlers/make.h"
 #include "upstream/context.h"
 #include "loop/yield.h"
@@ -549,6 +550,20 @@ static void worker_end(struct worker *worker)
     h2o_evloop_destroy(worker->loop);
 }
 
+/*
+ * What the worker needs of the kernel but once is there by now, and nothing has been read from outside yet.
+ * The threads that look up names are made after it.
+ */
+static void enter_sandbox(const struct worker_inheritance *inherited)
+{
+    if (inherited->conf->sandbox == CONF_OFF)
+        return;
+    if (inherited->conf->core == CONF_OFF && !sandbox_forbid_writing())
+        log_debug("Landlock is unavailable: %s", strerror(errno));
+    if (!sandbox_filter_calls() && inherited->index == 0)
+        log_warn("the system calls of the workers are not filtered");
+}
+
 int worker_run(const struct worker_inheritance *inherited)
 {
     char name[32];
@@ -582,6 +597,7 @@ int worker_run(const struct worker_inheritance *inherited)
         if (worker.outbox == NULL && inherited->index == 0)
             log_info("io_uring is unavailable (%s): each answer is sent separately", strerror(errno));
     }
+    enter_sandbox(inherited);
     worker.upstreams = upstream_context_new(worker.loop, inherited->conf, worker.timeouts, worker.outbox);
     worker.http = http_new(worker.loop, inherited->conf, make_handlers(&worker), worker.slot, worker.timeouts,
                            worker.outbox);
