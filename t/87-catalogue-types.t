@@ -111,6 +111,32 @@ subtest 'an operator of one\'s own does not mislead' => sub {
     $cluster->psql('ALTER ROLE postgres RESET search_path; DROP SCHEMA evil CASCADE');
 };
 
+# The system's own tables have vectors, anyarray, domains of the information schema, trees and lists of rights.
+subtest 'the catalogue itself' => sub {
+    $cluster->psql('CREATE TABLE known AS SELECT g AS n, ARRAY[g % 3, 7] AS a FROM generate_series(1, 100) g; ANALYZE known');
+    my %routes;
+    for my $relation (split /\n/, $cluster->psql(<<~'SQL')) {
+        SELECT c.oid::regclass FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE (nspname = 'pg_catalog' AND relkind = 'r') OR relname = 'pg_stats'
+            OR (nspname = 'information_schema' AND relname IN ('tables', 'columns', 'sql_features', 'routines'))
+         ORDER BY 1
+        SQL
+        $routes{"GET /$relation"} = "SELECT * FROM $relation r ORDER BY r::text LIMIT 20";
+    }
+    my $server = routes(%routes);
+    my @routes   = sort keys %routes;
+    my $question = join ' ', map { "SELECT coalesce(string_agg(row_to_json(q)::text, ','), '') FROM ($routes{$_}) q;" } @routes;
+    my @expected = split /\n/, $cluster->psql($question), -1;
+    my @wrong;
+    for my $i (0 .. $#routes) {
+        my $got = $server->get($routes[$i] =~ s/^GET //r);
+        push @wrong, "$routes[$i]: " . $got->status if $got->status != 200 || $got->body ne "[$expected[$i]]";
+    }
+    cmp_ok scalar @routes, '>', 50, 'there are many';
+    is_deeply \@wrong, [], 'each is as row_to_json has it, to the byte';
+    ends_well $server, 'the catalogue';
+};
+
 # What only the running query knows, and what someone has made a cast to json for.
 subtest 'records and casts to json' => sub {
     $cluster->psql(<<~'SQL');
@@ -160,6 +186,17 @@ subtest 'records and casts to json' => sub {
         is $got->status, 200, $route;
         json_is $got->body, $cluster->rows_as_json($routes{$route}), '… as row_to_json has it';
     }
+    my $load = $server->load(
+        requests    => 400,
+        connections => 32,
+        target      => sub ($n) { '/song/' . ($n % 2 + 1) },
+        check       => sub ($n, $response) {
+            my $title = $n % 2 ? 'two' : 'one';
+            $response->header('x-title') eq $title && $response->body =~ /"r":\{"f1":"$title"\}/;
+        },
+    );
+    is $load->summary, '200: 400, lost: 0', 'many at once, which are merged';
+    is_deeply [ $load->wrong ], [], '… each with its own';
     my $got = $server->get('/song/1');
     json_is $got->body, '{"id":1,"tone":{"tone":"low"},"title":"one","r":{"f1":"one"}}', 'one row';
     is_deeply [ map { $got->header($_) } qw(x-title x-tone x-row) ], [qw(one low (one))], '… with its texts in headers';

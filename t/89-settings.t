@@ -110,6 +110,14 @@ answers_are_right($server, 'all of them set otherwise');
 is $server->stop, 'exit 0', 'it ends well';
 is_deeply [ $server->log_lines(qr/ (?:warn|error) /) ], [], 'without a complaint';
 
+# The environment and the conninfo come before what Hayfork asks for.
+{
+    local $ENV{PGOPTIONS} = '-c array_nulls=off -c extra_float_digits=-10 -c bytea_output=escape -c standard_conforming_strings=off';
+    $server = start('plain');
+    answers_are_right($server, 'set by PGOPTIONS');
+    is $server->stop, 'exit 0', 'it ends well';
+}
+
 subtest 'what is left to the database, and changes' => sub {
     $cluster->psql('CREATE ROLE traveller LOGIN');
     $cluster->psql(q(ALTER ROLE traveller SET TimeZone = 'Asia/Tokyo'));
