@@ -180,12 +180,13 @@ subtest 'SIGINT stops at once' => sub {
     pass 'the connections are closed';
 };
 
-subtest 'workers die with their master' => sub {
+subtest 'workers whose master is killed finish their requests, and end' => sub {
     my $server  = server($conf, cluster => $cluster);
     my @workers = $server->workers;
-    my @clients = slow_requests($server, 2, 55);
+    my @clients = slow_requests($server, 2, '1.5');
     $server->signal('KILL');
     is $server->end, 'signal 9';
+    is $clients[$_]->receive->body, sprintf('{"id":%d}', $_ + 1), 'a slow request is answered' for 0 .. $#clients;
     ok gone(@workers), 'no worker is left';
     ok !Hayfork::Test::Client::connect_to($server->address), 'nobody listens any more';
 };

@@ -291,3 +291,27 @@ bool takeover_read(int file, struct takeover *takeover)
         takeover_inherit(takeover, file, false);
     return known;
 }
+
+void takeover_free(struct takeover *takeover)
+{
+    for (size_t i = 0; i < takeover->n_generations; i++) {
+        struct generation *generation = takeover->generations[i];
+        free(generation->handoff.queues);
+        free(generation->listeners);
+        free(generation->workers);
+        free(generation);
+    }
+    for (size_t i = 0; i < takeover->n_listeners; i++) {
+        free(takeover->listeners[i]->address);
+        free(takeover->listeners[i]->unix_path);
+        free(takeover->listeners[i]->fds);
+        free(takeover->listeners[i]);
+    }
+    for (size_t i = 0; i < takeover->passed.n; i++)
+        free(takeover->passed.sockets[i].name);
+    free(takeover->passed.sockets);
+    free(takeover->generations);
+    free(takeover->listeners);
+    free(takeover->clients);
+    free(takeover->next);
+}

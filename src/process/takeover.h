@@ -45,4 +45,7 @@ void takeover_inherit(const struct takeover *takeover, int file, bool inherit);
  */
 bool takeover_read(int file, struct takeover *takeover);
 
+/* Frees what takeover_read has made, for a trial, which takes nothing over. The descriptors stay open. */
+void takeover_free(struct takeover *takeover);
+
 #endif

@@ -194,9 +194,11 @@ void trial_take(struct trial *trial)
     int fds[FDS_MOST];
     size_t n;
     ssize_t got;
-    while (trial->socket >= 0 && (got = receive_message(trial->socket, bytes, fds, &n)) > 0)
+    if (trial->socket < 0)
+        return;
+    while ((got = receive_message(trial->socket, bytes, fds, &n)) > 0)
         take_message(trial, (struct str){bytes, (size_t)got}, fds, n);
-    if (trial->socket >= 0 && (got == 0 || (errno != EAGAIN && errno != EINTR))) {
+    if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
         close(trial->socket);
         trial->socket = -1;
     }
@@ -435,5 +437,7 @@ int trial_run(const struct program *program)
     if (conf != NULL)
         code = try_conf(socket, conf, &takeover, shm);
     conf_free(conf);
+    shm_unmap(shm);
+    takeover_free(&takeover);
     return code;
 }
