@@ -207,7 +207,8 @@ static void unpack_handoff(struct unpack *in, struct generation *generation)
 {
     struct handoff *handoff = &generation->handoff;
     handoff->n = (unsigned)unpack_count(in, 2 * WORD);
-    handoff->queues = mem_calloc(handoff->n, sizeof(*handoff->queues));
+    if (handoff->n > 0) /* else they are made when the generation gets its slots */
+        handoff->queues = mem_calloc(handoff->n, sizeof(*handoff->queues));
     for (unsigned i = 0; i < handoff->n; i++) {
         handoff->queues[i].to = unpack_fd(in);
         handoff->queues[i].from = unpack_fd(in);
