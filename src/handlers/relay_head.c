@@ -13,38 +13,37 @@ enum { SPARE = 256 /* bytes for what is not counted below: names, blanks, number
 /* What becomes of a field that the client has sent. */
 enum fate { PASSES, NEXT_HOP, REPLACED, VIA, MAX_FORWARDS, FORWARDED, FORWARDED_FOR, FORWARDED_OTHER };
 
-/* By length. */
+enum { MOST_OF_A_LENGTH = 2 };
+
+/* By the length of their names, which tells nearly all others away. */
 static const struct {
     struct str name;
     enum fate fate;
-} known[] = {
-    {{"te", 2}, NEXT_HOP},
-    {{"via", 3}, VIA},
-    {{"host", 4}, REPLACED},
-    {{"expect", 6}, REPLACED},
-    {{"trailer", 7}, NEXT_HOP},
-    {{"upgrade", 7}, NEXT_HOP},
-    {{"forwarded", 9}, FORWARDED},
-    {{"connection", 10}, NEXT_HOP},
-    {{"keep-alive", 10}, NEXT_HOP},
-    {{"max-forwards", 12}, MAX_FORWARDS},
-    {{"content-length", 14}, REPLACED},
-    {{"http2-settings", 14}, NEXT_HOP},
-    {{"x-forwarded-for", 15}, FORWARDED_FOR},
-    {{"x-forwarded-host", 16}, FORWARDED_OTHER},
-    {{"proxy-connection", 16}, NEXT_HOP},
-    {{"transfer-encoding", 17}, NEXT_HOP},
-    {{"x-forwarded-proto", 17}, FORWARDED_OTHER},
-    {{"proxy-authenticate", 18}, NEXT_HOP},
-    {{"proxy-authorization", 19}, NEXT_HOP},
-    {{"proxy-authentication-info", 25}, NEXT_HOP},
+} known[][MOST_OF_A_LENGTH] = {
+    [2] = {{{"te", 2}, NEXT_HOP}},
+    [3] = {{{"via", 3}, VIA}},
+    [4] = {{{"host", 4}, REPLACED}},
+    [6] = {{{"expect", 6}, REPLACED}},
+    [7] = {{{"trailer", 7}, NEXT_HOP}, {{"upgrade", 7}, NEXT_HOP}},
+    [9] = {{{"forwarded", 9}, FORWARDED}},
+    [10] = {{{"connection", 10}, NEXT_HOP}, {{"keep-alive", 10}, NEXT_HOP}},
+    [12] = {{{"max-forwards", 12}, MAX_FORWARDS}},
+    [14] = {{{"content-length", 14}, REPLACED}, {{"http2-settings", 14}, NEXT_HOP}},
+    [15] = {{{"x-forwarded-for", 15}, FORWARDED_FOR}},
+    [16] = {{{"x-forwarded-host", 16}, FORWARDED_OTHER}, {{"proxy-connection", 16}, NEXT_HOP}},
+    [17] = {{{"transfer-encoding", 17}, NEXT_HOP}, {{"x-forwarded-proto", 17}, FORWARDED_OTHER}},
+    [18] = {{{"proxy-authenticate", 18}, NEXT_HOP}},
+    [19] = {{{"proxy-authorization", 19}, NEXT_HOP}},
+    [25] = {{{"proxy-authentication-info", 25}, NEXT_HOP}},
 };
 
 static enum fate fate_of(struct str name)
 {
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]) && known[i].name.len <= name.len; i++) {
-        if (known[i].name.len == name.len && http1_same(known[i].name, name))
-            return known[i].fate;
+    if (name.len >= sizeof(known) / sizeof(known[0]))
+        return PASSES;
+    for (size_t i = 0; i < MOST_OF_A_LENGTH && known[name.len][i].name.len > 0; i++) {
+        if (http1_same(known[name.len][i].name, name))
+            return known[name.len][i].fate;
     }
     return PASSES;
 }
@@ -90,15 +89,18 @@ struct relay_hop handler_relay_hop(const struct http1_field *fields, size_t n, c
     return hop;
 }
 
-bool handler_relay_is_hop_by_hop(struct str name, const struct relay_hop *hop)
+static bool is_named(const struct relay_hop *hop, struct str name)
 {
-    if (fate_of(name) == NEXT_HOP)
-        return true;
     for (size_t i = 0; i < hop->n; i++) {
         if (http1_same(hop->names[i], name))
             return true;
     }
     return false;
+}
+
+bool handler_relay_is_hop_by_hop(struct str name, const struct relay_hop *hop)
+{
+    return fate_of(name) == NEXT_HOP || is_named(hop, name);
 }
 
 /* Which of the path's names this is, or n_names. */
@@ -180,7 +182,7 @@ static char *put_list(char *out, const struct relay_call *call, struct str name,
                       bool (*is_valid)(struct str value), struct str item)
 {
     const struct handler_message *message = &call->message;
-    bool any = false, has_client = !handler_relay_is_hop_by_hop(name, &call->hop);
+    bool any = false, has_client = !is_named(&call->hop, name);
     for (size_t i = 0; i < message->n_fields; i++)
         has_client = has_client && (fate_of(name_at(message, i)) != fate || is_valid(value_at(message, i)));
     for (size_t i = 0; i <= message->n_fields; i++) {
@@ -249,7 +251,7 @@ static char *put_clients_fields(char *out, const struct relay_call *call)
         enum fate fate = fate_of(name);
         bool passes = fate == PASSES || (fate == MAX_FORWARDS && !call->counts_forwards) ||
                       (fate >= FORWARDED && route->forwarded == CONF_FORWARDED_OFF);
-        if (passes && !handler_relay_is_hop_by_hop(name, &call->hop) && !is_set(route, name))
+        if (passes && !is_named(&call->hop, name) && !is_set(route, name))
             out = put_field(out, name, value_at(message, i));
     }
     if (call->counts_forwards && !is_set(route, STR("max-forwards")))
