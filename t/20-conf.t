@@ -113,8 +113,10 @@ subtest '-T fills in every default' => sub {
           idle: 1m
           deadline: 5s
           buffer: 256K
+          spool: 64M
           connect: 1s
           stall: 30s
+          answer_rate: 16K
           requests: 10000
           clients: 10000
           drain: 30s

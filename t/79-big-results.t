@@ -115,7 +115,7 @@ subtest 'a million rows to a slow reader' => sub {
     }
     my $expected = $md5->add(']')->hexdigest;
 
-    my $server = start('stall: 50s');
+    my $server = start('stall: 50s, spool: 32M');    # of which one answer may have a quarter
     quick_ones_are_served($server);
     my $before   = memory($server);
     my $most     = $before;
@@ -262,7 +262,7 @@ subtest 'a connection to PostgreSQL that is lost in the middle' => sub {
 };
 
 subtest 'slow downloads beside quick queries' => sub {
-    my $server    = start('stall: 50s');
+    my $server    = start('stall: 50s, answer_rate: 0');
     my @downloads = map { download($server, '/endless')->take(MEGABYTE) } 1 .. 4;
     quick_ones_are_served($server, 'while four readers have stopped') for 1 .. 3;
     for my $round (1 .. 10) {
@@ -275,7 +275,7 @@ subtest 'slow downloads beside quick queries' => sub {
 };
 
 subtest 'more downloads than connections' => sub {
-    my $server    = start('stall: 50s, deadline: 5s', 'connections: 3');
+    my $server    = start('stall: 50s, deadline: 5s, answer_rate: 0', 'connections: 3');
     my @downloads = map { download($server, '/endless') } 1 .. 6;
     wait_for('two of them to begin', sub { 2 == grep { !$_->silent(0) } @downloads });
     quick_ones_are_served($server, 'one connection is left for quick queries') for 1 .. 3;

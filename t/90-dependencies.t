@@ -30,7 +30,7 @@ my @HOUSE = (
     [
         [
             'handlers', 'what answers: sql, json, text, files, relay',
-            [qw(make.c text CIRCLE sql_private relay relay_head relay_private json files make.h handler headers)],
+            [qw(make.c text CIRCLE sql_private stream relay relay_head relay_private json files make.h handler headers readers)],
         ],
     ],
     [
@@ -71,7 +71,7 @@ my @HOUSE = (
         [
             'base', 'text, numbers, JSON, memory, log, time',
             [
-                qw(speck pack percent json_read json_keys siphash json_escape json hex decimal complain mem log utf8 hash
+                qw(speck pack percent json_read json_keys siphash json_escape spool json hex decimal complain mem log utf8 hash
                   clock lack arena str)
             ],
         ],
@@ -87,7 +87,8 @@ my %CIRCLE = (
 # Where a file calls one above it: by functions that this one has handed down in such a struct. One that is not named
 # *_ops is here, and either holds other things as well or is made by whoever asks.
 my %HANDS_DOWN = map { $_ => 1 } qw(arena body body_whole conf_kind conn_context db_asker db_lane db_lane_conf handler
-  handler_request json_check sink);
+  handler_request json_check reader readers_source_conf
+  sink);
 
 # Who may include a header that is not for all above it.
 my %ONLY_FOR = (
@@ -104,7 +105,7 @@ my %ONLY_FOR = (
 
 # Who may call a library, whatever it includes.
 my %LIBRARY = (
-    libh2o      => [qr/^h2o_/, qr{^(?:process/worker|server/|upstream/|handlers/files|db/|loop/)}],
+    libh2o      => [qr/^h2o_/, qr{^(?:process/worker|server/|upstream/|handlers/(?:files|readers)|db/|loop/)}],
     libpq       => [qr/^PQ/, qr{^(?:db/|conf/conninfo)}],
     'json-c'    => [qr/^json_(?:object|tokener|c_|util)/, qr{^conf/json}],
     libyaml     => [qr/^yaml_/, qr{^conf/yaml}],

@@ -102,6 +102,13 @@ static struct complaint *look_up(uint32_t key, uint32_t words, bool *is_news)
     return NULL;
 }
 
+bool complain_is_due(const char *about)
+{
+    bool is_news;
+    look_up(hash_32_text(HASH_32, about), 0, &is_news);
+    return is_news;
+}
+
 enum complain_past complain_forget(const char *about, unsigned steady_s, uint32_t *left_out)
 {
     enum complain_past past = COMPLAIN_NONE;

@@ -10,6 +10,7 @@
 #define HAYFORK_BASE_COMPLAIN_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/log.h"
@@ -54,6 +55,12 @@ void complain(enum log_level level, const char *about, const char *format, ...)
  */
 void complain_in_words(enum log_level level, const char *about, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/*
+ * Is a line about that to be logged now, by this process? For those whose lines say themselves how often it
+ * happened: nothing is counted, and the same is due again after a minute, in any of the processes.
+ */
+bool complain_is_due(const char *about);
 
 enum complain_past {
     COMPLAIN_NONE,  /* nothing was logged */

@@ -218,8 +218,10 @@ struct conf {
         unsigned idle;      /* ms, between requests */
         unsigned deadline;  /* ms, to the first byte of the answer */
         size_t buffer;      /* bytes: rows up to here go out whole, larger answers are streamed */
+        size_t spool;       /* bytes per worker: streamed answers that their clients have not taken yet */
         unsigned connect;   /* ms, to connect to an upstream */
         unsigned stall;     /* ms, for a client to take a part of its answer */
+        size_t answer_rate; /* bytes a second that one who holds a connection has to take; 0 is no limit */
         unsigned requests;  /* per connection; 0 is no limit */
         unsigned clients;   /* connections per worker */
         unsigned drain;     /* ms, for the last requests when stopping */

@@ -24,6 +24,12 @@ struct db_description {
     struct pgjson_columns *columns;
 };
 
+/* Something that is forgotten in time: its level falls by one at each step since it was set. */
+struct db_memory {
+    unsigned level;
+    uint64_t at; /* clock_ms */
+};
+
 struct db_statement {
     struct db_lane *lane;
     struct db_statement_conf conf;
@@ -43,8 +49,7 @@ struct db_statement {
     unsigned merge_held;       /* turns for which they have been held back */
     bool complained;           /* it was logged that it cannot be prepared, and has not been since */
     uint64_t tried_at;         /* clock_ms of the last attempt */
-    unsigned slow;             /* see db/place.c */
-    unsigned big;
+    struct db_memory slow, big; /* see db/place.c */
     unsigned n_holding;     /* those of it that are in the way of others now */
     h2o_linklist_t waiting; /* its queries that are not sent */
     size_t n_waiting;
@@ -197,6 +202,8 @@ struct db_lane {
     uint64_t spill_not_before; /* clock_ms: when another connection may be tried */
     unsigned spill_back_off;   /* ms */
     bool capped;               /* database.max allows it no more connections, when it last wanted one */
+    bool lacks_place;          /* something has found no place in this turn */
+    uint64_t lacking_since;    /* clock_ms: since when that is so in each turn; 0 if it is not */
     bool heavy_waits;          /* some statement that is to run alone has found no place in this turn */
     bool may_write;            /* a session that was to be read-only is not */
     bool hopeful;              /* the last ready connection is being made again: requests wait for it */

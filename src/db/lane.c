@@ -21,6 +21,7 @@ enum {
     WATCH_LEAST_MS = 1, /* how often those in flight are looked at: each `spill`, within these */
     WATCH_MOST_MS = 100,
     IDLE_TICK_MS = 1000,
+    LACKING_MS = 250,       /* what has waited so long for a connection does not get one just so */
     IN_FLIGHT_TO_MERGE = 2, /* while so many of a statement are on the wire, more gather for the next one */
 };
 
@@ -305,8 +306,10 @@ static bool send_next(struct db_lane *lane, struct db_statement *statement)
     if (h2o_linklist_is_empty(&statement->waiting))
         return false;
     struct db_connection *connection = db_place_for(lane, statement);
-    if (connection == NULL)
+    if (connection == NULL) {
+        lane->lacks_place = true;
         return false;
+    }
     struct db_preparation *preparation = &connection->preparations[statement->number];
     bool usable = preparation->state == PREPARED && preparation->generation == statement->generation;
     if (usable)
@@ -320,7 +323,7 @@ static bool send_next(struct db_lane *lane, struct db_statement *statement)
 static void dispatch(struct db_lane *lane)
 {
     size_t unserved = 0;
-    lane->heavy_waits = false;
+    lane->heavy_waits = lane->lacks_place = false;
     db_spill_notice(lane);
     while (unserved < lane->n_turns) {
         struct db_statement *statement = H2O_STRUCT_FROM_MEMBER(struct db_statement, turn, lane->turns.next);
@@ -346,10 +349,43 @@ bool db_lane_turn_end(struct db_lane *lane)
     if (lane->n_waiting > 0) {
         lane->now = clock_ms();
         dispatch(lane);
+        if (!lane->lacks_place)
+            lane->lacking_since = 0;
+        else if (lane->lacking_since == 0)
+            lane->lacking_since = lane->now;
+    } else {
+        lane->lacking_since = 0;
     }
     for (size_t i = 0; i < lane->n_connections; i++)
         db_connection_flush(lane->connections[i]);
     return lane->gathers;
+}
+
+/* For those whose clients hold connections */
+
+const char *db_lane_name(const struct db_lane *lane)
+{
+    return lane->conf.name;
+}
+
+unsigned db_lane_connections(const struct db_lane *lane)
+{
+    return lane->capped ? (unsigned)lane->n_connections : lane->conf.connections;
+}
+
+bool db_lane_is_wanted(const struct db_lane *lane, uint64_t network)
+{
+    if (lane->lacking_since == 0 || clock_ms() - lane->lacking_since < LACKING_MS)
+        return false;
+    for (size_t i = 0; i < lane->n_statements; i++) {
+        const h2o_linklist_t *anchor = &lane->statements[i]->waiting;
+        for (const h2o_linklist_t *link = anchor->next; link != anchor; link = link->next) {
+            const struct db_query *query = H2O_STRUCT_FROM_MEMBER(struct db_query, link, link);
+            if (network == 0 || query->asker->network(query->owner) != network)
+                return true;
+        }
+    }
+    return false;
 }
 
 /* Timers */

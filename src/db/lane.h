@@ -71,6 +71,8 @@ struct db_asker {
     void (*again)(void *owner);
     /* Called exactly once, unless the query is abandoned. */
     void (*done)(void *owner, enum db_outcome outcome, const struct db_answer *answer);
+    /* Stands for the network that the question came from: see db_lane_is_wanted. */
+    uint64_t (*network)(void *owner);
 };
 
 /* Can nothing be written by way of the lane? */
@@ -133,6 +135,17 @@ bool db_outgrown(struct db_query *query);
  * db_outgrown.
  */
 bool db_outdated(struct db_query *query);
+
+/* How many connections the lane may have, as far as database.max lets it at present. */
+unsigned db_lane_connections(const struct db_lane *lane);
+
+/*
+ * Has a query been waiting for want of a connection for a quarter of a second, and does one wait that comes
+ * from another network than this one? With 0, from any.
+ */
+bool db_lane_is_wanted(const struct db_lane *lane, uint64_t network);
+
+const char *db_lane_name(const struct db_lane *lane);
 
 /* No more rows after this one, until db_resume. Only once db_outgrown said true. */
 void db_pause(struct db_query *query);

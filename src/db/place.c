@@ -19,7 +19,9 @@ enum {
     SLOW_STEP = 2,       /* what a slow run adds to statement->slow; a quick one takes 1 off */
     SLOW_HEAVY = 4,      /* from here on it is heavy */
     SLOW_MOST = 6,       /* so that a few quick runs clear it */
+    SLOW_STEP_MS = 2000, /* one is also taken off in this time, in which it may have found no place to run */
     BIG_MEMORY = 16,     /* runs for which a big result is remembered */
+    BIG_STEP_MS = 10000, /* and one of them is over in this time */
     HELD_WORTH_MS = 200, /* a shorter hold is not worth a line in the log */
     MOVES_MAX = 2,       /* first from behind several that are asked as one, then from behind the slow one */
     IDLE_MS = 10000,     /* a connection beyond the first is closed when it was idle for so long */
@@ -30,9 +32,19 @@ enum {
     BACK_OFF_LAST_MS = 5000,
 };
 
+/* What is left of it now. */
+static unsigned left_of(const struct db_memory *memory, uint64_t now, unsigned step_ms)
+{
+    if (memory->level == 0)
+        return 0;
+    uint64_t steps = now > memory->at ? (now - memory->at) / step_ms : 0;
+    return steps < memory->level ? memory->level - (unsigned)steps : 0;
+}
+
 bool db_is_heavy(const struct db_statement *statement)
 {
-    return statement->slow >= SLOW_HEAVY || statement->n_holding > 0 || db_is_unbounded(statement);
+    unsigned slow = left_of(&statement->slow, statement->lane->now, SLOW_STEP_MS);
+    return slow >= SLOW_HEAVY || statement->n_holding > 0 || db_is_unbounded(statement);
 }
 
 /* A statement that writes cannot be asked again when its result turns out to be big, so it is always ready
@@ -40,17 +52,24 @@ bool db_is_heavy(const struct db_statement *statement)
 bool db_is_unbounded(const struct db_statement *statement)
 {
     const struct db_lane *lane = statement->lane;
-    return statement->conf.streams && (statement->big > 0 || !lane->conf.read_only || lane->may_write);
+    unsigned big = left_of(&statement->big, lane->now, BIG_STEP_MS);
+    return statement->conf.streams && (big > 0 || !lane->conf.read_only || lane->may_write);
 }
 
 void db_spill_learn(struct db_statement *statement, uint64_t ms)
 {
+    uint64_t now = statement->lane->now;
+    unsigned slow = left_of(&statement->slow, now, SLOW_STEP_MS);
     if (ms >= statement->lane->conf.spill)
-        statement->slow = statement->slow + SLOW_STEP > SLOW_MOST ? SLOW_MOST : statement->slow + SLOW_STEP;
-    else if (statement->slow > 0)
-        statement->slow--;
-    if (statement->big > 0)
-        statement->big--;
+        slow = slow + SLOW_STEP > SLOW_MOST ? SLOW_MOST : slow + SLOW_STEP;
+    else if (slow > 0)
+        slow--;
+    if (slow > 0 || statement->slow.level > 0)
+        statement->slow = (struct db_memory){slow, now};
+    if (statement->big.level > 0) {
+        unsigned big = left_of(&statement->big, now, BIG_STEP_MS);
+        statement->big = (struct db_memory){big == 0 ? 0 : big - 1, now};
+    }
 }
 
 bool db_is_held(const struct db_connection *connection)
@@ -219,7 +238,7 @@ struct db_connection *db_place_for(struct db_lane *lane, struct db_statement *st
 bool db_outgrown(struct db_query *query)
 {
     struct db_flight *flight = query->flight;
-    query->statement->big = BIG_MEMORY;
+    query->statement->big = (struct db_memory){BIG_MEMORY, query->statement->lane->now};
     if (flight->unbounded) {
         query->streaming = true;
         h2o_timeout_unlink(&query->timer);

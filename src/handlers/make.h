@@ -6,12 +6,14 @@
 
 struct db_lane;
 struct upstream_context;
+struct readers;
 
 /* What handlers are made of besides their routes. All of it must outlive them, and so must the routes. */
 struct handler_env {
     const struct conf *conf;
     struct db_lane **lanes; /* by index in conf->lanes; NULL for one that no route needs */
     struct upstream_context *upstreams;
+    struct readers *readers;
 };
 
 /* The handler of a route; its `free` frees it. */

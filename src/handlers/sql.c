@@ -33,7 +33,7 @@ static void on_done(void *owner, enum db_outcome outcome, const struct db_answer
 {
     struct call *call = owner;
     call->pending = NULL;
-    if (call->streaming) {
+    if (call->stream != NULL && call->stream->is_started) {
         handler_sql_stream_end(call, outcome == DB_OK);
         if (outcome != DB_OK)
             handler_sql_broke_off(call, outcome == DB_REJECTED ? answer->error : NULL);
@@ -65,7 +65,13 @@ static void on_done(void *owner, enum db_outcome outcome, const struct db_answer
     }
 }
 
-static const struct db_asker asker = {handler_sql_row, handler_sql_again, on_done};
+static uint64_t network_of(void *owner)
+{
+    struct sink *sink = ((struct call *)owner)->sink;
+    return sink->ops->client(sink).network;
+}
+
+static const struct db_asker asker = {handler_sql_row, handler_sql_again, on_done, network_of};
 
 /* The client has left, or the answer is out: the query, if it is under way, goes on without us. */
 static void on_gone(struct sink *sink)
@@ -73,10 +79,12 @@ static void on_gone(struct sink *sink)
     struct call *call = sink->data;
     if (call->pending != NULL)
         db_abandon(call->pending);
-    if (call->answer.owned)
+    if (call->reader != NULL)
+        reader_end(call->reader);
+    if (call->stream != NULL)
+        stream_dispose(call->stream);
+    else if (call->answer.owned)
         free(call->answer.base);
-    if (call->sending.owned)
-        free(call->sending.base);
 }
 
 /* Says why there can be no query now; false if there can. */
@@ -86,7 +94,10 @@ static bool refused(struct call *call)
     struct problem problem = {.status = 503};
     switch (db_check(self->lane, self->statement)) {
     case DB_ACCEPTED:
-        return false;
+        if (self->route->answer != CONF_ANSWER_ROWS || !readers_refuse(self->readers, call->sink))
+            return false;
+        problem.detail = "Other answers for this address have not been taken yet.";
+        break;
     case DB_AWAY:
         problem.detail = "The database is not available.";
         break;
@@ -245,7 +256,9 @@ struct handler *handler_sql_new(const struct conf_route *route, const struct han
         .super = {.handle = handle, .free = dispose},
         .route = route,
         .buffer = env->conf->limits.buffer,
+        .part = env->conf->limits.buffer < STREAM_FULL ? env->conf->limits.buffer : STREAM_FULL,
         .lane = lane,
+        .readers = handler_sql_source(env->readers, lane),
     };
     find_names(self);
     self->statement = db_statement_new(lane, &(struct db_statement_conf){

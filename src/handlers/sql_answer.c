@@ -8,8 +8,11 @@
 #include "base/mem.h"
 #include "pg/pgtypes.h"
 
-/* Bytes taken from the request's memory before the heap is asked; libh2o asks it for 1,020 and more, too. */
-enum { FIRST_BODY_SIZE = 960 };
+enum {
+    FIRST_BODY_SIZE =
+        960, /* bytes of the request's memory before the heap is asked; libh2o does that from 1,020 */
+    LARGE_BODY = 16 * 1024, /* bytes: memory that counts if its client takes its time */
+};
 
 static struct str kept(struct call *call, struct str text)
 {
@@ -70,7 +73,7 @@ static void take_no_row(struct call *call)
 {
     if (db_outdated(call->pending)) {
         handler_sql_again(call);
-    } else if (call->streaming) {
+    } else if (call->stream != NULL && call->stream->is_started) {
         db_abandon(call->pending);
         call->pending = NULL;
         handler_sql_stream_end(call, false);
@@ -103,20 +106,9 @@ void handler_sql_row(void *owner, const struct pgjson_columns *columns, struct p
         return;
     }
     call->n_rows++;
-    if (call->streaming)
-        handler_sql_stream_row(call);
-    else if (answer == CONF_ANSWER_ROWS && call->answer.len > call->handler->buffer)
+    size_t enough = call->stream == NULL ? call->handler->part : call->stream->enough;
+    if (answer == CONF_ANSWER_ROWS && call->answer.len >= enough)
         handler_sql_stream(call, columns);
-}
-
-void handler_sql_again(void *owner)
-{
-    struct call *call = owner;
-    call->n_rows = 0;
-    call->drops_rows = false;
-    call->answer.len = 0;
-    call->value = (struct str){NULL, 0};
-    call->named = NULL;
 }
 
 /* Headers */
@@ -165,8 +157,8 @@ void handler_sql_unsendable(struct call *call, const char *field)
 
 /* Answers */
 
-static void answer_with(struct call *call, const struct db_answer *answer, int status,
-                        struct str content_type, struct str body)
+static void answer_in_parts(struct call *call, const struct db_answer *answer, int status,
+                            struct str content_type, const struct str *parts, size_t n)
 {
     struct sink_head head;
     const char *refused = handler_sql_head(call, answer->columns, status, content_type, &head);
@@ -176,7 +168,18 @@ static void answer_with(struct call *call, const struct db_answer *answer, int s
     }
     if (status == 204)
         head.content_type = (struct str){NULL, 0};
-    sink_answer(call->sink, &head, &body, status == 204 ? 0 : 1);
+    sink_answer(call->sink, &head, parts, status == 204 ? 0 : n);
+}
+
+static void answer_with(struct call *call, const struct db_answer *answer, int status,
+                        struct str content_type, struct str body)
+{
+    if (body.len >= LARGE_BODY) {
+        call->reader = arena_alloc(&call->sink->arena, sizeof(*call->reader));
+        reader_begin(call->reader, call->handler->readers, call->sink, NULL);
+        reader_keep(call->reader, body.len);
+    }
+    answer_in_parts(call, answer, status, content_type, &body, 1);
 }
 
 static void answer_no_row(struct call *call, const struct db_answer *answer)
@@ -192,6 +195,22 @@ static void answer_json(struct call *call, const struct db_answer *answer)
 {
     answer_with(call, answer, call->handler->route->status, STR("application/json"),
                 (struct str){call->answer.base, call->answer.len});
+}
+
+static void answer_rows(struct call *call, const struct db_answer *answer)
+{
+    size_t n;
+    if (call->n_rows == 0) {
+        begin_answer(call);
+        json_char(&call->answer, '[');
+    }
+    json_char(&call->answer, ']');
+    if (call->stream == NULL) {
+        answer_json(call, answer);
+        return;
+    }
+    const struct str *parts = stream_parts(call->stream, &n);
+    answer_in_parts(call, answer, call->handler->route->status, STR("application/json"), parts, n);
 }
 
 /* bytea in its hex format (PostgreSQL 15, section 8.4.1). */
@@ -259,12 +278,7 @@ void handler_sql_answer(struct call *call, const struct db_answer *answer)
     }
     switch (route->answer) {
     case CONF_ANSWER_ROWS:
-        if (call->n_rows == 0) {
-            begin_answer(call);
-            json_char(&call->answer, '[');
-        }
-        json_char(&call->answer, ']');
-        answer_json(call, answer);
+        answer_rows(call, answer);
         break;
     case CONF_ANSWER_ROW:
         if (call->n_rows == 0)

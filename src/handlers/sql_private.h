@@ -6,6 +6,8 @@
 #include "http/body.h"
 #include "handlers/handler.h"
 #include "handlers/headers.h"
+#include "handlers/readers.h"
+#include "handlers/stream.h"
 #include "pg/pgjson.h"
 #include "http/problem.h"
 
@@ -13,7 +15,9 @@ struct handler_sql {
     struct handler super;
     const struct conf_route *route;
     size_t buffer; /* bytes: an answer of rows up to here is held in memory */
+    size_t part;   /* bytes: one that is smaller needs no stream */
     struct db_lane *lane;
+    struct readers_source *readers; /* those who take its answers */
     struct db_statement *statement;
     size_t n_captures;  /* of the route's path */
     const char **names; /* that its headers use; the texts are the conf's */
@@ -38,22 +42,17 @@ struct call {
     uint32_t value_type;       /* its OID */
     bool unreadable;           /* one of them could not be written */
     bool drops_rows;           /* more of them are not kept: the answer waits for what becomes of the query */
-    struct json_writer answer; /* the body, or what of it is not handed to the sink yet */
+    struct json_writer answer; /* the body, or the part of it that the stream has not taken yet */
 
-    /* Once it is streamed. */
-    struct json_writer sending; /* handed to the sink, which says when there is room again */
-    bool streaming, sending_now, paused;
-    bool complete; /* no more rows will come */
-    bool failed;   /* and those that came are not all */
+    struct stream *stream; /* of rows that are many; else NULL */
+    struct reader *reader; /* of another large answer; else NULL */
 };
 
 /* Answers with a problem, with the route's headers as far as they have values. */
 void handler_sql_refuse(struct call *call, struct problem problem);
 
-/* handlers/sql_answer.c: a row has come; the rows so far do not count; that was all, with the command's tag.
- */
+/* handlers/sql_answer.c: a row has come; that was all, with the command's tag. */
 void handler_sql_row(void *owner, const struct pgjson_columns *columns, struct pgwire_row row);
-void handler_sql_again(void *owner);
 void handler_sql_answer(struct call *call, const struct db_answer *answer);
 
 /*
@@ -68,14 +67,20 @@ void handler_sql_unsendable(struct call *call, const char *field);
 
 /* handlers/sql_stream.c: an answer that is larger than handler->buffer goes out as it comes. */
 
-/* The rows have outgrown the buffer: the answer begins, or the query is asked again. */
+/*
+ * More rows were written to call->answer, which has handler->part bytes, or which a stream takes from: they
+ * are collected, go out, or bring it about that the query is asked again.
+ */
 void handler_sql_stream(struct call *call, const struct pgjson_columns *columns);
 
-/* More of it was written to call->answer. */
-void handler_sql_stream_row(struct call *call);
+/* The rows so far do not count. */
+void handler_sql_again(void *owner);
 
-/* There are no more rows; complete says whether those were all. */
+/* There are no more rows of a stream that has started; complete says whether those were all. */
 void handler_sql_stream_end(struct call *call, bool complete);
+
+/* The lane, as something that readers hold. */
+struct readers_source *handler_sql_source(struct readers *readers, const struct db_lane *lane);
 
 /* Answers with what PostgreSQL's error means (handlers/sql_error.c), and logs what the client is not told. */
 void handler_sql_error(struct call *call, const struct db_answer *answer);

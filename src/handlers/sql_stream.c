@@ -1,49 +1,47 @@
 /*
- * sql_stream.c: rows that are more than is held in memory go out as they come.
- *
- * Two buffers take turns: one is with the sink, the other one takes rows. When that is full, too, the query
- * pauses, and PostgreSQL is made to wait by its connection.
+ * sql_stream.c: rows that are more than is held in memory go out as they come (handlers/stream.c). Where
+ * their client does not keep pace and they may not wait for it, the query pauses, and PostgreSQL is made to
+ * wait by its connection.
  */
 #include <stdlib.h>
 
 #include "handlers/sql_private.h"
 
-enum {
-    PIECE = 32 * 1024, /* bytes: as soon as there are so many, and the sink has room, they go out */
-    FULL = 128 * 1024, /* the query pauses */
-};
-
-static void pass_on(struct call *call)
+static struct call *call_of(struct stream *stream)
 {
-    struct sink *sink = call->sink;
-    struct json_writer emptied = call->sending;
-    call->sending = call->answer;
-    call->answer = emptied;
-    call->answer.len = 0;
-    struct str part = {call->sending.base, call->sending.len};
-    if (call->complete) {
-        sink->ops->finish(sink, &part, part.len > 0 ? 1 : 0);
-        return;
-    }
-    call->sending_now = true;
-    sink->ops->push(sink, &part, 1);
+    return stream->sink->data;
 }
 
-/* The sink has written what it had. */
+static void on_pause(struct stream *stream)
+{
+    db_pause(call_of(stream)->pending);
+}
+
+static void on_go_on(struct stream *stream)
+{
+    db_resume(call_of(stream)->pending);
+}
+
+static const struct stream_ops ops = {on_pause, on_go_on};
+
 static void on_room(struct sink *sink)
 {
     struct call *call = sink->data;
-    call->sending_now = false;
-    if (call->failed) {
-        sink->ops->abort(sink);
-        return;
-    }
-    if (call->complete || call->answer.len >= PIECE)
-        pass_on(call);
-    if (call->paused && !call->complete) {
-        call->paused = false;
-        db_resume(call->pending);
-    }
+    stream_room(call->stream);
+}
+
+static void collect(struct call *call)
+{
+    call->stream = arena_alloc(&call->sink->arena, sizeof(*call->stream));
+    stream_begin(call->stream, &ops, call->sink, call->handler->readers, &call->answer);
+}
+
+static void forget_rows(struct call *call)
+{
+    if (call->stream != NULL)
+        stream_dispose(call->stream);
+    call->stream = NULL;
+    call->answer.len = 0;
 }
 
 /*
@@ -54,7 +52,7 @@ static void drop_rows(struct call *call, const char *refused)
 {
     if (!db_lane_only_reads(call->handler->lane)) {
         call->drops_rows = true;
-        call->answer.len = 0;
+        forget_rows(call);
         return;
     }
     db_abandon(call->pending);
@@ -63,7 +61,9 @@ static void drop_rows(struct call *call, const char *refused)
         handler_sql_unsendable(call, refused);
 }
 
-void handler_sql_stream(struct call *call, const struct pgjson_columns *columns)
+/* The rows are more than is held: the answer begins, or the query is asked again on a connection of its own.
+ */
+static void start(struct call *call, const struct pgjson_columns *columns)
 {
     if (!db_outgrown(call->pending)) {
         handler_sql_again(call);
@@ -83,31 +83,62 @@ void handler_sql_stream(struct call *call, const struct pgjson_columns *columns)
         sink->ops->finish(sink, NULL, 0);
         return;
     }
-    call->streaming = true;
+    if (call->stream == NULL)
+        collect(call);
     sink->room = on_room;
-    pass_on(call);
+    stream_start(call->stream);
 }
 
-void handler_sql_stream_row(struct call *call)
+void handler_sql_stream(struct call *call, const struct pgjson_columns *columns)
 {
-    if (!call->sending_now && call->answer.len >= PIECE) {
-        pass_on(call);
-    } else if (call->answer.len >= FULL && !call->paused) {
-        call->paused = true;
-        db_pause(call->pending);
+    size_t buffer = call->handler->buffer;
+    if (call->stream != NULL && call->stream->is_started) {
+        stream_more(call->stream);
+        return;
     }
+    if ((call->stream == NULL ? 0 : call->stream->length) + call->answer.len > buffer) {
+        start(call, columns);
+        return;
+    }
+    if (call->stream == NULL)
+        collect(call);
+    else
+        stream_more(call->stream);
+    size_t left = buffer - call->stream->length;
+    call->stream->enough = left < STREAM_FULL ? left + 1 : STREAM_FULL;
+}
+
+void handler_sql_again(void *owner)
+{
+    struct call *call = owner;
+    forget_rows(call);
+    call->n_rows = 0;
+    call->drops_rows = false;
+    call->value = (struct str){NULL, 0};
+    call->named = NULL;
 }
 
 void handler_sql_stream_end(struct call *call, bool complete)
 {
-    call->complete = true;
-    call->failed = !complete;
     if (complete)
         json_char(&call->answer, ']');
-    if (call->sending_now)
-        return; /* on_room sees to it */
-    if (complete)
-        pass_on(call);
-    else
-        call->sink->ops->abort(call->sink);
+    stream_end(call->stream, complete);
+}
+
+static unsigned most(const void *lane)
+{
+    return db_lane_connections(lane);
+}
+
+static bool is_wanted(const void *lane, uint64_t network)
+{
+    return db_lane_is_wanted(lane, network);
+}
+
+struct readers_source *handler_sql_source(struct readers *readers, const struct db_lane *lane)
+{
+    return readers_source(
+        readers,
+        &(struct readers_source_conf){
+            .kind = "lane", .name = db_lane_name(lane), .of = lane, .most = most, .is_wanted = is_wanted});
 }

@@ -40,6 +40,16 @@ struct sink_head {
     size_t n_fields;
 };
 
+/* Who asks. */
+struct sink_client {
+    /*
+     * Stands for the IPv4 address, or for the first 64 bits of the IPv6 address, as one client can have all that
+     * begin with these. 0 behind a Unix socket and on loopback: a proxy has all its clients come from there.
+     */
+    uint64_t network;
+    struct str address; /* as text, which stays as long as the sink; empty behind a Unix socket */
+};
+
 struct sink_ops {
     /* Says how the answer begins. Nothing is sent yet. */
     void (*start)(struct sink *sink, const struct sink_head *head);
@@ -48,8 +58,15 @@ struct sink_ops {
     /* Sends the last part (n may be 0), with the head if it is still here, in one write. The bytes must
      * live as long as the request. */
     void (*finish)(struct sink *sink, const struct str *parts, size_t n);
-    /* The answer cannot be completed: the client must not take what it has for whole. */
+    /* The answer cannot be completed: the client must not take what it has for whole. Also while a part is
+     * being sent, whose bytes must then stay until `gone`. */
     void (*abort)(struct sink *sink);
+    /* Resets the client's connection at once: `gone` is called before this returns. To be called from a timer
+     * alone. */
+    void (*cut)(struct sink *sink);
+    /* How many bytes its client has taken of what was sent on the connection, of this answer and others. */
+    uint64_t (*taken)(struct sink *sink);
+    struct sink_client (*client)(struct sink *sink);
     /* The request's id, in problem documents and log lines. Most requests need none: it is made when asked.
      */
     uint64_t (*request_id)(const struct sink *sink);

@@ -17,6 +17,7 @@
 #include "base/complain.h"
 #include "conf/kind.h"
 #include "db/lane.h"
+#include "handlers/readers.h"
 #include "server/exchange.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -57,6 +58,7 @@ struct worker {
     struct outbox *outbox; /* NULL: what is sent is sent at once */
     struct http *http;
     struct upstream_context *upstreams;
+    struct readers *readers;
     struct db_lane *lanes[CONF_MAX_LANES]; /* as in the conf; NULL where no route needs it */
     unsigned n_unsettled;
     size_t n_open;
@@ -367,7 +369,8 @@ static void open_listeners(struct worker *worker)
 static struct handler **make_handlers(struct worker *worker)
 {
     const struct conf *conf = worker->inherited->conf;
-    const struct handler_env env = {.conf = conf, .lanes = worker->lanes, .upstreams = worker->upstreams};
+    const struct handler_env env = {
+        .conf = conf, .lanes = worker->lanes, .upstreams = worker->upstreams, .readers = worker->readers};
     struct handler **handlers = mem_calloc(conf->n_routes, sizeof(*handlers));
     for (size_t i = 0; i < conf->n_routes; i++) {
         const struct conf_route *route = &conf->routes[i];
@@ -534,6 +537,7 @@ static void worker_end(struct worker *worker)
     /* libh2o has to see the writes of those answers done: a socket that is closed before stays on its list */
     h2o_evloop_run(worker->loop, 0);
     http_free(worker->http);
+    readers_free(worker->readers);
     upstream_context_free(worker->upstreams);
     for (unsigned i = 0; i < worker->inherited->conf->n_lanes; i++) {
         if (worker->lanes[i] != NULL)
@@ -599,6 +603,10 @@ int worker_run(const struct worker_inheritance *inherited)
     }
     enter_sandbox(inherited);
     worker.upstreams = upstream_context_new(worker.loop, inherited->conf, worker.timeouts, worker.outbox);
+    worker.readers = readers_new(&(struct readers_conf){.loop = worker.loop,
+                                                        .timeouts = worker.timeouts,
+                                                        .spool = inherited->conf->limits.spool,
+                                                        .rate = inherited->conf->limits.answer_rate});
     worker.http = http_new(worker.loop, inherited->conf, make_handlers(&worker), worker.slot, worker.timeouts,
                            worker.outbox);
     outbox_open(worker.outbox);

@@ -123,6 +123,11 @@ void conn_close(struct conn *conn, bool reset)
     free(conn);
 }
 
+void conn_cut(h2o_req_t *req)
+{
+    conn_close((struct conn *)req->conn, true);
+}
+
 /* A client that is still taking its answer has as long as limits.stall lets it. */
 static void on_linger_timeout(h2o_timeout_entry_t *entry)
 {

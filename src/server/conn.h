@@ -11,6 +11,7 @@
 #include "http/body.h"
 #include "conf/conf.h"
 #include "http/http1.h"
+#include "http/sink.h"
 #include "loop/outbox.h"
 #include "loop/timeouts.h"
 
@@ -78,6 +79,17 @@ size_t conn_fields(h2o_req_t *req, const struct http1_field **fields, const char
 
 /* The client's IP address as text, which stays as long as the connection; empty behind a Unix socket. */
 struct str conn_peer(h2o_req_t *req);
+
+struct sink_client conn_client(h2o_req_t *req);
+
+/*
+ * How many bytes the client has acknowledged of what was ever sent on the request's connection; where that is
+ * none of TCP, how many of this answer were handed over for sending.
+ */
+uint64_t conn_taken(h2o_req_t *req);
+
+/* Resets the request's connection at once, from a timer. The request ends before this returns. */
+void conn_cut(h2o_req_t *req);
 
 /*
  * To be called between two turns of the loop. Connections that had their part of the last one, and have sent

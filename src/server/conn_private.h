@@ -34,8 +34,9 @@ struct conn {
     h2o_linklist_t link;
     enum conn_phase phase;
     unsigned n_requests;
-    bool peer_known;
-    char peer[INET6_ADDRSTRLEN]; /* the client's address, once somebody has asked for it */
+    bool peer_known; /* what follows is; somebody has asked for it */
+    char peer[INET6_ADDRSTRLEN]; /* the client's address */
+    uint64_t network;            /* see struct sink_client */
     h2o_timeout_entry_t timer;   /* of the phase: idle, head, next, linger; or until the client is watched */
     h2o_timeout_entry_t body_timer;  /* ticks while a body is awaited */
     h2o_timeout_entry_t write_timer; /* stall, or a deferred end of writing */

@@ -110,7 +110,31 @@ static uint64_t sink_id(const struct sink *sink)
     return speck_permute(&exchange->http->ids, exchange->number);
 }
 
-static const struct sink_ops ops = {sink_start, sink_push, sink_finish, sink_abort, sink_id};
+static void sink_cut(struct sink *sink)
+{
+    conn_cut(exchange_of(sink)->req);
+}
+
+static uint64_t sink_taken(struct sink *sink)
+{
+    return conn_taken(exchange_of(sink)->req);
+}
+
+static struct sink_client sink_client(struct sink *sink)
+{
+    return conn_client(exchange_of(sink)->req);
+}
+
+static const struct sink_ops ops = {
+    .start = sink_start,
+    .push = sink_push,
+    .finish = sink_finish,
+    .abort = sink_abort,
+    .cut = sink_cut,
+    .taken = sink_taken,
+    .client = sink_client,
+    .request_id = sink_id,
+};
 
 /* Requests */
 

@@ -157,6 +157,13 @@ static uint64_t bytes_acked(struct conn *conn)
     return info.tcpi_bytes_acked;
 }
 
+uint64_t conn_taken(h2o_req_t *req)
+{
+    struct conn *conn = (struct conn *)req->conn;
+    uint64_t acked = bytes_acked(conn);
+    return acked > 0 ? acked : conn->written;
+}
+
 static void watch_reader(struct conn *conn, h2o_timeout_cb on_timeout)
 {
     conn->write_timer.cb = on_timeout;

@@ -19,21 +19,22 @@ use Socket qw(IPPROTO_TCP SOCK_STREAM SOL_SOCKET SO_LINGER SO_RCVBUF TCP_NODELAY
 use Hayfork::Test::Process;
 use Hayfork::Test::Response;
 
-# address is HOST:PORT or unix:PATH.
-sub new ($class, $address)
+# address is HOST:PORT or unix:PATH. with: from, the address that it comes from.
+sub new ($class, $address, %with)
 {
-    my $socket = connect_to($address) // croak "cannot connect to $address: $!";
+    my $socket = connect_to($address, %with) // croak "cannot connect to $address: $!";
     return bless { socket => $socket, select => IO::Select->new($socket), buffer => '', asked => [] }, $class;
 }
 
 # A connected stream socket, or undef with $! set.
-sub connect_to ($address)
+sub connect_to ($address, %with)
 {
     if ($address =~ /^unix:(.*)/s) {
         return IO::Socket::UNIX->new(Peer => $1, Type => SOCK_STREAM);
     }
     my ($host, $port) = $address =~ /^\[?(.*?)\]?:(\d+)$/ or croak "not an address: $address";
-    my $socket = IO::Socket::IP->new(PeerHost => $host, PeerPort => $port, Type => SOCK_STREAM) // return undef;
+    my @from = defined $with{from} ? (LocalHost => $with{from}) : ();
+    my $socket = IO::Socket::IP->new(PeerHost => $host, PeerPort => $port, Type => SOCK_STREAM, @from) // return undef;
     $socket->setsockopt(IPPROTO_TCP, TCP_NODELAY, 1);
     return $socket;
 }

@@ -11,6 +11,7 @@
 #   every            how many seconds (1)
 #   read             how many bytes each reads in that time; 0: none; left out: all that comes
 #   receive_buffer   SO_RCVBUF, in bytes
+#   from             the IPv4 address that they come from; left out: the kernel's choice
 package Hayfork::Test::Crowd;
 
 use v5.36;
@@ -102,6 +103,9 @@ sub connect_one ($crowd)
     socket my $socket, PF_INET, SOCK_STREAM, 0 or die "socket: $!";
     if (defined $crowd->{receive_buffer}) {
         setsockopt $socket, SOL_SOCKET, SO_RCVBUF, pack 'i', $crowd->{receive_buffer} or die "SO_RCVBUF: $!";
+    }
+    if (defined $crowd->{from}) {
+        bind $socket, pack_sockaddr_in(0, inet_aton($crowd->{from})) or die "bind: $!";
     }
     connect $socket, pack_sockaddr_in($port, inet_aton($host)) or die "connect: $!";
     $socket->blocking(0);

@@ -16,10 +16,10 @@ use Hayfork::Test::Client;
 use Hayfork::Test::Process;
 use Hayfork::Test::Response;
 
-# Asks for it. with: receive_buffer: SO_RCVBUF, in bytes.
+# Asks for it. with: receive_buffer: SO_RCVBUF, in bytes; from: the address that it comes from.
 sub start ($class, $address, $target, %with)
 {
-    my $client = Hayfork::Test::Client->new($address);
+    my $client = Hayfork::Test::Client->new($address, defined $with{from} ? (from => $with{from}) : ());
     $client->receive_buffer($with{receive_buffer}) if defined $with{receive_buffer};
     $client->ask('GET', $target);
     return bless { client => $client, buffer => '', md5 => Digest::MD5->new, length => 0, left => 0 }, $class;
