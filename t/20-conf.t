@@ -107,6 +107,7 @@ subtest '-T fills in every default' => sub {
           target: 8K
           fields: 100
           body: 1M
+          body_total: auto
           head_time: 10s
           body_time: 20s
           body_rate: 1K

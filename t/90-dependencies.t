@@ -24,7 +24,7 @@ my @HOUSE = (
     [
         [
             'server', 'connections of clients, HTTP/1, exchanges',
-            [qw(exchange request CIRCLE link conn_private conn.h)],
+            [qw(exchange CIRCLE bodies request link conn_private conn.h)],
         ],
     ],
     [
@@ -71,7 +71,7 @@ my @HOUSE = (
         [
             'base', 'text, numbers, JSON, memory, log, time',
             [
-                qw(speck pack percent json_read json_keys siphash json_escape spool json hex decimal complain mem log utf8 hash
+                qw(speck pack percent json_read json_keys siphash json_escape spool json hex decimal complain store mem log utf8 hash
                   clock lack arena str)
             ],
         ],
@@ -88,7 +88,7 @@ my %CIRCLE = (
 # *_ops is here, and either holds other things as well or is made by whoever asks.
 my %HANDS_DOWN = map { $_ => 1 } qw(arena body body_whole conf_kind conn_context db_asker db_lane db_lane_conf handler
   handler_request json_check reader readers_source_conf
-  sink);
+  sink store_limit);
 
 # Who may include a header that is not for all above it.
 my %ONLY_FOR = (

@@ -281,6 +281,26 @@ static void check_workers(struct conf *conf, const struct conf_yaml *root)
     free(problem);
 }
 
+/* Less for all bodies than one may have. */
+static void check_bodies(struct conf *conf, const struct conf_yaml *root)
+{
+    const struct conf_yaml *limits = conf_yaml_get(root, "limits");
+    if (conf->limits.body_total == 0 || conf->limits.body_total >= conf->limits.body)
+        return;
+    conf_files_error(
+        conf->files, conf_yaml_get(limits, "body_total")->pos,
+        "limits.body_total, for all bodies in a worker, is less than limits.body, which one may have");
+}
+
+size_t conf_body_total(const struct conf *conf)
+{
+    enum { USUAL = 64 * 1024 * 1024, BODIES = 4 };
+    size_t several = conf->limits.body > SIZE_MAX / BODIES ? SIZE_MAX : conf->limits.body * BODIES;
+    if (conf->limits.body_total != 0)
+        return conf->limits.body_total;
+    return several > USUAL ? several : USUAL;
+}
+
 /* files become the conf's. */
 static struct conf *load(struct conf_files *files, const char *path, const struct conf_override *overrides,
                          size_t n_overrides, FILE *errors)
@@ -306,6 +326,8 @@ static struct conf *load(struct conf_files *files, const char *path, const struc
     conf_check(conf);
     if (directives_are_sound)
         check_workers(conf, root);
+    if (directives_are_sound)
+        check_bodies(conf, root);
     conf_yaml_free(root);
     conf_env_free(conf->env);
     conf->env = NULL;

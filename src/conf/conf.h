@@ -212,6 +212,7 @@ struct conf {
         size_t target; /* bytes */
         unsigned fields;
         size_t body;        /* bytes */
+        size_t body_total;  /* bytes, of all bodies in a worker; 0 is auto: see conf_body_total */
         unsigned head_time; /* ms, from a head's first byte */
         unsigned body_time; /* ms, and a second more for each body_rate bytes */
         size_t body_rate;   /* bytes a second */
@@ -278,6 +279,9 @@ void conf_print(const struct conf *conf, unsigned workers, FILE *out);
 /* How many PostgreSQL connections the lanes of so many workers may have in all, were it not for database.max.
  */
 size_t conf_connections(const struct conf *conf, unsigned workers);
+
+/* limits.body_total in bytes: where it is auto, four of the largest bodies, 64M at least. */
+size_t conf_body_total(const struct conf *conf);
 
 /*
  * Each lane of a worker keeps a connection: can so many workers have theirs within database.max? Returns

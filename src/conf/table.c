@@ -63,6 +63,8 @@ const struct conf_directive conf_table[] = {
      "most fields in a request head; more are answered 431"},
     {"limits", "body", CONF_TYPE_SIZE, AT(limits.body), 0, 1UL << 40, {NULL}, "1M",
      "largest request body; a larger one is answered 413"},
+    {"limits", "body_total", CONF_TYPE_SIZE, AT(limits.body_total), 1UL << 16, 1UL << 44, {"auto"}, "auto",
+     "memory for all bodies in a worker; where it is used up, slow ones are given up, and more are answered 503"},
     {"limits", "head_time", CONF_TYPE_TIME, AT(limits.head_time), 100, HOUR, {NULL}, "10s",
      "time in which a request head has to arrive, from its first byte"},
     {"limits", "body_time", CONF_TYPE_TIME, AT(limits.body_time), 100, HOUR, {NULL}, "20s",
@@ -248,10 +250,19 @@ static char *say_unit(const struct conf_directive *row, const char *text, int di
                       row->name, CONF_FILES_QUOTE(text));
 }
 
+/* Is it the word that a number may be instead, such as auto? It is kept as 0. */
+static bool is_word(const struct conf_directive *row, const char *text, unsigned long *value)
+{
+    *value = 0;
+    return row->words[0] != NULL && strcmp(text, row->words[0]) == 0;
+}
+
 static char *read_quantity(const struct conf_directive *row, const char *text, unsigned long *value)
 {
     const struct unit *units = row->type == CONF_TYPE_SIZE ? size_units : time_units;
     const char *behind = text;
+    if (is_word(row, text, value))
+        return NULL;
     if (!read_digits(&behind, value))
         return say_range(row, text);
     const struct unit *unit = find_unit(units, behind);
@@ -266,8 +277,7 @@ static char *read_quantity(const struct conf_directive *row, const char *text, u
 static char *read_unsigned(const struct conf_directive *row, const char *text, unsigned long *value)
 {
     const char *behind = text;
-    *value = 0;
-    if (row->words[0] != NULL && strcmp(text, row->words[0]) == 0)
+    if (is_word(row, text, value))
         return NULL;
     if (!read_digits(&behind, value) || *behind != '\0' || *value < row->min || *value > row->max)
         return say_range(row, text);

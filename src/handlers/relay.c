@@ -125,7 +125,6 @@ static void on_sink_gone(struct sink *sink)
 {
     struct relay_call *call = sink->data;
     upstream_request_end(&call->upstream);
-    free(call->held);
 }
 
 /* The request's body */
@@ -164,8 +163,10 @@ static void hold(struct relay_call *call, struct str bytes)
 {
     uint64_t length = call->body->length;
     bool is_small = length != BODY_LENGTH_UNKNOWN && length <= HELD_MOST;
-    call->held =
-        mem_realloc(call->held, is_small && call->held_len == 0 ? length : call->held_len + bytes.len);
+    if (!body_keep_room(call->body, &call->held, &call->held_capacity, call->held_len + bytes.len)) {
+        body_refuse(call->body);
+        return;
+    }
     memcpy(call->held + call->held_len, bytes.base, bytes.len);
     call->held_len += bytes.len;
     if (call->held_len < HELD_MOST && (is_small || call->is_gathering))

@@ -39,7 +39,7 @@ struct relay_call {
     struct str *captures; /* as they came */
     struct str *decoded;  /* the same, percent-decoded; only where the handler has_names */
     char *held;           /* of the request's body: what has come before there was anybody to send it to */
-    size_t held_len;
+    size_t held_len, held_capacity;
     bool body_ended;
     bool started;      /* the upstream is asked */
     bool is_gathering; /* body_read has not returned yet */

@@ -83,6 +83,7 @@ static void dispose_request(struct conn *conn)
     h2o_timeout_unlink(&conn->gone_timer);
     if (conn->kept != NULL)
         context->on_end(conn->kept);
+    conn_body_end(conn);
     h2o_mem_pool_t pool = conn->req.pool;
     bool keeps = context->n_pools < CONN_POOLS && pool.chunks == conn->first_chunk && pool.directs == NULL &&
                  pool.shared_refs == NULL;
@@ -118,7 +119,7 @@ void conn_close(struct conn *conn, bool reset)
     h2o_linklist_unlink(&conn->link);
     if (h2o_linklist_is_linked(&conn->turn_link))
         h2o_linklist_unlink(&conn->turn_link);
-    free(conn->own_input);
+    conn_drop_input(conn);
     free(conn->head);
     free(conn);
 }
@@ -461,6 +462,18 @@ static void on_input(struct conn *conn)
     }
 }
 
+/* There is no memory for what has come behind the head of a request: its body, or others that nobody can
+ * answer. */
+static void refuse_input(struct conn *conn)
+{
+    conn_drop_input(conn);
+    stop_reading(conn);
+    conn->keep_alive = false;
+    conn->body_lost = !conn->body_done;
+    if (conn->body_reading)
+        conn_body_refuse(conn);
+}
+
 /* Reads once, and does what follows from it. Returns whether the connection is still there then. */
 static bool take_input(struct conn *conn)
 {
@@ -469,14 +482,16 @@ static bool take_input(struct conn *conn)
     if (!conn_fill(conn)) {
         if (errno == 0)
             on_input_end(conn);
+        else if (errno == ENOBUFS)
+            refuse_input(conn);
         else
             conn_close(conn, false);
     } else if (conn->input_len > 0) {
         on_input(conn);
     }
     bool is_there = context->reading == conn;
-    if (is_there)
-        conn_keep_input(conn);
+    if (is_there && !conn_keep_input(conn))
+        refuse_input(conn);
     context->reading = NULL;
     return is_there;
 }
@@ -556,6 +571,7 @@ void conn_context_init(struct conn_context *context)
     conn_response_context_init(context);
     h2o_linklist_init_anchor(&context->connections);
     h2o_linklist_init_anchor(&context->next_turn);
+    conn_bodies_init(context);
     context->head_timeout = timeouts_get(context->timeouts, conf->limits.head_time);
     context->idle_timeout = timeouts_get(context->timeouts, conf->limits.idle);
     context->body_timeout = timeouts_get(context->timeouts, CONN_BODY_TICK_MS);

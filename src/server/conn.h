@@ -39,6 +39,9 @@ struct conn_context {
     void *arg;
 
     h2o_linklist_t connections;
+    struct store_limit bodies; /* what all of them take */
+    h2o_linklist_t incoming;   /* connections of bodies that are coming in: see server/bodies.c */
+    bool is_making_room;
     h2o_linklist_t next_turn; /* connections that wait for a turn of the loop, longest first */
     unsigned n_woken;         /* how many of those before have this turn */
     uint64_t n_pipelined;     /* what others had of this turn: see has_turn in server/conn.c */

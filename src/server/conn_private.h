@@ -46,6 +46,7 @@ struct conn {
     size_t input_len; /* where it is 0, input points nowhere */
     char *own_input;  /* malloc'ed, or NULL: nothing waits, or what does is in context->input */
     size_t own_capacity;
+    size_t own_counted;      /* bytes of it that count as a body's */
     bool input_ended;        /* the client has closed its side */
     struct http1_head *head; /* a head that came in pieces; else NULL */
 
@@ -66,6 +67,7 @@ struct conn {
     enum http1_body body_kind;
     bool body_done;    /* all of it was read, or it broke */
     bool body_reading; /* its handler wants more */
+    bool body_lost;    /* there was no memory for a part of it, while its handler wanted none */
     bool in_body_event;
     uint64_t body_left;  /* of a body with Content-Length */
     uint64_t body_taken; /* bytes read so far */
@@ -73,6 +75,9 @@ struct conn {
     uint64_t paused_at;  /* clock_ms, 0 if not paused */
     struct http1_chunks chunks;
     struct body body;
+    h2o_linklist_t body_link; /* in context->incoming, or not linked */
+    uint64_t progress_at;     /* of the loop's clock: when it was put there, */
+    uint64_t progress_taken;  /* and body_taken then */
 
     /* the answer */
     h2o_ostream_t final;
@@ -99,15 +104,22 @@ struct conn {
 
 /*
  * Reads once, by recv(2), which is a little less work than read(2). Returns false at the end of the client's
- * bytes or on an error; errno tells which: 0 at the end.
+ * bytes or on an error; errno tells which: 0 at the end, ENOBUFS where there is no memory for what would
+ * come.
  */
 bool conn_fill(struct conn *conn);
 
 /* The first n bytes of the input are understood. */
 void conn_consume(struct conn *conn, size_t n);
 
-/* Before another connection reads: what is left in the shared buffer becomes this connection's own. */
-void conn_keep_input(struct conn *conn);
+/*
+ * Before another connection reads: what is left in the shared buffer becomes this connection's own. False
+ * where there is no memory for it.
+ */
+bool conn_keep_input(struct conn *conn);
+
+/* Forgets what waits to be understood. */
+void conn_drop_input(struct conn *conn);
 
 /* server/h1_answer.c */
 
@@ -137,8 +149,27 @@ void conn_body_feed(struct conn *conn);
 /* From now on what is fed is thrown away. */
 void conn_body_skip(struct conn *conn);
 
+/* There is no memory for what has come: 503. */
+void conn_body_refuse(struct conn *conn);
+
+/* The request ends: so does what is kept of its body. */
+void conn_body_end(struct conn *conn);
+
 /* May the connection stay open when the request in hand has been answered? */
 bool conn_may_persist(const struct conn *conn);
+
+/* server/bodies.c */
+
+void conn_bodies_init(struct conn_context *context);
+
+/* More of a body has come, of which something is kept. */
+void conn_body_progress(struct conn *conn);
+
+/* It is not the client that is waited for now. */
+void conn_body_no_progress(struct conn *conn);
+
+/* There is no memory for a body that has come: says so in the log. */
+void conn_body_refused(struct conn *conn);
 
 /* server/conn.c */
 

@@ -22,6 +22,7 @@ static void emit(struct conn *conn, enum body_event event, struct str bytes)
         conn->body_done = true;
         conn->body_reading = false;
         h2o_timeout_unlink(&conn->body_timer);
+        conn_body_no_progress(conn);
     }
     if (conn->body.on_event != NULL)
         conn->body.on_event(&conn->body, event, bytes);
@@ -34,6 +35,7 @@ static void break_off(struct conn *conn, int status, const char *detail)
     conn->body.status = status;
     conn->body.detail = detail;
     emit(conn, BODY_BROKEN, (struct str){NULL, 0});
+    body_release(&conn->body);
 }
 
 /*
@@ -89,6 +91,8 @@ void conn_body_feed(struct conn *conn)
         }
         emit(conn, BODY_DATA, part);
         conn_consume(conn, consumed);
+        if (conn->body_reading)
+            conn_body_progress(conn);
     }
     if (conn->body_reading && conn->input_ended) /* all that has come was looked at */
         break_off(conn, 400, "The body ends too early.");
@@ -119,12 +123,39 @@ static void expect(struct conn *conn)
     h2o_timeout_link(conn->context->h2o->loop, conn->context->body_timeout, &conn->body_timer);
 }
 
+void conn_body_refuse(struct conn *conn)
+{
+    conn_body_refused(conn);
+    break_off(conn, 503, "The memory for bodies is used up.");
+}
+
+static void on_refuse(struct body *body, const char *detail)
+{
+    struct conn *conn = H2O_STRUCT_FROM_MEMBER(struct conn, body, body);
+    if (detail == NULL)
+        conn_body_refuse(conn);
+    else
+        break_off(conn, 503, detail);
+}
+
+/* Is it known before it comes that there will be no room for it? */
+static bool is_too_much(struct conn *conn)
+{
+    bool is_first = !h2o_timeout_is_linked(&conn->body_timer);
+    return is_first && conn->body.length > BODY_SMALL &&
+           !store_has_room(&conn->context->bodies, conn->body.store, BODY_FIRST);
+}
+
 static void on_read(struct body *body)
 {
     struct conn *conn = H2O_STRUCT_FROM_MEMBER(struct conn, body, body);
     if (conn->body_done) {
         if (conn->body_kind == HTTP1_BODY_NONE)
             emit(conn, BODY_END, (struct str){NULL, 0});
+        return;
+    }
+    if (conn->body_lost || is_too_much(conn)) {
+        conn_body_refuse(conn);
         return;
     }
     conn->body_reading = true;
@@ -147,6 +178,7 @@ static void on_pause(struct body *body)
         return;
     conn->body_reading = false;
     conn->paused_at = clock_ms();
+    conn_body_no_progress(conn);
 }
 
 void conn_body_begin(struct conn *conn, const struct http1_head *head)
@@ -156,14 +188,22 @@ void conn_body_begin(struct conn *conn, const struct http1_head *head)
     conn->body_done = head->body == HTTP1_BODY_NONE;
     conn->body_left = head->content_length;
     conn->body_taken = 0;
-    conn->body_reading = false;
+    conn->body_reading = conn->body_lost = false;
     conn->paused_at = 0;
     conn->chunks = (struct http1_chunks){0};
     conn->body = (struct body){
         .length = head->body == HTTP1_BODY_CHUNKED ? BODY_LENGTH_UNKNOWN : head->content_length,
+        .limit = &conn->context->bodies,
         .read = on_read,
         .pause = on_pause,
+        .refuse = on_refuse,
     };
+}
+
+void conn_body_end(struct conn *conn)
+{
+    conn_body_no_progress(conn);
+    body_release(&conn->body);
 }
 
 void conn_body_skip(struct conn *conn)

@@ -348,11 +348,18 @@ static void free_client(struct client *client)
     free(client->received.base);
 }
 
+static void on_full(struct store_limit *limit, const struct store *wants, size_t wanted)
+{
+    run.full = true;
+    run.make_room(limit, wants, wanted);
+}
+
 static void begin_run(void)
 {
     run = (struct run){
         .conf = {.server = "", /* clang-format off */
-                 .limits = {.head = 1024, .target = 200, .fields = 12, .body = 100000, .head_time = 1000,
+                 .limits = {.head = 1024, .target = 200, .fields = 12, .body = 100000,
+                            .body_total = 133000, .head_time = 1000,
                             .body_time = 1000, .body_rate = 1000, .idle = 3000, .stall = 2000,
                             .requests = 40}}, /* clang-format on */
         .context = {.h2o = context(),
@@ -366,6 +373,8 @@ static void begin_run(void)
     for (size_t i = 0; i < CONN_FUZZ_CLIENTS; i++)
         run.clients[i].fd = run.clients[i].server_fd = -1;
     conn_context_init(&run.context);
+    run.make_room = run.context.bodies.make_room;
+    run.context.bodies.make_room = on_full;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -380,6 +389,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     conn_context_dispose(&run.context);
     timeouts_free(run.context.timeouts);
+    FUZZ_CHECK(run.context.bodies.used == 0, "%zu bytes of bodies are left", run.context.bodies.used);
     for (size_t i = 0; i < CONN_FUZZ_CLIENTS; i++)
         free_client(&run.clients[i]);
     return 0;

@@ -55,6 +55,8 @@ struct run {
     struct conn_context context;
     struct client clients[CONN_FUZZ_CLIENTS];
     size_t activity; /* grows with all that happens */
+    bool full;       /* the memory for bodies was used up: what was sent may be thrown away unseen */
+    void (*make_room)(struct store_limit *limit, const struct store *wants, size_t wanted); /* conn's */
 };
 
 /* conn_handlers.c: arg is the run. */

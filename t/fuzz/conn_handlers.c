@@ -231,7 +231,9 @@ static struct exchange *note_event(struct body *body, enum body_event event, str
         FUZZ_CHECK(exchange->ended ? exchange->got.len == body->length : exchange->got.len <= body->length,
                    "%zu bytes of %zu", exchange->got.len, (size_t)body->length);
     if (exchange->broken)
-        FUZZ_CHECK(body->status == 400 || body->status == 408 || body->status == 413, "%d", body->status);
+        FUZZ_CHECK(body->status == 400 || body->status == 408 || body->status == 413 ||
+                       (body->status == 503 && exchange->client->run->full),
+                   "%d", body->status);
     return exchange;
 }
 
