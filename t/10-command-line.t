@@ -1,8 +1,6 @@
 # The command line: what hayfork prints, and the exit code for each way in which it can go wrong.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use File::Temp qw(tempdir);

@@ -6,8 +6,6 @@
 # commit it.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use File::Temp qw(tempdir);
@@ -18,7 +16,8 @@ my $update = $ENV{HAYFORK_UPDATE_GOLDEN};
 my $folder = tempdir(CLEANUP => 1);
 
 # File names in messages are as they were given: without a folder, here.
-chdir "$FindBin::Bin/conf" or die "$FindBin::Bin/conf: $!";
+my $confs = "$Hayfork::Test::TOP_SRCDIR/t/conf";
+chdir $confs or die "$confs: $!";
 
 my @good     = glob 'good-*.conf';
 my %is_good  = map { $_ => 1 } @good;

@@ -1,8 +1,6 @@
 # The manual pages: they name all that the program knows and nothing else, and their examples are good.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use File::Temp qw(tempdir);

@@ -1,8 +1,6 @@
 # hayfork -t --db: PostgreSQL's word on every statement, told with the place in the file where it was written.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use IO::Socket::UNIX;

@@ -1,8 +1,6 @@
 # The examples of README.md and the manual pages, with a database: what they show is what happens.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use File::Temp qw(tempdir);

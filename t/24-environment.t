@@ -1,8 +1,6 @@
 # Variables of the environment in the conf: where they come from, and that what they stand for is a text.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use File::Temp qw(tempdir);

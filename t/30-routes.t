@@ -1,8 +1,6 @@
 # The routes of the conf that comes with Hayfork, each answer compared with what PostgreSQL itself says.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use Time::HiRes qw(time);

@@ -1,8 +1,6 @@
 # HTTP/1.1 as clients see it: HEAD, connections that stay open, pipelined requests, and nothing of HTTP/2.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 needs_postgres;

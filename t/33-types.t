@@ -1,8 +1,6 @@
 # PostgreSQL's types as JSON: every answer is compared with what row_to_json makes of the same row.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 needs_postgres;

@@ -2,8 +2,6 @@
 # that one was cut; 100 (Continue); clients that send too much, stop sending, or leave; back-pressure.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use Errno qw(ECONNRESET);

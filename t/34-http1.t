@@ -6,8 +6,6 @@
 # someone else put into a body, or a body taken for a request, is how requests are smuggled.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use List::Util qw(min);

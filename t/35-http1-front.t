@@ -6,8 +6,6 @@
 # to another Hayfork directly. To refuse is always allowed; to understand something else is not.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use IO::Poll qw(POLLIN POLLHUP POLLERR);

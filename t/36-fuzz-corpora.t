@@ -1,8 +1,6 @@
 # The inputs that fuzzing began with or has found: each is given to its target again.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use File::Basename qw(basename dirname);

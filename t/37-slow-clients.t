@@ -1,8 +1,6 @@
 # Clients that take their time, a thousand at once: they are in nobody's way, and they are removed.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use List::Util qw(min);
@@ -31,6 +29,7 @@ sub start (%limits)
         limits: { $limits }
         database:
           connect: ${\ $cluster->conninfo }
+          spill: 60m    # a busy machine must not bring more connections: files are counted
         routes:
           GET /:
             text: "hello\\n"

@@ -1,8 +1,6 @@
 # Listeners with names, the routes that are on them, and which of several routes a request gets.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use File::Temp qw(tempdir);

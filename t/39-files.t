@@ -1,8 +1,6 @@
 # Routes with `files`: what lies in a folder, whole or in part, and nothing that lies elsewhere.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use Digest::SHA qw(sha256_hex);

@@ -1,8 +1,6 @@
 # Many requests at once on few database connections: everybody gets the answer to what he asked.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 needs_postgres;

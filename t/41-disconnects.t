@@ -1,8 +1,6 @@
 # Clients that go away before their answer has come: their query may outlive them, and nobody else notices.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use Hayfork::Test::Process qw(wait_for);

@@ -1,8 +1,6 @@
 # Answers of a turn go out by io_uring(7) or, where that is off or not available, one by one: nobody sees a difference.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 needs_postgres;
@@ -51,7 +49,7 @@ sub serves_all ($server)
 }
 
 my $SAYS    = qr/io_uring is unavailable/;
-my $WITHOUT = "$FindBin::Bin/tools/without-call";
+my $WITHOUT = "$Hayfork::Test::TOP_SRCDIR/t/tools/without-call";
 
 subtest 'as it is' => sub {
     my $server = sample_server($cluster);

@@ -2,8 +2,6 @@
 # work.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use List::Util qw(sum0);

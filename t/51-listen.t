@@ -1,8 +1,6 @@
 # Where Hayfork listens, and how many connections it takes.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use File::Temp qw(tempdir);

@@ -1,8 +1,6 @@
 # Connections spread evenly over the workers: whoever accepts one passes it to the worker that has the fewest.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use File::Temp qw(tempdir);

@@ -1,8 +1,6 @@
 # Secrets and rights: what others on the machine can see of a server, and what its processes may do.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use IO::Socket::IP;
@@ -88,7 +86,7 @@ subtest 'a worker makes only the system calls that it needs' => sub {
     is { status(($server->workers)[0]) }->{Seccomp}, 0, 'sandbox: off';
     is $server->stop, 'exit 0';
 
-    $server = start($conf, options => { workers => 2 }, under => [ "$FindBin::Bin/tools/without-call", 'seccomp' ]);
+    $server = start($conf, options => { workers => 2 }, under => [ "$Hayfork::Test::TOP_SRCDIR/t/tools/without-call", 'seccomp' ]);
     my @warnings = $server->log_lines(qr/ warn /);
     is scalar @warnings, 1, 'where it cannot have a filter, that is warned of, once';
     like $warnings[0], qr/ worker 1\[\d+\]: the system calls of the workers are not filtered: Operation not permitted$/;

@@ -1,8 +1,6 @@
 # A reload: the conf is tried as a whole, then a new generation of workers takes over, and no request is lost.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use Hayfork::Test::Process qw(wait_for alive run slurp spew temporary_folder);

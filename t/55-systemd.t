@@ -1,8 +1,6 @@
 # Under a service manager: what it is told, what it passes, and the units that are installed.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use IO::Socket::INET;

@@ -1,8 +1,6 @@
 # An upgrade: the program on disk takes over under the same process id, and no request is lost, whatever that program is.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use Hayfork::Test::Process qw(wait_for alive run slurp spew temporary_folder children);

@@ -1,8 +1,6 @@
 # What bounds a request that waits for the database: the deadline and the queue.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use Hayfork::Test::Process qw(wait_for);

@@ -1,8 +1,6 @@
 # What bounds a client: how much it may send, in which time, how often, and what it gets to hear.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use List::Util  qw(min sum);

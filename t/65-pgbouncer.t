@@ -2,8 +2,6 @@
 # do not stay what they are, the log says so at the start.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use Time::HiRes qw(sleep);

@@ -2,8 +2,6 @@
 # bodies get through, and nobody's query goes out in the clear.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use Digest::MD5 qw(md5_hex);

@@ -1,8 +1,6 @@
 # Request ids: each is there once, and none tells how many requests there were, or the next id.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use List::Util qw(uniq);

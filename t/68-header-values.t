@@ -3,8 +3,6 @@
 # is done; from a column it is a fault in the data, and the answer tells whether the query has changed something.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use Hayfork::Test::Upstream;

@@ -2,8 +2,6 @@
 # and that all of it comes back.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use Time::HiRes qw(sleep);

@@ -1,8 +1,6 @@
 # The contacts API of the conf that comes with Hayfork, as someone with curl would use it.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 needs_postgres;

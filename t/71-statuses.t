@@ -2,8 +2,6 @@
 # of the server's inside in it; the log line with the same request id has.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use Hayfork::Test::Process qw(wait_for);

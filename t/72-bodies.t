@@ -2,8 +2,6 @@
 # request on the same connection is fine. What is right arrives in the table as it was sent.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 needs_postgres;

@@ -1,8 +1,6 @@
 # Methods, media types, framing and URL parameters, as the routes declare them.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 needs_postgres;

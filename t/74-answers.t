@@ -2,8 +2,6 @@
 # statement's tables change or its transaction fails at the very end.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use Time::HiRes qw(time);

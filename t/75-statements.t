@@ -2,8 +2,6 @@
 # SQL from files, and statements that have no place on a shared session.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use Hayfork::Test::Process qw(temporary_folder spew);

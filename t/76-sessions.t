@@ -1,8 +1,6 @@
 # What a session must survive: tables that change, functions that raise anything, settings, a server that is silent.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use Hayfork::Test::Process qw(wait_for);

@@ -5,8 +5,6 @@
 # HAYFORK_SEED=… repeats a run, HAYFORK_FAULT_REQUESTS=… makes it longer (requests in each part).
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use Hayfork::Test::Ledger;

@@ -2,8 +2,6 @@
 # connection leaves behind is told truly.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use List::Util qw(uniq);

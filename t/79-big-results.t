@@ -2,8 +2,6 @@
 # never cut where the client could take them for whole.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use Digest::MD5 qw(md5_hex);

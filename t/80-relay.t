@@ -1,8 +1,6 @@
 # Relay routes: what another service answers is passed on, and only what belongs to the two of us is changed.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use Hayfork::Test::Process qw(wait_for);

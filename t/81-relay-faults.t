@@ -2,8 +2,6 @@
 # wrong answer, and never a cut one that looks whole. What has been misused is not used again.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use Errno qw(EINPROGRESS);

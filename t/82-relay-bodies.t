@@ -2,8 +2,6 @@
 # is slow holds up nobody but himself. HAYFORK_BODY_MB says how long they are (256).
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use Time::HiRes qw(sleep);

@@ -2,8 +2,6 @@
 # not done twice, and a server that is silent, gone or has moved is in nobody's way.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use IO::Select;

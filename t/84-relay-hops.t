@@ -2,8 +2,6 @@
 # offers to change the protocol, Max-Forwards that is used up.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use Hayfork::Test::Process qw(reap slurp spawn spew temporary_folder wait_for);

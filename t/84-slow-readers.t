@@ -2,8 +2,6 @@
 # memory than they may have, and what they get is right to the last byte, or can be seen not to be.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test::Network qw(enter_network);
 
 my ($HERE, $SLOW, $OTHER, $HAS_NETWORK);

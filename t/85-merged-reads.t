@@ -1,8 +1,6 @@
 # Reads that come at the same time are asked for as one statement, and nobody can tell by the answers.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use Hayfork::Test::Process qw(spew stop_process wait_for);

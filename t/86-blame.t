@@ -2,8 +2,6 @@
 # is told the name of a parameter only where PostgreSQL names it.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 needs_postgres;

@@ -1,8 +1,6 @@
 # Types that a database has of its own: they are learned from its catalogue, and the SQL runs as it is written.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 needs_postgres;

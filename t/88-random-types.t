@@ -2,8 +2,6 @@
 # HAYFORK_SEED=… makes the same again.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use Hayfork::Test::Process qw(spew temporary_folder);

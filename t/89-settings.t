@@ -2,8 +2,6 @@
 # for a role, answers are what they are without.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use Hayfork::Test::Process qw(slurp wait_for);

@@ -3,8 +3,6 @@
 # perl t/90-dependencies.t --map prints the map for ARCHITECTURE.md.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use File::Basename qw(basename dirname);

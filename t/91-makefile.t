@@ -1,8 +1,6 @@
 # Makefile.am names every source, header and test there is: a test that is missing there would never run.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use File::Find qw(find);

@@ -1,8 +1,6 @@
 # ARCHITECTURE.md tells the way of a request: it is the one that a request takes.
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use Hayfork::Test::Process qw(spawn reap wait_for temporary_folder slurp spew);

@@ -4,14 +4,14 @@
 use v5.36;
 use utf8;
 
-use FindBin;
-use lib "$FindBin::Bin/lib", "$FindBin::Bin/../bench/lib";
 use JSON::PP ();
 use Test::More;
 
-use Hayfork::Bench::Flame qw(fold draw);
 use Hayfork::Test qw($TOP_SRCDIR needs_program);
 use Hayfork::Test::Process qw(run slurp spew temporary_folder);
+
+use lib "$TOP_SRCDIR/bench/lib";
+use Hayfork::Bench::Flame qw(fold draw);
 
 my $folder = temporary_folder();
 

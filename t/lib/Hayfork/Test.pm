@@ -1,7 +1,5 @@
 # Hayfork::Test: what the tests in t/ are written in.
 #
-#   use FindBin;
-#   use lib "$FindBin::Bin/lib";
 #   use Hayfork::Test;
 #
 #   needs_postgres;

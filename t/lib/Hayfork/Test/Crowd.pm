@@ -18,7 +18,6 @@ use v5.36;
 
 use Carp qw(croak);
 use Errno qw(EAGAIN ECONNRESET EPIPE);
-use File::Basename qw(dirname);
 use IO::Handle;
 use JSON::PP;
 use Socket qw(PF_INET SOCK_STREAM SOL_SOCKET SO_ERROR SO_RCVBUF inet_aton pack_sockaddr_in);
@@ -33,7 +32,7 @@ sub start ($class, $address, %crowd)
 {
     my $folder = temporary_folder();
     my $self   = bless { report => "$folder/report" }, $class;
-    my $lib    = dirname(__FILE__) . '/../..';
+    my $lib    = "$Hayfork::Test::TOP_SRCDIR/t/lib";
     my $what   = JSON::PP->new->ascii->canonical->encode({ %crowd, address => $address });
     $self->{pid} = spawn([ $^X, "-I$lib", '-M' . __PACKAGE__, '-e', __PACKAGE__ . '::main(@ARGV)', $what ],
         stdout => $self->{report});
