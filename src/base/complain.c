@@ -50,7 +50,7 @@ static struct complaint *probe(uint32_t key, unsigned i)
     return &table->places[(key + i) % COMPLAIN_PLACES];
 }
 
-/* The place of this key, else one that nobody needs any more, else NULL. */
+/* The place of this key, else one that nobody needs any longer, else NULL. */
 static struct complaint *place_for(uint32_t key, uint32_t now)
 {
     struct complaint *unused = NULL;

@@ -32,7 +32,7 @@ struct complaint {
 
 struct complaints {
     struct complaint places[COMPLAIN_PLACES];
-    _Atomic uint32_t left_out; /* for want of a place */
+    _Atomic uint32_t left_out; /* for lack of a place */
     _Atomic uint64_t told_at;  /* clock_ms: when that was logged last */
 };
 

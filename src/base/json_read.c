@@ -163,7 +163,7 @@ static void end_string(struct json_check *check)
     }
 }
 
-/* Reads what begins with the backslash here. Returns false where it is no escape. */
+/* Reads what begins with the backslash here. Returns false where it is not an escape. */
 static bool read_escape(struct json_check *check)
 {
     const char *at = check->at;

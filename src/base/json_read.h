@@ -53,7 +53,7 @@ struct json_check {
     /* json_read.c's own */
     int step; /* enum step: what must come next */
     const char *at, *end, *stop;
-    const char *token;  /* where a value that is no container begins, or a key */
+    const char *token;  /* where a value that is not a container begins, or a key */
     const char *digits; /* where digits begin of which there must be one at least */
     bool is_key;        /* the string being read is one */
     bool has_escapes;

@@ -9,7 +9,7 @@
  * are.
  *
  * Pages are mapped, and not taken from the heap: 64 MB of it would stay with the process once anything that
- * lives longer is behind them. Those given back are kept for a while, as the kernel clears each page that it
+ * lives longer is after them. Those given back are kept for a while, as the kernel clears each page that it
  * gives out, which took a tenth of the time of a list with 10,000 rows.
  */
 #include "base/spool.h"

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Bytes that somebody else owns: not NUL-terminated, may hold any byte. base may be NULL when len is 0. */
+/* Bytes that someone else owns: not NUL-terminated, may hold any byte. base may be NULL when len is 0. */
 struct str {
     const char *base;
     size_t len;

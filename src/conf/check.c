@@ -46,7 +46,7 @@ static char *read_unix_address(const char *text, struct address *address)
     return NULL;
 }
 
-/* For what is no address: what it should have been. */
+/* For what is not an address: what it should have been. */
 static char *explain_address(const char *text, const char *port)
 {
     static const char *const forms =

@@ -51,7 +51,8 @@ static bool is_among(const char *name, const char *const *words)
     return *words != NULL;
 }
 
-/* Secrets that libpq does not mark, of versions up to 18; and what sounds like one, where it is no option. */
+/* Secrets that libpq does not mark, of versions up to 18; and what sounds like one, where it is not an
+ * option. */
 static bool is_secret(const char *name)
 {
     static const char *const secrets[] = {"scram_client_key", "scram_server_key", "oauth_client_secret",
@@ -93,7 +94,7 @@ static bool is_accepted(const char *text)
     return options != NULL;
 }
 
-/* What follows the "://" of a URI, be its scheme libpq's or another one; NULL for what is none. */
+/* What follows the "://" of a URI, whether its scheme is libpq's or another one; NULL for what is none. */
 static const char *after_scheme(const char *text)
 {
     const char *sign = strstr(text, "://");
@@ -140,7 +141,7 @@ static void mark(const char *text, char *mask, const char *from, const char *end
     memset(mask + (from - text), 1, (size_t)(end - from));
 }
 
-/* A database's name that is a connection string itself. libpq takes it for a name; somebody meant another
+/* A database's name that is a connection string itself. libpq takes it for a name; someone meant another
  * thing. */
 static bool is_nested(const struct pair *pair)
 {

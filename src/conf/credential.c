@@ -17,7 +17,7 @@ static bool is_credential(const char *name)
     return strncmp(name, prefix, strlen(prefix)) == 0;
 }
 
-/* Not a path: the name of a file in a folder that somebody else names. */
+/* Not a path: the name of a file in a folder that someone else names. */
 static bool is_plain_name(const char *name)
 {
     return name[0] != '\0' && name[0] != '.' && strchr(name, '/') == NULL;

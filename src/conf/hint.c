@@ -1,4 +1,4 @@
-/* hint.c: what somebody may have meant by a word that the conf does not know. */
+/* hint.c: what someone may have meant by a word that the conf does not know. */
 #include "conf/hint.h"
 
 #include <ctype.h>

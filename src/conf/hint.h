@@ -1,5 +1,5 @@
 /*
- * hint.h: what somebody may have meant by a word that the conf does not know. For conf/ and db/.
+ * hint.h: what someone may have meant by a word that the conf does not know. For conf/ and db/.
  *
  * By spelling, and by what other servers call the same thing.
  */

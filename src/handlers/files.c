@@ -334,7 +334,7 @@ static void redirect(struct sending *sending, const struct handler_request *requ
     sink_answer(sink, &(struct sink_head){.status = 301, .fields = fields, .n_fields = n}, NULL, 0);
 }
 
-/* Opens sending->path. Returns 0, or an error of errno: EISDIR for a folder, ENXIO for what is no file. */
+/* Opens sending->path. Returns 0, or an error of errno: EISDIR for a folder, ENXIO for what is not a file. */
 static int open_path(struct sending *sending)
 {
     sending->fd = folder_open_file(sending->handler->folder, sending->path);

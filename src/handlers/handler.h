@@ -11,7 +11,7 @@
 /* What only few handlers need to know of a request. The bytes stay as long as the request. */
 struct handler_message {
     struct str host;   /* that the client asks; empty if it did not say */
-    struct str peer;   /* the client's IP address as text; empty behind a Unix socket */
+    struct str peer;   /* the client's IP address as text; empty for a Unix socket */
     int minor_version; /* of HTTP/1 */
     const char *allow; /* the methods of its path */
     const struct http1_field *fields;

@@ -29,7 +29,7 @@ enum {
     LOOK_MS = 100,
     TRIM_MS = 1000,
     LATE_MS = 5000,           /* who is so late is cut off */
-    LATE_IF_WANTED_MS = 1000, /* the same, where somebody waits for what it holds */
+    LATE_IF_WANTED_MS = 1000, /* the same, where someone waits for what it holds */
     RATE_IF_WANTED = 8,       /* times the rate that it has to take then */
     STEP = 256 * 1024,        /* bytes that a client may take at once, and then nothing for a while */
     SHARE = 4,                /* one network has a quarter of the spool, and of a source */
@@ -79,7 +79,7 @@ static bool is_full(const struct readers *readers)
     return readers->spool.used >= readers->conf.spool;
 }
 
-/* Does somebody need the room that others have? Where spooling is off, what is counted is not bounded. */
+/* Does someone need the room that others have? Where spooling is off, what is counted is not bounded. */
 static bool is_room_wanted(const struct readers *readers)
 {
     size_t limit = readers->conf.spool;
@@ -311,7 +311,7 @@ static bool is_later(const struct reader *a, const struct reader *b)
            (a->late_if_wanted == b->late_if_wanted && a->held > b->held);
 }
 
-/* Who has to leave, so that somebody else finds a place? NULL if nobody does. */
+/* Who has to leave, so that someone else finds a place? NULL if nobody does. */
 static struct reader *whose_turn_is_over(struct readers_source *source)
 {
     struct readers *readers = source->readers;

@@ -37,7 +37,7 @@ struct readers_source_conf {
     const void *of;          /* whose they are */
     /* How many there can be at most, as things are now. */
     unsigned (*most)(const void *of);
-    /* Has somebody been waiting for one for a while, whose network is not this one? With 0, anybody. */
+    /* Has someone been waiting for one for a while, whose network is not this one? With 0, anybody. */
     bool (*is_wanted)(const void *of, uint64_t network);
 };
 
@@ -79,7 +79,7 @@ struct reader {
 void reader_begin(struct reader *reader, struct readers_source *source, struct sink *sink,
                   void (*go_on)(struct reader *reader));
 
-/* The answer is out, or the client has left. It has no block any more. */
+/* The answer is out, or the client has left. It has no block any longer. */
 void reader_end(struct reader *reader);
 
 /* May more of its answer wait in the spool? */

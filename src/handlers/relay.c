@@ -287,8 +287,8 @@ static const char *find_refused(struct relay_call *call)
 }
 
 /*
- * Max-Forwards of OPTIONS (RFC 9110 section 7.6.2): how many may yet pass the request on. Returns false where
- * that cannot be told.
+ * Max-Forwards of OPTIONS (RFC 9110 section 7.6.2): how many may still pass the request on. Returns false
+ * where that cannot be told.
  */
 static bool read_max_forwards(struct relay_call *call)
 {

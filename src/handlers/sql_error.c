@@ -80,7 +80,7 @@ static size_t without_value(const char *text, size_t len)
 /*
  * The number of the parameter whose value could not be taken, or 0. The last line of the context says so, in
  * the language of the server's messages: "unnamed portal parameter $1", perhaps with " = '...'" or the value
- * behind it (PostgreSQL 15, section 20.8, log_parameter_max_length_on_error). No other line ends so: those
+ * after it (PostgreSQL 15, section 20.8, log_parameter_max_length_on_error). No other line ends so: those
  * about functions have quotes or brackets.
  */
 static size_t parameter_at_fault(const struct db_answer *answer)
@@ -172,7 +172,7 @@ static const char *advice_of(const char *state)
     return strcmp(state, "42501") == 0 ? "; is a GRANT missing?" : "";
 }
 
-/* What a client can bring about may as well be a row of the tables that breaks: somebody should look at it.
+/* What a client can cause may as well be a row of the tables that breaks: someone should look at it.
  */
 static enum log_level level_of(const char *state, int status)
 {

@@ -3,7 +3,7 @@
  * nothing else of HTTP.
  *
  * A handler answers exactly once: start, any number of pushes, then finish or abort. Until then the client
- * may go away: `gone` is called, once, and the sink must not be used any more. `gone` is also called after
+ * may go away: `gone` is called, once, and the sink must not be used any longer. `gone` is also called after
  * the answer, when the request's memory is about to be freed, so it is the place to let go of `data`.
  */
 #ifndef HAYFORK_HTTP_SINK_H
@@ -43,11 +43,12 @@ struct sink_head {
 /* Who asks. */
 struct sink_client {
     /*
-     * Stands for the IPv4 address, or for the first 64 bits of the IPv6 address, as one client can have all that
-     * begin with these. 0 behind a Unix socket and on loopback: a proxy has all its clients come from there.
+     * Stands for the IPv4 address, or for the first 64 bits of the IPv6 address, as one client can have all
+     * that begin with these. 0 for a Unix socket and on loopback: a proxy has all its clients come from
+     * there.
      */
     uint64_t network;
-    struct str address; /* as text, which stays as long as the sink; empty behind a Unix socket */
+    struct str address; /* as text, which stays as long as the sink; empty for a Unix socket */
 };
 
 struct sink_ops {

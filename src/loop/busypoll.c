@@ -1,7 +1,7 @@
 /*
  * busypoll.c: whether a worker that finds nothing to do looks again at once, or sleeps.
  *
- * Sleeping is cheap where somebody else takes the core meanwhile. A core that goes idle is not: in a virtual
+ * Sleeping is cheap where someone else takes the core meanwhile. A core that goes idle is not: in a virtual
  * machine it takes as long to wake as PostgreSQL takes for a row. So a worker whose work comes in short
  * intervals looks for it for a while before it sleeps. It yields the processor before each look
  * (loop/yield.c), so nobody who can run waits for that. Where intervals have been long, it sleeps at once.

@@ -18,13 +18,13 @@ struct outbox *outbox_new(h2o_loop_t *loop);
 
 /*
  * Until this is called there is no room in the outbox, which may be NULL. libh2o's timeouts run in the order
- * in which they were initialised: where this comes after all of them, what they bring about goes out in the
+ * in which they were initialised: where this comes after all of them, what they cause goes out in the
  * same turn, else in the next.
  */
 void outbox_open(struct outbox *outbox);
 
 /*
- * The message was handed to the kernel. error is 0, or -errno where its socket takes nothing any more. rest
+ * The message was handed to the kernel. error is 0, or -errno where its socket takes nothing any longer. rest
  * is what the socket did not take yet, n parts, none if all of it is sent; gone after the call.
  */
 typedef void (*outbox_cb)(void *arg, int error, const struct iovec *rest, size_t n);

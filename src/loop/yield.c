@@ -7,7 +7,7 @@
  * for it in one statement, and sleeps and wakes less often. Where nobody waits for the processor the call
  * returns at once. Figures are in bench/NOTES.md.
  *
- * Somebody who computes without a pause keeps the processor for some milliseconds each time, and what comes
+ * Someone who computes without a pause keeps the processor for some milliseconds each time, and what comes
  * in meanwhile waits. So long yields are counted as a debt, which is small change while clients take turns
  * with the worker. Where it grows, nothing is yielded for a while, and for longer each time. A worker whose
  * turns are far apart does not yield either: nothing would be gained by it.

@@ -108,7 +108,7 @@ void shm_unmap(struct shm *shm);
 
 /*
  * A number that stands for the name as long as the memory lasts, for all processes; never 0. What comes after
- * there is no room any more shares one number, whose text is "...".
+ * there is no room any longer shares one number, whose text is "...".
  */
 uint32_t shm_name(struct shm *shm, const char *name);
 

@@ -226,7 +226,7 @@ static void make_domain(struct pgcatalogue *catalogue, struct entry *entry)
     entry->type.delimiter = delimiter;
 }
 
-/* Is anything within it opaque? Its parts are asked as often as it takes until nothing changes any more. */
+/* Is anything within it opaque? Its parts are asked as often as it takes until nothing changes any longer. */
 static bool becomes_opaque(const struct entry *entry)
 {
     const struct pgtypes_type *type = &entry->type;

@@ -20,7 +20,7 @@ struct pgjson_columns {
     size_t n;
     bool special;                  /* by_server, or there are no columns */
     bool by_server;                /* PostgreSQL itself makes the objects, in the first value of a row */
-    bool texts_too;                /* behind which are all others */
+    bool texts_too;                /* after which are all others */
     struct pgcatalogue *catalogue; /* which has the types */
     struct column columns[];
 };

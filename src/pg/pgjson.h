@@ -7,7 +7,7 @@
  * client_encoding UTF8.
  *
  * A few values cannot be told from their text: records, which bring types and names of their own, and types
- * for which somebody has made a cast to json. A statement that answers with one of these is executed within
+ * for which someone has made a cast to json. A statement that answers with one of these is executed within
  * another one, which has PostgreSQL's row_to_json make the object of each row (pgjson_rows_sql).
  */
 #ifndef HAYFORK_PG_PGJSON_H

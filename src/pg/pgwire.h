@@ -89,7 +89,7 @@ struct pgwire_value {
     int32_t len;
 };
 
-/* A row, as a place behind which its values lie. */
+/* A row, as a place after which its values lie. */
 struct pgwire_row {
     const char *at;
 };

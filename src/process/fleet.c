@@ -73,7 +73,7 @@ static bool has_listener(const struct generation *generation, const struct liste
     return false;
 }
 
-/* No generation may point to it any more. */
+/* No generation may point to it any longer. */
 static void forget_listener(struct generation *generation, const struct listener *listener)
 {
     size_t kept = 0;
@@ -129,8 +129,8 @@ void fleet_drop_listeners(struct fleet *fleet)
 }
 
 /*
- * Those that nobody is to accept from any more get no new connections; workers that leave take what has come.
- * Returns whether there are any.
+ * Those that nobody is to accept from any longer get no new connections; workers that leave take what has
+ * come. Returns whether there are any.
  */
 static bool refuse_dropped(struct fleet *fleet)
 {

@@ -19,7 +19,7 @@
 
 /* What a fleet tells. Called from fleet_step, fleet_on_ready and fleet_take_death. */
 struct fleet_ops {
-    /* The candidate is the running generation now and serves, or is none any more, for this reason. */
+    /* The candidate is the running generation now and serves, or is none any longer, for this reason. */
     void (*switched)(void *arg, const char *refused);
 };
 
@@ -35,7 +35,7 @@ struct fleet {
     size_t n_leaving;
     uint64_t give_up_at; /* clock_ms: when the candidate has had its time */
     bool exchanging;     /* its workers take the place of others one by one */
-    uint64_t refuse_at;  /* clock_ms: when listeners that nobody has any more are shut; 0: none is */
+    uint64_t refuse_at;  /* clock_ms: when listeners that nobody has any longer are shut; 0: none is */
     bool stopping;
     bool failed; /* no worker could ever start */
     const struct fleet_ops *ops;
@@ -76,7 +76,7 @@ int fleet_step(struct fleet *fleet);
 /* Some worker's state has changed. */
 void fleet_on_ready(struct fleet *fleet);
 
-/* A process has ended. Returns false if it was no worker. */
+/* A process has ended. Returns false if it was not a worker. */
 bool fleet_take_death(struct fleet *fleet, pid_t pid, int status);
 
 /* Ends it: workers finish what they have within their drain limit, or, at once, what they do. */

@@ -96,7 +96,7 @@ bool generation_load(struct generation *generation, const struct program *progra
 /*
  * Every client takes a descriptor, every upstream connection one, every connection to PostgreSQL two (libpq's
  * and the loop's). While a file is sent a client takes a second one: that is asked for, but it is no reason
- * to complain where it is not to be had. Workers inherit the limit.
+ * to complain where it is not available. Workers inherit the limit.
  */
 static void raise_file_limit(const struct conf *conf, unsigned workers)
 {
@@ -199,7 +199,7 @@ int generation_start_due(struct generation *generation, struct generation_home *
 }
 
 /*
- * A signal's name and number; says when there is a core. What is killed is often killed for want of memory:
+ * A signal's name and number; says when there is a core. What is killed is often killed for lack of memory:
  * then it says how much (resident, bytes) there was.
  */
 static char *describe_death(int status, uint64_t resident)

@@ -208,7 +208,7 @@ bool handoff_place(struct handoff_worker *worker, int fd, size_t listener)
 int handoff_take(struct handoff_worker *worker, size_t *listener)
 {
     int queue = worker->handoff->queues[worker->index].from;
-    /* A connection that is received when no descriptor is to be had is lost: try first. */
+    /* A connection that is received when no descriptor is available is lost: try first. */
     int probe = fcntl(queue, F_DUPFD_CLOEXEC, 0);
     if (probe < 0)
         return -1;
@@ -237,7 +237,7 @@ bool handoff_is_expecting(const struct handoff_worker *worker)
     return atomic_load(&own_slot(worker)->connections) >= RESERVED;
 }
 
-/* If one of these places is not lost but somebody's who is passing a connection in this instant, then that
+/* If one of these places is not lost but someone's who is passing a connection in this instant, then that
  * connection is not counted until it is taken: no harm is done. */
 void handoff_forget_lost(struct handoff_worker *worker)
 {

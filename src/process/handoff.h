@@ -54,7 +54,7 @@ void handoff_closed(struct handoff_worker *worker);
 /* How many connections this worker has or is about to be passed. */
 unsigned handoff_load(const struct handoff_worker *worker);
 
-/* Is somebody about to pass a connection to this worker, or has done it? */
+/* Is someone about to pass a connection to this worker, or has done it? */
 bool handoff_is_expecting(const struct handoff_worker *worker);
 
 /*

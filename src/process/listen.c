@@ -99,7 +99,7 @@ failed:
 
 /*
  * SO_REUSEPORT would let two servers of one user share the port without a word, each getting half of the
- * requests. A first bind without it says whether somebody is there.
+ * requests. A first bind without it says whether someone is there.
  */
 static bool port_is_free(const struct addrinfo *info, const char *address)
 {
@@ -123,7 +123,7 @@ static void add(struct listener *listener, int fd)
     listener->fds[listener->n_fds++] = fd;
 }
 
-/* Opens sockets until there is one for each worker; with check, unless somebody has the port. */
+/* Opens sockets until there is one for each worker; with check, unless someone has the port. */
 static int open_tcp(struct listener *listener, unsigned workers, bool check)
 {
     struct addrinfo *info = look_up(listener->address);

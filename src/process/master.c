@@ -35,7 +35,7 @@
 #include "process/trial.h"
 
 enum {
-    STATUS_MS = 1000,   /* how often the service manager's status is made anew */
+    STATUS_MS = 1000,   /* how often the service manager's status is made again */
     STALE_MS = 10000,   /* a worker whose last heartbeat is older does not count as serving */
     WORKERS_MOST = 512, /* as the conf has it */
 };

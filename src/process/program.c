@@ -26,7 +26,7 @@ static char *search_path(const char *name)
 
 /*
  * A symbolic link in the name is kept: whoever makes it point to another version means that one. Once a file
- * was replaced, /proc/self/exe does not tell its name any more.
+ * was replaced, /proc/self/exe does not tell its name any longer.
  */
 static char *find_file(const char *name)
 {

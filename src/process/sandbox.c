@@ -1,4 +1,4 @@
-/* sandbox.c: what a worker cannot do any more, even if somebody else's code were run in it. */
+/* sandbox.c: what a worker cannot do any longer, even if someone else's code were run in it. */
 #include "process/sandbox.h"
 
 #include <errno.h>
@@ -238,7 +238,7 @@ static size_t argument_offset(unsigned argument, bool upper)
     return offsetof(struct seccomp_data, args) + argument * sizeof(uint64_t) + (upper ? sizeof(uint32_t) : 0);
 }
 
-/* Goes on behind these instructions if the check holds. */
+/* Goes on after these instructions if the check holds. */
 static void add_check(struct program *program, const struct check *check)
 {
     load(program, argument_offset(check->argument, false));

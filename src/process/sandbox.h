@@ -1,4 +1,4 @@
-/* sandbox.h: what a worker cannot do any more, even if somebody else's code were run in it. */
+/* sandbox.h: what a worker cannot do any longer, even if someone else's code were run in it. */
 #ifndef HAYFORK_PROCESS_SANDBOX_H
 #define HAYFORK_PROCESS_SANDBOX_H
 

@@ -18,7 +18,7 @@
 
 enum { FIRST_FD = 3 }; /* sd_listen_fds(3) */
 
-/* "@name" is an abstract address (unix(7)). Returns its length, or 0 if it is no address. */
+/* "@name" is an abstract address (unix(7)). Returns its length, or 0 if it is not an address. */
 static socklen_t address_of(const char *path, struct sockaddr_un *address)
 {
     size_t len = strlen(path);
@@ -104,7 +104,7 @@ struct sd_sockets sd_take_sockets(void)
         return taken;
     if (!number("LISTEN_PID", INT_MAX, &pid) || pid != (unsigned long long)getpid() ||
         !number("LISTEN_FDS", INT_MAX - FIRST_FD, &n))
-        n = 0; /* they are somebody else's */
+        n = 0; /* they are someone else's */
     for (int fd = FIRST_FD; fd < FIRST_FD + (int)n; fd++) {
         size_t len = names == NULL ? 0 : strcspn(names, ":");
         char *name = mem_strndup(names == NULL ? "" : names, len);

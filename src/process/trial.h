@@ -34,7 +34,7 @@ struct trial {
 };
 
 /*
- * Begins a trial. Returns false after logging where no process is to be had. trial_end has to be called in
+ * Begins a trial. Returns false after logging where no process is available. trial_end has to be called in
  * the end.
  */
 bool trial_begin(struct trial *trial, const struct program *program, const struct takeover *takeover);

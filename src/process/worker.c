@@ -35,7 +35,7 @@ enum {
     MEMORY_MS = 10000,    /* between two looks at how much memory there is */
     ACCEPT_BATCH = 16,    /* connections taken in one go at most, before those that are here get their turn */
     PAUSE_MS = 100,       /* before accepting is tried again where there was no descriptor for it */
-    LAST_TAKEN_MS = 100,  /* in which connections are accepted yet when it is to finish */
+    LAST_TAKEN_MS = 100,  /* in which connections are still accepted when it is to finish */
     IDLE_GRACE_MS = 1000, /* a client that reuses its connection in the instant of the drain is served */
     TIMER_SLACK_NS = 4000000, /* a timer before the kernel's next tick has to be set in the hardware */
 };
@@ -69,7 +69,7 @@ struct worker {
     unsigned accept_turn; /* in which connections were last accepted */
     int accepted;         /* so many then, if as many as were asked for: else 0 */
     struct timeouts *timeouts;
-    h2o_timeout_entry_t pause; /* linked while no descriptor is to be had for another connection */
+    h2o_timeout_entry_t pause; /* linked while no descriptor is available for another connection */
     bool stop;
     uint64_t drain_since; /* clock_ms, 0 while not draining */
     uint64_t passed_at;   /* clock_ms: when a passed connection was last taken */
@@ -234,7 +234,7 @@ static void end_accepting(struct worker *worker)
 }
 
 /*
- * What the kernel was about to finish when the word came is accepted during a moment yet: for all that this
+ * What the kernel was about to finish when the word came is still accepted for a moment: for all that this
  * process knows nobody else takes it.
  */
 static void drain(struct worker *worker)
@@ -242,7 +242,7 @@ static void drain(struct worker *worker)
     if (worker->drain_since != 0)
         return;
     worker->drain_since = clock_ms();
-    worker->forgot_at = worker->drain_since; /* a place that somebody will come for is waited for */
+    worker->forgot_at = worker->drain_since; /* a place that someone will come for is waited for */
     atomic_store(&worker->slot->takes_passed, false);
     http_drain(worker->http);
     if (!worker->accepting || atomic_load(&worker->inherited->generation->succeeded))

@@ -38,7 +38,7 @@ struct params_request {
     const struct str *captures; /* of the path, not decoded */
     struct str query;           /* what follows '?', empty if nothing does */
     struct str body;            /* empty if there is none */
-    bool ignore_unknown_query;  /* a URL parameter that no spec has is no mistake */
+    bool ignore_unknown_query;  /* a URL parameter that no spec has is not a mistake */
     const char **body_fields;   /* the fields that the body may have, whether or not a spec uses them */
     size_t n_body_fields;       /* 0: any, unless a spec is PARAMS_BODY */
 };

@@ -67,7 +67,7 @@ void upstream_answer_read(struct upstream_answer *answer, const char *error);
 /* What the part held has been taken: goes on. */
 void upstream_answer_resume(struct upstream_answer *answer);
 
-/* The connection is not the answer's any more. */
+/* The connection is not the answer's any longer. */
 void upstream_answer_leave(struct upstream_answer *answer);
 
 void upstream_answer_dispose(struct upstream_answer *answer);

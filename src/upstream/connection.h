@@ -50,7 +50,7 @@ void upstream_connection_free(struct upstream_connection *connection);
 /* Says who has it; NULL is nobody. */
 void upstream_connection_lend(struct upstream_connection *connection, struct upstream_lease *lease);
 
-/* From now on `readable` is called; not any more. */
+/* From now on `readable` is called; not any longer. */
 void upstream_connection_watch(struct upstream_connection *connection);
 void upstream_connection_ignore(struct upstream_connection *connection);
 
@@ -61,7 +61,7 @@ ssize_t upstream_connection_receive(struct upstream_connection *connection, char
 void upstream_connection_idle(struct upstream_connection *connection, h2o_linklist_t *list,
                               h2o_timeout_t *timeout);
 
-/* It is not idle any more. */
+/* It is not idle any longer. */
 void upstream_connection_wake(struct upstream_connection *connection);
 
 static inline bool upstream_connection_is_idle(struct upstream_connection *connection)

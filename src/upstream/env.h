@@ -19,7 +19,7 @@ struct upstream_env {
     struct outbox *outbox; /* or NULL */
     struct upstream_resolver *resolver;
     struct upstream_reader *reader;
-    bool is_over; /* the worker ends: nothing is sent any more */
+    bool is_over; /* the worker ends: nothing is sent any longer */
 };
 
 #endif

@@ -47,7 +47,7 @@ struct upstream_lease {
     struct upstream_server *server; /* that is tried, or asked; or NULL */
     uint64_t servers_tried;         /* bits, by index */
     size_t first_address, addresses_tried;
-    bool lacks;     /* a server could not be tried, for want of a descriptor or the like */
+    bool lacks;     /* a server could not be tried, for lack of a descriptor or the like */
     bool wants_new; /* an idle connection was closed in the instant of its reuse: only a new one will do */
     h2o_timeout_entry_t timer;
     h2o_linklist_t link; /* among those that wait */
@@ -97,7 +97,7 @@ void upstream_pool_acquire(struct upstream_lease *lease);
 /* Takes the lease from its connection, which is returned, its server and whatever it waits for. */
 struct upstream_connection *upstream_pool_leave(struct upstream_lease *lease);
 
-/* Nobody has the connection any more: the next lease may have it, or it is closed. */
+/* Nobody has the connection any longer: the next lease may have it, or it is closed. */
 void upstream_pool_release(struct upstream_connection *connection, bool reusable);
 
 /* The connection, which had been idle, turned out to be closed: makes another one. */

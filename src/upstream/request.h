@@ -55,7 +55,7 @@ struct upstream_request {
     struct upstream_lease lease;
 
     /* upstream/request.c's own */
-    bool is_over;    /* no op will be called any more */
+    bool is_over;    /* no op will be called any longer */
     bool sent_any;   /* some byte may have reached the server */
     bool body_ended; /* all of the request is sent, but for rest */
     bool send_failed;

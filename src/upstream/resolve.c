@@ -62,7 +62,7 @@ static bool set_ip_address(struct upstream_addresses *addresses)
     return true;
 }
 
-/* Those that were there before stay where a name cannot be looked up any more. */
+/* Those that were there before stay where a name cannot be looked up any longer. */
 static void take_addresses(struct upstream_addresses *addresses, const struct addrinfo *found)
 {
     struct upstream_address *at = mem_calloc(MOST_ADDRESSES, sizeof(*at));
@@ -88,7 +88,7 @@ struct upstream_lookup {
     const char *host;                     /* the conf's, which outlives the worker's threads */
     char port[8];
     int error;
-    int lack; /* an error of errno, where it failed for want of a descriptor; else 0 */
+    int lack; /* an error of errno, where it failed for lack of a descriptor; else 0 */
     struct addrinfo *found;
 };
 

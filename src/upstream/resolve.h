@@ -32,7 +32,7 @@ struct upstream_addresses {
     size_t n;
     size_t works; /* the one that worked last */
     bool is_name;
-    bool lacks;                     /* they could not be looked up for want of a descriptor or the like */
+    bool lacks;                     /* they could not be looked up for lack of a descriptor or the like */
     uint64_t again_at;              /* clock_ms: not looked up again before */
     struct upstream_lookup *lookup; /* NULL while there is none */
 };
