@@ -7,7 +7,7 @@ use List::Util qw(min);
 use Time::HiRes qw(sleep time);
 
 use Hayfork::Test::Crowd;
-use Hayfork::Test::Process qw(wait_for descriptors cpu_time);
+use Hayfork::Test::Process qw(wait_for descriptors descriptors_at_rest cpu_time);
 
 needs_postgres;
 my $cluster = cluster->load_contacts;
@@ -113,7 +113,7 @@ sub undisturbed_is ($worker, $server, $clients, $targets, $phase)
 {
     my ($what) = @$phase;
     p99($_, @$clients) for @$targets;    # caches and clock speed as they will be
-    my $alone = descriptors($worker);
+    my $alone = descriptors_at_rest($worker);
     my $crowd = crowd($server, $phase);
     wait_for('all of them to be taken', sub { descriptors($worker) >= $alone + $CROWD });
 

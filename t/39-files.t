@@ -7,7 +7,7 @@ use Digest::SHA qw(sha256_hex);
 use POSIX qw(mkfifo strftime);
 use Time::HiRes qw(sleep utime);
 
-use Hayfork::Test::Process qw(descriptors slurp spew temporary_folder wait_for);
+use Hayfork::Test::Process qw(descriptors descriptors_at_rest slurp spew temporary_folder wait_for);
 
 my $top    = temporary_folder();
 my $public = "$top/public";
@@ -444,7 +444,7 @@ subtest 'a file of 100 MB passes in flat memory' => sub {
     my $range = $own->get('/big.bin', headers => { Range => 'bytes=94371840-94371847' });
     is $range->body, '00000091', 'a part in the middle';
 
-    my $files = descriptors($worker);
+    my $files = descriptors_at_rest($worker);
     my @slow  = map { $own->client->receive_buffer(4096)->ask('GET', '/big.bin') } 1 .. 20;
     ok $_->readable(60), 'a client that does not read on' for @slow;
     wait_for('all to be under way', sub { descriptors($worker) >= $files + 2 * @slow });

@@ -13,7 +13,7 @@ use File::Temp ();
 use POSIX qw(WNOHANG);
 use Time::HiRes qw(sleep time);
 
-our @EXPORT_OK = qw(spawn run reap wait_for temporary_folder slurp spew alive children descriptors cpu_time
+our @EXPORT_OK = qw(spawn run reap wait_for temporary_folder slurp spew alive children descriptors descriptors_at_rest cpu_time
   stop_process);
 
 # How long anything may take before the test gives up. Far more than a loaded machine needs: no test
@@ -126,6 +126,19 @@ sub children ($pid)
     open my $file, '<', "/proc/$pid/task/$pid/children" or return;
     my @children = sort { $a <=> $b } grep { alive($_) } split ' ', <$file> // '';
     return @children;
+}
+
+# The same once it does not change any more: a connection that its client has just closed is seen to be a moment later.
+sub descriptors_at_rest ($pid)
+{
+    my ($same, $last) = (0, -1);
+    wait_for("the descriptors of process $pid to settle", sub {
+        my $now = descriptors($pid);
+        $same = $now == $last ? $same + 1 : 0;
+        $last = $now;
+        return $same >= 10;
+    });
+    return $last;
 }
 
 # How many files a process has open.
