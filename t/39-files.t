@@ -261,6 +261,10 @@ subtest 'conditional requests' => sub {
     }
     my $lines = "GET /style.css HTTP/1.1\r\nHost: a\r\nIf-None-Match: \"x\"\r\nIf-None-Match: $etag\r\n\r\n";
     is $client->send($lines)->receive->status, 304, 'a list may stand on several lines';
+    $lines = "GET /style.css HTTP/1.1\r\nHost: a\r\n" . "If-None-Match:\r\n" . 'If-None-Match: "x", "y"' . "\r\n" x 2;
+    is $client->send($lines)->receive->status, 200, '… one of them empty, and none the one';
+    $lines =~ s/"y"/"y"\r\nIf-None-Match: $etag/;
+    is $client->send($lines)->receive->status, 304, '… or the last';
 };
 
 subtest 'another content is another ETag' => sub {

@@ -31,11 +31,21 @@ bool http1_has_token(struct str list, struct str token)
     return false;
 }
 
-/* Connection (RFC 9112 section 9.3) */
-static void note_connection(struct http1_head *head, struct str value)
+/*
+ * Connection (RFC 9112 section 9.3). Whoever passes on the other fields looks each of them up there: it names
+ * no more than there can be. Returns false after refusing the head.
+ */
+static bool note_connection(struct http1_head *head, struct str value)
 {
+    size_t n = 1;
+    for (size_t i = 0; i < value.len; i++)
+        n += value.base[i] == ',';
+    if (n > (size_t)HTTP1_MAX_FIELDS - head->n_options)
+        return http1_refuse(head, 431, "Connection has too many options.");
+    head->n_options += (uint8_t)n;
     head->wants_close = head->wants_close || http1_has_token(value, STR("close"));
     head->wants_keep_alive = head->wants_keep_alive || http1_has_token(value, STR("keep-alive"));
+    return true;
 }
 
 /* Expect (RFC 9110 section 10.1.1), which HTTP/1.0 does not know. */
@@ -58,8 +68,11 @@ static void note_once(uint8_t *count, struct http1_span *to, struct http1_span v
     *to = value;
 }
 
-/* Remembers a field that this parser needs. Its length tells nearly every other field away. */
-static void note_field(struct http1_head *head, const char *bytes, const struct http1_field *field)
+/*
+ * Remembers a field that this parser needs. Its length tells nearly every other field away. Returns false
+ * after refusing the head.
+ */
+static bool note_field(struct http1_head *head, const char *bytes, const struct http1_field *field)
 {
     struct str name = http1_str(bytes, field->name);
     switch (name.len) {
@@ -73,7 +86,7 @@ static void note_field(struct http1_head *head, const char *bytes, const struct 
         break;
     case 10:
         if (http1_same(name, STR("connection")))
-            note_connection(head, http1_str(bytes, field->value));
+            return note_connection(head, http1_str(bytes, field->value));
         break;
     case 14:
         if (http1_same(name, STR("content-length")))
@@ -86,6 +99,7 @@ static void note_field(struct http1_head *head, const char *bytes, const struct 
     default:
         break;
     }
+    return true;
 }
 
 /*
@@ -135,8 +149,7 @@ bool http1_read_field(struct http1_head *head, const char *bytes, const char *fr
     while (p > value && (p[-1] == ' ' || p[-1] == '\t'))
         p--;
     field->value = (struct http1_span){(uint32_t)(value - bytes), (uint32_t)(p - value)};
-    note_field(head, bytes, field);
-    return true;
+    return note_field(head, bytes, field);
 }
 
 bool http1_find(const struct http1_field *fields, size_t n, const char *bytes, struct str name,

@@ -51,6 +51,7 @@ struct http1_head {
     bool has_line;                         /* the request line was read */
     bool blank_skipped;                    /* the one empty line before it was seen */
     uint8_t n_hosts, n_lengths, n_codings; /* 2 stands for more than one */
+    uint8_t n_options;                     /* of Connection, HTTP1_MAX_FIELDS at most */
     bool wants_close, wants_keep_alive, expects_else;
     bool is_https; /* the scheme of an absolute-form target */
     struct http1_span host_value, length_value, coding_value;

@@ -14,20 +14,23 @@ struct str conn_field(h2o_req_t *req, struct str name)
 struct str conn_field_list(h2o_req_t *req, struct str name)
 {
     struct conn *conn = (struct conn *)req->conn;
-    struct str list = {NULL, 0}, value;
+    struct str value, only = {NULL, 0};
+    size_t n = 0, size = 0;
     for (uint32_t i = 0; i < conn->n_fields; i++) {
         if (!http1_find(&conn->fields[i], 1, conn->head_bytes, name, &value))
             continue;
-        if (list.base == NULL) {
-            list = value;
-        } else {
-            char *longer = h2o_mem_alloc_pool(&req->pool, list.len + 2 + value.len), *out = longer;
-            out = mempcpy(mempcpy(out, list.base, list.len), ", ", 2);
-            out = mempcpy(out, value.base, value.len);
-            list = (struct str){longer, (size_t)(out - longer)};
-        }
+        only = value;
+        size += value.len + 2;
+        n++;
     }
-    return list;
+    if (n <= 1)
+        return only;
+    char *list = h2o_mem_alloc_pool(&req->pool, size), *out = list;
+    for (uint32_t i = 0; i < conn->n_fields; i++) {
+        if (http1_find(&conn->fields[i], 1, conn->head_bytes, name, &value))
+            out = mempcpy(mempcpy(out, value.base, value.len), ", ", 2);
+    }
+    return (struct str){list, size - 2};
 }
 
 void conn_keep(h2o_req_t *req, void *kept)

@@ -107,6 +107,11 @@ static const struct {
      "an answer that has no body announces one"},
     {"too many fields", "HTTP/1.1 200 OK\r\nA: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nE: 5\r\n\r\n",
      "There are too many fields."},
+    {"too many options",
+     "HTTP/1.1 200 OK\r\nConnection: "
+     ",,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,\r\nConnection: "
+     ",,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,,\r\n\r\n",
+     "Connection has too many options."},
 };
 
 /* Parses bytes that come in two parts, each time in memory of their own size. */
