@@ -110,7 +110,7 @@ subtest 'to a program that cannot take over: it is refused, and all goes on, und
         'none at all'                                  => sub { unlink $program },
     );
     load($server, @program{ sort keys %program });
-    my @said = map { s/.*all goes on as before: //r } $server->log_lines(qr/the reload was refused/);
+    my @said = map { s/.*everything continues as before: //r } $server->log_lines(qr/the reload was refused/);
     is_deeply [ sort @said ], [ sort
         'the program ended with exit code 71 when it was tried',
         'the program was killed by signal 11 (Segmentation fault) when it was tried',
@@ -171,7 +171,7 @@ subtest 'a second TERM stops at once' => sub {
         SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()
         SQL
     $server->signal('TERM');
-    wait_for('it to stop', sub { $server->log_lines(qr/finishing the requests/) == 1 });
+    wait_for('it to stop', sub { $server->log_lines(qr/finishing the pending requests/) == 1 });
     $server->signal('TERM');
     is $server->end, 'exit 0';
     is scalar $server->log_lines(qr/stopping at once/), 1, 'the log says so';
