@@ -62,7 +62,7 @@ my @HOUSE = (
                 qw(problem sink http1_response http1 forwarded http1_field http1_class folder conditional body)
             ],
         ],
-        ['loop',    'timers, what is sent, whom to let go first', [qw(yield timeouts outbox ring busypoll)]],
+        ['loop',    'timers, what is sent, whom to let go first', [qw(yield slices timeouts outbox ring busypoll)]],
         ['metrics', 'shared memory',                              [qw(shm memory)]],
     ],
     [
@@ -86,7 +86,7 @@ my %CIRCLE = (
 # *_ops is here, and either holds other things as well or is made by whoever asks.
 my %HANDS_DOWN = map { $_ => 1 } qw(arena body body_whole conf_kind conn_context db_asker db_lane db_lane_conf handler
   handler_request json_check reader readers_source_conf
-  sink store_limit);
+  sink slice store_limit);
 
 # Who may include a header that is not for all above it.
 my %ONLY_FOR = (
