@@ -1,6 +1,6 @@
 # How files in src/ may depend on each other: in one direction, and on libraries only where they belong.
 #
-# perl t/90-dependencies.t --map prints the map for ARCHITECTURE.md.
+# perl -It/lib t/90-dependencies.t --map prints the map for ARCHITECTURE.md.
 use v5.36;
 
 use Hayfork::Test;
@@ -269,7 +269,7 @@ for my $room (sort keys %CIRCLE) {
 }
 
 my ($shown) = slurp("$Hayfork::Test::TOP_SRCDIR/ARCHITECTURE.md") =~ /^## Who may call whom\n.*?^```\n(.*?)^```\n/ms;
-is $shown, map_of_the_house(), 'ARCHITECTURE.md shows the house as it is: perl t/90-dependencies.t --map';
+is $shown, map_of_the_house(), 'ARCHITECTURE.md shows the house as it is: perl -It/lib t/90-dependencies.t --map';
 note map_of_the_house();
 
 done_testing;
