@@ -253,6 +253,38 @@ subtest 'what root has to do is done before root is given up' => sub {
     is run([ setpriv(), $Hayfork::Test::HAYFORK, '-t', '-c', $secret ])->{exit}, 'exit 0', '... unless they can read it';
 };
 
+# Asks for a reload and waits for it. Returns { exit, stdout, stderr }.
+sub reload ($pid) { return run([ $Hayfork::Test::HAYFORK, '-r', $pid ]) }
+
+subtest 'a reload has the rights that it needs, and no others' => sub {
+    plan skip_all => 'not root' if !$is_root;
+    my $port   = low_port() // plan skip_all => 'no port below 1024 is to be had';
+    my $server = start("user: nobody\n$conf", options => { user => undef });
+    my $file   = $server->{conf};
+    my ($listen) = slurp($file) =~ /\A(listen:\n(?:  .*\n)+)/;
+    chmod 0600, $file;
+    is reload($server->pid)->{exit}, 'exit 0', 'a conf that root alone can read is read again';
+    my @before = $server->workers;
+
+    spew($file, "$listen  - 127.0.0.1:$port\nuser: 23456\ngroup: 34567\n$conf");
+    my $run = reload($server->pid);
+    is $run->{exit}, 'exit 0', 'another user, and a port below 1024' or diag $run->{stderr};
+    wait_for('the workers of before to end', sub { !grep { alive($_) } @before });
+    is accounts($server), '23456:34567 34567', 'the new workers are of the new user, and the others could be stopped';
+    is(Hayfork::Test::Client->new("127.0.0.1:$port")->get('/')->body, "hello\n", 'the port is served');
+
+    chown $nobody, $nogroup, $file;
+    $run = reload($server->pid);
+    is $run->{exit}, 'exit 78', "a file that is another user's alone";
+    like $run->{stderr}, qr/cannot read \Q$file\E: Permission denied/, '... could be read at the start, and cannot now';
+    is $server->get('/')->body, "hello\n", 'all goes on';
+    chmod 0644, $file;
+    is reload($server->pid)->{exit}, 'exit 0', 'one that everybody can read will do';
+    my %is = status($server->pid);
+    is hex $is{CapEff}, $KEPT, 'the master has the four capabilities, as before';
+    is $server->stop, 'exit 0';
+};
+
 subtest 'PostgreSQL is asked by the name of the workers\' user' => sub {
     plan skip_all => 'root alone can change its user' if !$is_root;
     needs_postgres;
@@ -281,6 +313,8 @@ subtest 'memory is not to be looked at, unless the conf says so' => sub {
         my $server = start($conf, options => { core => $core, user => undef }, under => \@under);
         my @pids   = ($server->pid, $server->workers);
         is owner($_), $core eq 'on' ? $as : 0, "core: $core" for @pids;
+        is run([ @under, $Hayfork::Test::HAYFORK, '-r', $server->pid ])->{exit}, 'exit 0';
+        is owner($server->pid), $core eq 'on' ? $as : 0, '... after a reload, too';
         is $server->stop, 'exit 0';
         next if !$is_root;
 

@@ -90,7 +90,8 @@ sub at_rest ($server, $workers)
 }
 
 subtest 'a hundred reloads under load: no request is refused, lost or answered wrongly' => sub {
-    my $server  = server(conf(1), listeners => [qw(public inner)], cluster => $cluster);
+    # core: on, as descriptors and memory of the master are looked at
+    my $server  = server(conf(1), listeners => [qw(public inner)], cluster => $cluster, options => { core => 'on' });
     my $version = 1;
     my $done    = sub { scalar $server->log_lines(qr/: reloaded$/) };
 

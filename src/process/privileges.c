@@ -49,8 +49,7 @@ static void bound_capabilities(uint64_t kept)
     }
 }
 
-/* A change of user has set it to what the sysctl fs.suid_dumpable says. */
-static void set_dumpable(const struct conf *conf)
+void privileges_protect_memory(const struct conf *conf)
 {
     struct rlimit limit;
     if (prctl(PR_SET_DUMPABLE, conf->core == CONF_ON, 0, 0, 0) != 0)
@@ -76,7 +75,7 @@ void privileges_limit_master(const struct conf *conf)
     warn_of_account(conf);
     bound_capabilities(master_capabilities);
     keep_capabilities(master_capabilities);
-    set_dumpable(conf);
+    privileges_protect_memory(conf);
 }
 
 static void set_variable(const char *name, const char *value)
@@ -107,5 +106,6 @@ void privileges_give_up(const struct conf *conf)
     keep_capabilities(0);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         log_fatal("cannot give up new privileges");
-    set_dumpable(conf);
+    privileges_protect_memory(
+        conf); /* a change of user has set that to what the sysctl fs.suid_dumpable says */
 }

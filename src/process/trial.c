@@ -434,8 +434,10 @@ int trial_run(const struct program *program)
         return EX_PROTOCOL;
     fcntl(socket, F_SETFD, FD_CLOEXEC);
     struct conf *conf = conf_load(program->conf_path, program->overrides, program->n_overrides, stderr);
-    if (conf != NULL)
+    if (conf != NULL) {
+        privileges_protect_memory(conf);
         code = try_conf(socket, conf, &takeover, shm);
+    }
     conf_free(conf);
     shm_unmap(shm);
     takeover_free(&takeover);
