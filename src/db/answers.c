@@ -25,13 +25,15 @@ static bool is_outdated(const struct db_flight *flight)
 }
 
 /*
- * It was found out meanwhile that the tables have changed, and perhaps that was before this query was sent. A
- * read is asked again, once, unless its rows are on their way to the client.
+ * It was found out meanwhile that the tables have changed, and perhaps that was before this query was
+ * executed. What cannot have done anything is asked again, once, unless its rows are on their way to the
+ * client.
  */
 static bool is_overtaken(const struct db_flight *flight, const struct db_query *query)
 {
-    return flight->generation != flight->statement->generation && flight->connection->read_only &&
-           !query->refreshed && !query->streaming;
+    bool is_undone = flight->connection->read_only || (flight->error != NULL && !flight->ran);
+    return flight->generation != flight->statement->generation && is_undone && !query->refreshed &&
+           !query->streaming;
 }
 
 static void ask_again(struct db_flight *flight, struct db_query *query)
@@ -95,7 +97,7 @@ static bool is_spoilt(struct db_connection *connection, char status)
 /* A query, or several as one, was answered. */
 static void end_queries(struct db_connection *connection, struct db_flight *flight, bool spoilt, uint64_t ran)
 {
-    for (size_t i = flight->n_queries; flight->error == NULL && i-- > 0;) {
+    for (size_t i = flight->n_queries; i-- > 0;) {
         if (flight->queries[i] != NULL && is_overtaken(flight, flight->queries[i]))
             ask_again(flight, flight->queries[i]);
     }
@@ -170,7 +172,7 @@ static void on_ready_for_query(struct db_connection *connection, struct db_fligh
     if (connection->n_in_flight == 0)
         connection->idle_since = lane->now;
     if (connection->n_in_flight == 0 && connection->retires)
-        db_connection_close(connection);
+        db_connection_retire(connection);
 }
 
 static size_t columns_in_flight(const struct db_flight *flight)

@@ -93,8 +93,10 @@ void db_connection_close(struct db_connection *connection)
 void db_connection_retire(struct db_connection *connection)
 {
     connection->retires = true;
-    if (connection->n_in_flight == 0)
-        db_connection_close(connection);
+    if (connection->n_in_flight > 0)
+        return; /* it will be called again */
+    connection->lane->hopeful |= is_first(connection);
+    db_connection_close(connection);
 }
 
 static void receive(struct db_connection *connection)

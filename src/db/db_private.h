@@ -106,6 +106,7 @@ struct db_query {
     bool ran;           /* likewise, of struct db_flight */
     bool gave_rows;     /* likewise */
     bool may_run_again; /* it has certainly not done anything */
+    uint64_t digest;    /* of the description that it was sent with */
 };
 
 enum { DB_MERGE_MOST = 32 }; /* queries in one statement */

@@ -160,6 +160,7 @@ void db_doubt(struct db_query *query, enum db_doubt why, struct db_flight *fligh
         query->ran = flight->ran;
         query->gave_rows = flight->gave_rows;
         query->may_run_again = !flight->ran || flight->connection->read_only;
+        query->digest = flight->description->digest;
         flight->error = NULL;
         db_leave(query);
     }
@@ -231,7 +232,7 @@ static void settle_all(struct db_statement *statement, bool good, bool changed)
     while (!h2o_linklist_is_empty(&settling)) { /* from the last to the first: they go to the queue's head */
         struct db_query *query = query_at(settling.prev);
         if (good)
-            settle(query, changed);
+            settle(query, changed || query->digest != statement->description->digest);
         else
             give_up(query);
     }
