@@ -11,6 +11,10 @@ $cluster->psql(<<~'SQL');
     CREATE FUNCTION inverse(n int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN 1 / n; END $$;
     CREATE DOMAIN invertible AS int CHECK (inverse(VALUE) >= 0);
     CREATE TYPE mood AS ENUM ('glad', 'sad');
+    CREATE FUNCTION finds(q text) RETURNS boolean LANGUAGE plpgsql STABLE AS
+        $$ BEGIN RETURN to_tsvector('simple', 'a b') @@ to_tsquery('simple', q); END $$;
+    CREATE FUNCTION rows_of_nothing(n int) RETURNS bigint LANGUAGE plpgsql STABLE AS
+        $$ BEGIN RETURN (SELECT count(*) FROM nothing WHERE id = n); END $$;
     CREATE TABLE note (id int PRIMARY KEY, text text, mood mood);
     INSERT INTO note VALUES (1, '10', 'glad'), (2, 'ten', 'sad');
     SQL
@@ -41,6 +45,38 @@ my $conf = <<~'CONF';
       GET /bits:
         sql: "SELECT :b::varbit & B'1010' AS v"
         query: [b]
+        answer: row
+      GET /search:
+        sql: "SELECT to_tsvector('simple', 'a b') @@ to_tsquery('simple', :q) AS v"
+        query: { q: "no operator" }
+        answer: row
+      GET /finds:
+        sql: "SELECT finds(:q) AS v"
+        query: [q]
+        answer: row
+      GET /config:
+        sql: "SELECT to_tsvector(:c::text::regconfig, 'a b')::text AS v"
+        query: [c]
+        answer: row
+      GET /table:
+        sql: "SELECT to_regclass(:t) AS maybe, :t::text::regclass AS v"
+        query: [t]
+        answer: row
+      GET /function:
+        sql: "SELECT :f::text::regprocedure AS v"
+        query: [f]
+        answer: row
+      GET /schema:
+        sql: "SELECT :s::text::regnamespace AS v"
+        query: [s]
+        answer: row
+      GET /column:
+        sql: "SELECT pg_get_serial_sequence('note', :c) AS v"
+        query: [c]
+        answer: row
+      GET /nothing:
+        sql: "SELECT rows_of_nothing(:n) AS v"
+        query: [n]
         answer: row
       GET /inverse:
         sql: "SELECT inverse(:n) AS v"
@@ -74,7 +110,7 @@ my $client = $server->client;
 # Only the first line of a kind in a minute is a line of its own.
 sub logs_are ($level, $pattern, $name)
 {
-    my @lines = $server->log_lines(qr/ $level .*$pattern/);
+    my @lines = $server->log_lines(qr/Z $level .*$pattern/);
     return is scalar @lines, 1, $name;
 }
 
@@ -88,14 +124,42 @@ subtest 'a value of the client that the SQL cannot use: 400, no name, a warning'
         [ '/like?e=xx',           '22025' ],
         [ '/bits?b=1',            '22026' ],
         [ '/inverse?n=0',         '22012' ],
+        [ '/search?q=a+b',        '42601' ],
+        [ '/search?q=http://x',   '42601' ],
+        [ '/finds?q=a+b',         '42601' ],
+        [ '/config?c=none',       '42704' ],
+        [ '/table?t=none',        '42P01' ],
+        [ '/function?f=none(int)', '42883' ],
+        [ '/schema?s=none',       '3F000' ],
+        [ '/column?c=none',       '42703' ],
       ) {
         my ($target, $state) = @$_;
         my ($path) = $target =~ /^([^?]*)/;
         problem_is $client->get($target), 400, {}, $target;
         problem_is $client->get($target), 400, {}, '… and once more';
+        next if $target eq '/search?q=http://x';    # the same route and state as before
         logs_are 'warn', "GET \Q$path\E: 400: SQLSTATE $state: ", "… one line about GET $path and $state";
     }
-    is_deeply [ $server->log_lines(qr/ error /) ], [], 'nobody has to look at it now';
+    is_deeply [ $server->log_lines(qr/Z error /) ], [], 'nobody has to look at it now';
+};
+
+subtest 'names and syntax that are not the client\'s' => sub {
+    problem_is $client->get('/search'), 500, {}, 'a default of the conf';
+    logs_are 'error', 'GET /search: 500: SQLSTATE 42601', '… is an error';
+    problem_is $client->get('/nothing?n=1'), 500, {}, 'a table that a function does not find';
+    logs_are 'error', 'GET /nothing: 500: SQLSTATE 42P01: relation "nothing" does not exist', '… is an error';
+    is $client->get('/search?q=a%26b')->body, '{"v":true}', 'what is good is good';
+};
+
+subtest 'a statement that no longer stands' => sub {
+    $cluster->psql('ALTER FUNCTION finds(text) RENAME TO finds_no_more');
+    problem_is $client->get('/finds?q=a+b'), 500, {}, 'is not the client\'s fault';
+    logs_are 'error', 'GET /finds: 500: SQLSTATE 42883', '… and an error';
+    logs_are 'error', 'GET /finds cannot be prepared and will answer 500: SQLSTATE 42883', '… with what follows from it';
+    problem_is $client->get('/finds?q=a%26b'), 500, {}, 'whatever is asked';
+    $cluster->psql('ALTER FUNCTION finds_no_more(text) RENAME TO finds');
+    is $client->get('/finds?q=a%26b')->body, '{"v":true}', 'until it stands again';
+    problem_is $client->get('/finds?q=a+b'), 400, {}, '… with the mistakes of clients';
 };
 
 subtest 'a value of the tables that the SQL cannot use' => sub {
@@ -150,4 +214,25 @@ for my $setting (0, -1, 3) {
 }
 
 is $server->stop, 'exit 0', 'it ends well';
+
+# However many requests are wrong, PostgreSQL is not asked about each of them.
+subtest 'a flood of mistakes' => sub {
+    $cluster->stop->boot(log_min_duration_statement => 0);
+    my $other = server($conf, cluster => $cluster, lanes => 2, options => { 'database.connect' => $cluster->conninfo });
+    my @targets = map { ("/part?n=x$_", '/part?n=1') } 1 .. 10;
+    my $started = time;
+    my $load = $other->load(
+        requests    => 4_000,
+        connections => 32,
+        target      => sub ($n) { $targets[ $n % @targets ] },
+        check       => sub ($n, $response) { $response->status == ($targets[ $n % @targets ] =~ /x/ ? 400 : 200) },
+    );
+    is $load->summary, '200: 2000, 400: 2000, lost: 0', 'is answered';
+    is_deeply [ $load->wrong ], [], '… as it has to be';
+    my $described = () = $cluster->log =~ /parse <unnamed>: SELECT substring\('abc'/g;
+    my $most = 10 * (time - $started + 1) + 2;
+    cmp_ok $described, '<=', $most, "by describing the statement $described times, at most ten times a second";
+    cmp_ok $described, '>=', 1, '… but more than never';
+    is $other->stop, 'exit 0', 'it ends well';
+};
 done_testing;

@@ -79,7 +79,7 @@ my @HOUSE = (
 my %CIRCLE = (
     server   => [qw(conn.c h1_answer h1_body)],
     handlers => [qw(sql sql_answer sql_error sql_stream)],
-    db       => [qw(answers connection flight lane.c merge place session.c statement types)],
+    db       => [qw(answers connection doubt flight lane.c merge place schema session.c statement types)],
 );
 
 # Where a file calls one above it: by functions that this one has handed down in such a struct. One that is not named

@@ -24,6 +24,13 @@ static inline uint32_t hash_32_text(uint32_t hash, const char *text)
     return hash;
 }
 
+static inline uint64_t hash_64_bytes(uint64_t hash, const char *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        hash = (hash ^ (unsigned char)bytes[i]) * UINT64_C(1099511628211);
+    return hash;
+}
+
 static inline uint64_t hash_64_text(uint64_t hash, const char *text)
 {
     for (; *text != '\0'; text++)

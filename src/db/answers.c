@@ -3,6 +3,7 @@
 
 #include "db/db_private.h"
 #include "db/session.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -13,25 +14,54 @@ static void wrong_order(struct db_connection *connection, const struct pgwire_me
 }
 
 /*
- * The tables have changed since the statement was prepared: its result would be another, or a column is gone.
- * PostgreSQL finds that out before it executes anything, so the query may go back to the queue while its
- * statement is prepared anew, once.
+ * The tables have changed since the statement was prepared: its result would be another. PostgreSQL finds
+ * that out before it executes anything, so the query may go back to the queue while its statement is prepared
+ * again, once.
  */
 static bool is_outdated(const struct db_flight *flight)
 {
-    return !flight->query->refreshed && flight->error != NULL && !flight->gave_rows &&
-           (pgwire_error_is(flight->error, "0A000", "RevalidateCachedQuery") ||
-            pgwire_error_is(flight->error, "42703", "errorMissingColumn"));
+    return !flight->query->refreshed && !flight->gave_rows &&
+           pgwire_error_is(flight->error, "0A000", "RevalidateCachedQuery");
+}
+
+/*
+ * It was found out meanwhile that the tables have changed, and perhaps that was before this query was
+ * executed. What cannot have done anything is asked again, once, unless its rows are on their way to the
+ * client.
+ */
+static bool is_overtaken(const struct db_flight *flight, const struct db_query *query)
+{
+    bool is_undone = flight->connection->read_only || (flight->error != NULL && !flight->ran);
+    return flight->generation != flight->statement->generation && is_undone && !query->refreshed &&
+           !query->streaming;
+}
+
+static void ask_again(struct db_flight *flight, struct db_query *query)
+{
+    query->refreshed = true;
+    db_leave(query);
+    if (flight->gave_rows)
+        query->asker->again(query->owner);
+    db_wait_again(query);
 }
 
 static void refresh(struct db_connection *connection, struct db_flight *flight)
 {
-    struct db_query *query = flight->query;
-    query->refreshed = true;
-    query->flight = NULL;
-    flight->query = NULL;
-    db_wait_again(query);
+    ask_again(flight, flight->query);
     db_refresh(connection, flight->statement);
+}
+
+/* It has failed, so it has not done anything; but only what reads is asked again without being told to. */
+static void renew(struct db_flight *flight)
+{
+    struct db_query *query = flight->query;
+    query->renewed = true;
+    if (flight->connection->read_only && !query->streaming) {
+        ask_again(flight, query);
+    } else {
+        db_leave(query);
+        db_query_end(query, DB_NOT_SENT, NULL);
+    }
 }
 
 static void tell(struct db_flight *flight)
@@ -40,7 +70,8 @@ static void tell(struct db_flight *flight)
     struct db_answer answer = {.columns = flight->description->columns,
                                .tag = flight->tag,
                                .error = flight->error,
-                               .ran = flight->ran};
+                               .ran = flight->ran,
+                               .stands = query->settled};
     flight->query = NULL;
     db_query_end(query, flight->error == NULL ? DB_OK : DB_REJECTED, &answer);
 }
@@ -66,6 +97,10 @@ static bool is_spoilt(struct db_connection *connection, char status)
 /* A query, or several as one, was answered. */
 static void end_queries(struct db_connection *connection, struct db_flight *flight, bool spoilt, uint64_t ran)
 {
+    for (size_t i = flight->n_queries; i-- > 0;) {
+        if (flight->queries[i] != NULL && is_overtaken(flight, flight->queries[i]))
+            ask_again(flight, flight->queries[i]);
+    }
     if (db_is_merged(flight)) {
         db_merge_learn(flight, ran);
         db_merge_end(flight);
@@ -78,8 +113,14 @@ static void end_queries(struct db_connection *connection, struct db_flight *flig
         struct db_query *query = flight->query;
         flight->query = NULL;
         db_query_end(query, DB_LOST, NULL);
+    } else if (flight->error == NULL) {
+        tell(flight);
     } else if (is_outdated(flight)) {
         refresh(connection, flight);
+    } else if (!flight->query->renewed && db_renew(connection, flight->error)) {
+        renew(flight);
+    } else if (db_doubts(flight)) {
+        db_doubt(flight->query, flight->ran ? DB_FAILED : DB_REFUSED, flight);
     } else {
         tell(flight);
     }
@@ -114,6 +155,12 @@ static void on_ready_for_query(struct db_connection *connection, struct db_fligh
     case FLIGHT_TYPES:
         db_types_answered(connection, flight);
         break;
+    case FLIGHT_SCHEMA:
+        db_schema_looked(connection, flight->error);
+        break;
+    case FLIGHT_CHECKS:
+        db_doubts_checked(connection, flight);
+        break;
     case FLIGHT_PROBES:
         db_merge_asked(connection, flight);
         break;
@@ -124,6 +171,8 @@ static void on_ready_for_query(struct db_connection *connection, struct db_fligh
     db_flight_free(flight);
     if (connection->n_in_flight == 0)
         connection->idle_since = lane->now;
+    if (connection->n_in_flight == 0 && connection->retires)
+        db_connection_retire(connection);
 }
 
 static size_t columns_in_flight(const struct db_flight *flight)
@@ -132,6 +181,8 @@ static size_t columns_in_flight(const struct db_flight *flight)
         return DB_SESSION_LOOK_COLUMNS;
     if (flight->kind == FLIGHT_TYPES)
         return PGCATALOGUE_COLUMNS;
+    if (flight->kind == FLIGHT_SCHEMA)
+        return DB_SCHEMA_COLUMNS;
     if (flight->kind == FLIGHT_PROBES || flight->in_prefix)
         return 1;
     return pgjson_values(flight->description->columns) + db_is_merged(flight);
@@ -148,6 +199,9 @@ static void on_row(struct db_connection *connection, struct db_flight *flight,
     } else if (flight->kind == FLIGHT_TYPES) {
         if (!db_types_take(flight, row))
             db_connection_fail(connection, "PostgreSQL's catalogue has a type that cannot be read");
+    } else if (flight->kind == FLIGHT_SCHEMA) {
+        if (!db_schema_take(connection->lane, row))
+            db_connection_fail(connection, "PostgreSQL sent a number for a word that nobody has asked for");
     } else if (flight->kind == FLIGHT_PROBES) {
         db_merge_probed(flight, row);
     } else if (db_is_merged(flight)) {
@@ -218,12 +272,14 @@ static bool on_description(struct db_flight *flight, const struct pgwire_message
     if (message->type == PGWIRE_PARAMETER_DESCRIPTION && flight->phase == AT_TYPES) {
         flight->told = mem_calloc(1, sizeof(*flight->told));
         flight->told->references = 1;
+        flight->told->digest = hash_64_bytes(HASH_64, message->body, message->len);
         flight->phase = AT_FIELDS;
         return pgwire_types(message, &flight->told->types, &flight->told->n_types);
     }
     if (flight->phase != AT_FIELDS)
         return false;
     flight->phase = AT_END;
+    flight->told->digest = hash_64_bytes(flight->told->digest, message->body, message->len);
     if (message->type == PGWIRE_NO_DATA)
         return message->len == 0;
     flight->fields_text = mem_alloc(message->len + 1);
@@ -234,7 +290,8 @@ static bool on_description(struct db_flight *flight, const struct pgwire_message
 
 static bool describes(const struct db_flight *flight)
 {
-    return flight->kind == FLIGHT_PREPARES || flight->kind == FLIGHT_PREPARES_MERGED;
+    return flight->kind == FLIGHT_PREPARES || flight->kind == FLIGHT_PREPARES_MERGED ||
+           flight->kind == FLIGHT_CHECKS;
 }
 
 /* A message that answers the head. False where it may not come now. */
@@ -246,7 +303,10 @@ static bool take_answer(struct db_connection *connection, struct db_flight *flig
         if (flight->phase != AT_PARSE)
             return false;
         flight->phase = describes(flight) ? AT_TYPES : AT_BIND;
+        connection->knows_schema |= flight->kind == FLIGHT_SCHEMA;
         return message->len == 0;
+    case PGWIRE_CLOSE_COMPLETE:
+        return flight->kind == FLIGHT_PREPARES && flight->phase == AT_PARSE && message->len == 0;
     case PGWIRE_BIND_COMPLETE:
         if (flight->phase != AT_BIND)
             return false;

@@ -90,6 +90,15 @@ void db_connection_close(struct db_connection *connection)
     db_soon(connection->lane);
 }
 
+void db_connection_retire(struct db_connection *connection)
+{
+    connection->retires = true;
+    if (connection->n_in_flight > 0)
+        return; /* it will be called again */
+    connection->lane->hopeful |= is_first(connection);
+    db_connection_close(connection);
+}
+
 static void receive(struct db_connection *connection)
 {
     enum db_io_result result;
@@ -203,6 +212,8 @@ void db_connection_prepared(struct db_connection *connection)
     connection->lane->spill_back_off = 0;
     connection->ready_at = connection->idle_since = connection->lane->now;
     enter(connection, DB_READY);
+    if (is_first(connection))
+        db_schema_begin(connection);
 }
 
 /* One step of the asynchronous connection (PostgreSQL 15, chapter 34.1, PQconnectPoll). */
@@ -248,7 +259,7 @@ static void close_session(struct db_connection *connection)
         connection->changed[i] = false;
     }
     connection->ends = connection->paused = connection->has_rest = connection->reserved = false;
-    connection->wants_types = false;
+    connection->wants_types = connection->knows_schema = connection->retires = false;
 }
 
 static void complain(struct db_connection *connection, bool was_ready)

@@ -4,7 +4,8 @@
  * db/lane.c has the queue and decides what goes where, db/place.c sees to those that are in the way of
  * others, db/merge.c asks for several reads as one, db/connection.c is one connection, db/flight.c what is in
  * flight on it, db/answers.c the answers to that, db/statement.c its statements, db/types.c their types,
- * db/session.c what it begins with, db/io.c its bytes.
+ * db/doubt.c and db/schema.c find out whether these are still what they were, db/session.c is what a
+ * connection begins with, db/io.c its bytes.
  */
 #ifndef HAYFORK_DB_DB_PRIVATE_H
 #define HAYFORK_DB_DB_PRIVATE_H
@@ -22,6 +23,7 @@ struct db_description {
     size_t n_types;
     struct pgtypes_parameter *parameters; /* what these take */
     struct pgjson_columns *columns;
+    uint64_t digest; /* of the server's words */
 };
 
 /* Something that is forgotten in time: its level falls by one at each step since it was set. */
@@ -39,19 +41,22 @@ struct db_statement {
     struct db_description *description; /* the newest; NULL before there was one */
     uint32_t *declared;                 /* types that were found out, 0 for those that PostgreSQL tells */
     unsigned generation;                /* counts up when older preparations are not to be used any more */
+    unsigned fit;                       /* counts up when the parameters are of other types */
     bool unusable;                      /* the last attempt to prepare it failed */
     bool unmergeable;                   /* its merged form would be something else, or does not work */
     size_t merge_most;                  /* at most so many queries in one; fewer if they take long together */
-    unsigned merge_rest;       /* ms: the present or last pause without merging, 0 if it went well since */
-    uint64_t merge_not_before; /* clock_ms: the end of that pause */
-    size_t merge_usual;        /* how many have gone out at a time lately, in sixteenths */
-    size_t merge_seen;         /* how many waited when they were held back last */
-    unsigned merge_held;       /* turns for which they have been held back */
-    bool complained;           /* it was logged that it cannot be prepared, and has not been since */
-    uint64_t tried_at;         /* clock_ms of the last attempt */
+    unsigned merge_rest;        /* ms: the present or last pause without merging, 0 if it went well since */
+    uint64_t merge_not_before;  /* clock_ms: the end of that pause */
+    size_t merge_usual;         /* how many have gone out at a time lately, in sixteenths */
+    size_t merge_seen;          /* how many waited when they were held back last */
+    unsigned merge_held;        /* turns for which they have been held back */
+    bool complained;            /* it was logged that it cannot be prepared, and has not been since */
+    h2o_linklist_t doubts;      /* queries that wait for a newer description */
+    struct db_flight *check;    /* describes it for these; NULL: nothing does */
+    uint64_t checked_at;        /* clock_ms: when that was last begun, 0 for never */
     struct db_memory slow, big; /* see db/place.c */
-    unsigned n_holding;     /* those of it that are in the way of others now */
-    h2o_linklist_t waiting; /* its queries that are not sent */
+    unsigned n_holding;         /* those of it that are in the way of others now */
+    h2o_linklist_t waiting;     /* its queries that are not sent */
     size_t n_waiting;
     h2o_linklist_t turn; /* linked in lane->turns while any may be waiting */
 };
@@ -80,20 +85,33 @@ struct db_preparation {
     size_t inferred;                /* the parameter's number, as in $1 */
 };
 
+/* Why a query waits for a newer description: see db/doubt.c. */
+enum db_doubt { DB_NO_DOUBT, DB_UNFIT, DB_REFUSED, DB_FAILED };
+
 struct db_query {
-    h2o_linklist_t link; /* in its statement's waiting, or lane->spare_queries */
+    h2o_linklist_t link; /* in its statement's waiting or doubts, or lane->spare_queries */
     struct db_statement *statement;
     struct db_flight *flight; /* NULL while it waits */
     const char *const *values;
+    unsigned fit; /* they are for the parameters that the statement had then */
     const struct db_asker *asker;
     void *owner;
     h2o_timeout_entry_t timer;
     bool again;     /* was sent on a connection that broke, and is sent a second time */
     unsigned moves; /* how often it stood behind a slow one, and was sent elsewhere */
-    bool refreshed; /* its statement was prepared anew for it */
+    bool refreshed; /* its statement was prepared again for it */
+    bool renewed;   /* so was the session */
     bool single;    /* was merged with others, and is asked again by itself */
     size_t place;   /* in flight->queries */
     bool streaming; /* its asker takes the rows at its own pace */
+    enum db_doubt doubt;
+    bool in_check;      /* the description that it waits for has begun */
+    bool settled;       /* it was in doubt; it is no more, whatever comes */
+    char *error;        /* while in doubt: its error; owned */
+    bool ran;           /* likewise, of struct db_flight */
+    bool gave_rows;     /* likewise */
+    bool may_run_again; /* it has certainly not done anything */
+    uint64_t digest;    /* of the description that it was sent with */
 };
 
 enum { DB_MERGE_MOST = 32 }; /* queries in one statement */
@@ -103,6 +121,8 @@ enum flight_kind {
     FLIGHT_LOOKS, /* at the session: db/session.c */
     FLIGHT_PREPARES,
     FLIGHT_TYPES,           /* asks for the types of what was prepared */
+    FLIGHT_CHECKS,          /* describes a statement once more: db/doubt.c */
+    FLIGHT_SCHEMA,          /* looks whether what the statements name has changed: db/schema.c */
     FLIGHT_PROBES,          /* whether a statement may be merged */
     FLIGHT_PREPARES_MERGED, /* … and its merged form */
 };
@@ -115,11 +135,12 @@ struct db_flight {
     h2o_linklist_t link; /* in connection->in_flight, or lane->spare_flights */
     struct db_connection *connection;
     enum flight_kind kind;
-    struct db_statement *statement; /* NULL for FLIGHT_LOOKS and FLIGHT_TYPES */
+    struct db_statement *statement; /* NULL for FLIGHT_LOOKS, FLIGHT_TYPES and FLIGHT_SCHEMA */
     struct db_query **queries; /* of FLIGHT_QUERIES, by their place; NULL: nobody waits for it any more */
     size_t n_queries;          /* several went out as one statement: then queries is owned */
     struct db_query *query;    /* where queries points if it is only one */
     struct db_description *description;
+    unsigned generation; /* of the statement when it was sent */
     enum flight_phase phase;
     bool unbounded;     /* sent behind a step that lifts statement_timeout for its transaction */
     bool in_prefix;     /* the answer to that step is still to come */
@@ -139,9 +160,9 @@ struct db_flight {
 
 enum {
     DB_SESSION_PARAMETERS = 8,
-    DB_SESSION_LEFT = 8, /* settings that are the database's own */
+    DB_SESSION_LEFT = 8,   /* settings that are the database's own */
     DB_IN_FLIGHT_MAX = 32, /* queries on one connection; what comes on top waits, where it can be moved */
-    DB_PREPARE_AGAIN_MS = 1000, /* what could not be prepared is tried again after so long */
+    DB_PREPARE_AGAIN_MS = 1000, /* what could not be prepared just now is tried again after so long */
 };
 
 struct db_connection {
@@ -166,10 +187,12 @@ struct db_connection {
     unsigned back_off;    /* ms */
     unsigned n_alone;     /* flights that nothing is to be sent behind */
     bool wants_types;     /* of some preparations, at the end of the turn */
+    bool knows_schema;    /* the statement of db/schema.c is prepared */
     unsigned waited;      /* those who had to wait for the present head, for the log */
     bool paused;
     bool has_rest;  /* bytes came before the pause that no event will tell of */
     bool reserved;  /* for a heavy statement that waits: others stay away */
+    bool retires;   /* it takes no more queries, and is closed when it has answered those that it has */
     bool ends;      /* to be closed soon */
     bool quietly;   /* and that is nothing to complain of */
     char why[512];  /* else the reason */
@@ -187,7 +210,7 @@ struct db_lane {
     size_t n_statements;
     h2o_linklist_t turns; /* statements with queries that wait, in the order of their turns */
     size_t n_turns;
-    bool gathers; /* something is held back until the next turn */
+    bool gathers;                /* something is held back until the next turn */
     char *left[DB_SESSION_LEFT]; /* settings of the last session that began; owned, see db/session.c */
     size_t n_waiting;
     h2o_timeout_t *tick_timeout; /* while some connection is neither ready nor gone */
@@ -198,6 +221,12 @@ struct db_lane {
     h2o_timeout_entry_t soon;
     h2o_timeout_t *idle_timeout; /* while there is more than one connection */
     h2o_timeout_entry_t idle;
+    h2o_timeout_t *doubt_timeout; /* while anything is in doubt */
+    h2o_timeout_entry_t doubt;
+    struct db_schema *schema;  /* what the statements name, as it was last seen; NULL before */
+    uint64_t look_at;          /* clock_ms: when it is to be looked at again, */
+    bool asked;                /* if there was a query since */
+    uint64_t renewed_at;       /* clock_ms: when all sessions were last made again, 0 for never */
     uint64_t now;              /* clock_ms when the present work began */
     uint64_t spill_not_before; /* clock_ms: when another connection may be tried */
     unsigned spill_back_off;   /* ms */
@@ -230,8 +259,20 @@ static inline struct db_flight *db_head(const struct db_connection *connection)
 /* Tells whoever waits for the query and frees it. It is on no list but that of those in flight, perhaps. */
 void db_query_end(struct db_query *query, enum db_outcome outcome, const struct db_answer *answer);
 
-/* Puts a query that was sent back at the head of those that wait. */
+/*
+ * Puts a query that is on no list at the head of those that wait; or ends it, where the parameters are others
+ * meanwhile and its asker has no values for these.
+ */
 void db_wait_again(struct db_query *query);
+
+/* The statement's parameters are others: the same for each of its queries that wait. */
+void db_fit_waiting(struct db_statement *statement);
+
+/*
+ * Will the statement be prepared in a moment? Not if what prepares it is seen to hold its connection: then it
+ * is heavy, and may try another one without taking all of them.
+ */
+bool db_is_being_prepared(const struct db_lane *lane, const struct db_statement *statement);
 
 /* Takes the statement's next query, of which there is one, out of those that wait. */
 struct db_query *db_take_waiting(struct db_statement *statement);
@@ -267,6 +308,9 @@ void db_connection_fail(struct db_connection *connection, const char *format, ..
 
 /* To be closed soon: nobody needs it any more. */
 void db_connection_close(struct db_connection *connection);
+
+/* To be closed when nothing is in flight any more; nothing is sent on it from now on. */
+void db_connection_retire(struct db_connection *connection);
 
 /* Closes it now, and does what follows from that. */
 void db_connection_end(struct db_connection *connection);
@@ -332,7 +376,10 @@ void db_on_prepared(struct db_connection *connection, struct db_flight *flight);
 void db_on_types(struct db_connection *connection, struct db_statement *statement,
                  struct pgcatalogue *catalogue, const char *error);
 
-/* To be prepared anew everywhere, first on this connection: the tables or types have changed. */
+/* It is not to be used any more as it was prepared, on any connection. */
+void db_outdate(struct db_statement *statement);
+
+/* The same; it is prepared again on this connection at once. */
 void db_refresh(struct db_connection *connection, struct db_statement *statement);
 
 /* Ends what is known of the connection's preparations. */
@@ -342,6 +389,57 @@ void db_statement_free(struct db_statement *statement);
 
 /* Was it the database that could not look into a statement now (PostgreSQL 15, appendix A)? */
 bool db_is_passing(const char *state);
+
+/* db/doubt.c */
+
+/*
+ * Did a query fail because its session is out of date, and not its statement? Then all sessions of the lane
+ * are made again, unless that was done lately, and in vain. Returns whether it may be asked again after that.
+ */
+bool db_renew(struct db_connection *connection, const char *error);
+
+/* May the error of a single query be due to a change of the tables? */
+bool db_doubts(const struct db_flight *flight);
+
+/* Puts a query in doubt. flight is what it failed on, and loses it and its error; NULL for DB_UNFIT. */
+void db_doubt(struct db_query *query, enum db_doubt why, struct db_flight *flight);
+
+/* Takes it out of those in doubt. */
+void db_doubt_leave(struct db_query *query);
+
+/* The answer to a description has come; a preparation of the statement has ended, well or not. */
+void db_doubts_checked(struct db_connection *connection, struct db_flight *flight);
+void db_doubts_prepared(struct db_statement *statement, bool good);
+
+/* Describes all statements that are prepared on the connection once more, in case they have changed. */
+void db_doubts_check(struct db_connection *connection);
+
+/* Its deadline has come; there is no connection any more. */
+void db_doubt_expired(struct db_query *query);
+void db_doubts_end(struct db_statement *statement);
+
+void db_doubts_on_tick(h2o_timeout_entry_t *entry);
+
+/* db/schema.c */
+
+/* Looks for the first time what the statements name, on a connection where they are prepared. */
+void db_schema_begin(struct db_connection *connection);
+
+/*
+ * Looks whether that has changed, before queries are sent, if it is overdue; and if it is due, where nothing
+ * is in flight. lane->now is the present.
+ */
+void db_schema_before_queries(struct db_lane *lane);
+void db_schema_when_idle(struct db_lane *lane);
+
+enum { DB_SCHEMA_COLUMNS = 2 };
+
+/* The answer: a row, false if it is not well formed; its end; or there will be none. */
+bool db_schema_take(struct db_lane *lane, struct pgwire_row row);
+void db_schema_looked(struct db_connection *connection, const char *error);
+void db_schema_lost(struct db_lane *lane);
+
+void db_schema_free(struct db_schema *schema);
 
 /* db/types.c */
 

@@ -37,6 +37,10 @@ void db_flight_free(struct db_flight *flight)
     connection->n_alone -= flight->alone;
     if (flight->holds)
         flight->statement->n_holding--;
+    if (flight->kind == FLIGHT_SCHEMA)
+        db_schema_lost(connection->lane);
+    if (flight->kind == FLIGHT_CHECKS && flight->statement->check == flight)
+        flight->statement->check = NULL;
     if (flight->kind == FLIGHT_QUERIES)
         connection->preparations[flight->statement->number].n_in_flight--;
     db_description_drop(flight->description);
@@ -80,6 +84,7 @@ void db_send(struct db_connection *connection, struct db_query *query, bool alon
     query->place = 0;
     connection->preparations[statement->number].n_in_flight++;
     flight->description = db_description_keep(preparation->description);
+    flight->generation = statement->generation;
     flight->alone = alone;
     connection->n_alone += alone;
     connection->reserved = connection->reserved && !alone;

@@ -21,7 +21,8 @@ enum {
     WATCH_LEAST_MS = 1, /* how often those in flight are looked at: each `spill`, within these */
     WATCH_MOST_MS = 100,
     IDLE_TICK_MS = 1000,
-    LACKING_MS = 250,       /* what has waited so long for a connection does not get one just so */
+    LACKING_MS = 250, /* what has waited so long for a connection does not get one just so */
+    DOUBT_TICK_MS = 50,
     IN_FLIGHT_TO_MERGE = 2, /* while so many of a statement are on the wire, more gather for the next one */
 };
 
@@ -121,12 +122,6 @@ static void wait_at(struct db_query *query, h2o_linklist_t *place)
     take_turn(statement);
 }
 
-void db_wait_again(struct db_query *query)
-{
-    query->flight = NULL;
-    wait_at(query, query->statement->waiting.next);
-}
-
 static void wait_no_more(struct db_query *query)
 {
     h2o_linklist_unlink(&query->link);
@@ -137,6 +132,8 @@ static void wait_no_more(struct db_query *query)
 static void query_free(struct db_query *query)
 {
     h2o_timeout_unlink(&query->timer);
+    free(query->error);
+    query->error = NULL;
     h2o_linklist_insert(&query->statement->lane->spare_queries, &query->link);
 }
 
@@ -153,6 +150,41 @@ static void end_waiting(struct db_query *query, enum db_outcome outcome)
 {
     wait_no_more(query);
     db_query_end(query, outcome, NULL);
+}
+
+/*
+ * Sees to it that the query's values are for the parameters that there are. False, and it is gone, where its
+ * asker has none for these.
+ */
+static bool fit(struct db_query *query)
+{
+    const struct db_statement *statement = query->statement;
+    if (query->fit == statement->fit && query->values != NULL)
+        return true;
+    query->fit = statement->fit;
+    query->values = query->asker->values(query->owner, db_statement_parameters(statement));
+    if (query->values == NULL)
+        query_free(query);
+    return query->values != NULL;
+}
+
+void db_wait_again(struct db_query *query)
+{
+    query->flight = NULL;
+    if (fit(query))
+        wait_at(query, query->statement->waiting.next);
+}
+
+void db_fit_waiting(struct db_statement *statement)
+{
+    h2o_linklist_t *anchor = &statement->waiting;
+    for (h2o_linklist_t *link = anchor->next, *next; link != anchor; link = next) {
+        struct db_query *query = H2O_STRUCT_FROM_MEMBER(struct db_query, link, link);
+        next = link->next;
+        wait_no_more(query);
+        if (fit(query))
+            wait_at(query, next);
+    }
 }
 
 static struct db_query *first_waiting(struct db_statement *statement)
@@ -174,6 +206,7 @@ void db_end_waiting(struct db_lane *lane)
     for (size_t i = 0; i < lane->n_statements; i++) {
         while (!h2o_linklist_is_empty(&lane->statements[i]->waiting))
             end_waiting(first_waiting(lane->statements[i]), DB_NOT_SENT);
+        db_doubts_end(lane->statements[i]);
     }
 }
 
@@ -181,7 +214,9 @@ void db_end_waiting(struct db_lane *lane)
 static void on_deadline(h2o_timeout_entry_t *entry)
 {
     struct db_query *query = H2O_STRUCT_FROM_MEMBER(struct db_query, timer, entry);
-    if (query->flight == NULL) {
+    if (query->doubt != DB_NO_DOUBT) {
+        db_doubt_expired(query);
+    } else if (query->flight == NULL) {
         end_waiting(query, DB_NOT_SENT);
     } else {
         db_leave(query);
@@ -189,31 +224,13 @@ static void on_deadline(h2o_timeout_entry_t *entry)
     }
 }
 
-/*
- * It will be prepared in a moment, or be seen to hold its connection: then it is heavy, and may try another
- * one without taking all of them.
- */
-static bool is_being_prepared(const struct db_lane *lane, const struct db_statement *statement)
+bool db_is_being_prepared(const struct db_lane *lane, const struct db_statement *statement)
 {
     bool any = false;
     for (size_t i = 0; i < lane->n_connections; i++)
         any |= lane->connections[i]->preparations[statement->number].state == PREPARING &&
                !db_is_held(lane->connections[i]);
     return any;
-}
-
-static void prepare_again(struct db_statement *statement)
-{
-    struct db_lane *lane = statement->lane;
-    lane->now = clock_ms();
-    if (lane->now - statement->tried_at < DB_PREPARE_AGAIN_MS || is_being_prepared(lane, statement))
-        return;
-    for (size_t i = 0; i < lane->n_connections; i++) {
-        if (db_is_open_to_others(lane->connections[i])) {
-            db_prepare(lane->connections[i], statement);
-            return;
-        }
-    }
 }
 
 /*
@@ -241,11 +258,9 @@ enum db_refusal db_check(struct db_lane *lane, struct db_statement *statement)
     bool ready = any_ready(lane) != NULL;
     if (!ready && !(lane->hopeful && statement->description != NULL))
         return DB_AWAY;
-    if (ready && statement->unusable)
-        prepare_again(statement);
-    if (statement->unusable || statement->description == NULL)
-        return DB_UNPREPARED;
-    return is_full(lane, statement) ? DB_FULL : DB_ACCEPTED;
+    if (is_full(lane, statement))
+        return DB_FULL;
+    return statement->unusable || statement->description == NULL ? DB_UNPREPARED : DB_ACCEPTED;
 }
 
 struct db_query *db_submit(struct db_lane *lane, struct db_statement *statement, const char *const *values,
@@ -258,20 +273,30 @@ struct db_query *db_submit(struct db_lane *lane, struct db_statement *statement,
         query = H2O_STRUCT_FROM_MEMBER(struct db_query, link, lane->spare_queries.next);
         h2o_linklist_unlink(&query->link);
     }
-    *query = (struct db_query){
-        .statement = statement, .values = values, .asker = asker, .owner = owner, .timer.cb = on_deadline};
+    *query = (struct db_query){.statement = statement,
+                               .values = values,
+                               .fit = statement->fit,
+                               .asker = asker,
+                               .owner = owner,
+                               .timer.cb = on_deadline};
     h2o_timeout_link(lane->loop, statement->deadline, &query->timer);
-    wait_at(query, &statement->waiting);
+    if (values != NULL) {
+        wait_at(query, &statement->waiting);
+    } else {
+        lane->now = clock_ms();
+        db_doubt(query, DB_UNFIT, NULL);
+    }
     return query;
 }
 
 void db_abandon(struct db_query *query)
 {
-    if (query->flight == NULL) {
+    if (query->doubt != DB_NO_DOUBT)
+        db_doubt_leave(query);
+    else if (query->flight == NULL)
         wait_no_more(query);
-    } else {
+    else
         db_abandon_sent(query);
-    }
     query_free(query);
 }
 
@@ -314,7 +339,8 @@ static bool send_next(struct db_lane *lane, struct db_statement *statement)
     bool usable = preparation->state == PREPARED && preparation->generation == statement->generation;
     if (usable)
         return send_waiting(connection, statement);
-    if (!statement->unusable && lane->now >= preparation->not_before && !is_being_prepared(lane, statement))
+    if (!statement->unusable && lane->now >= preparation->not_before &&
+        !db_is_being_prepared(lane, statement))
         db_prepare(connection, statement);
     return false;
 }
@@ -325,6 +351,7 @@ static void dispatch(struct db_lane *lane)
     size_t unserved = 0;
     lane->heavy_waits = lane->lacks_place = false;
     db_spill_notice(lane);
+    db_schema_before_queries(lane);
     while (unserved < lane->n_turns) {
         struct db_statement *statement = H2O_STRUCT_FROM_MEMBER(struct db_statement, turn, lane->turns.next);
         h2o_linklist_unlink(&statement->turn);
@@ -356,6 +383,8 @@ bool db_lane_turn_end(struct db_lane *lane)
     } else {
         lane->lacking_since = 0;
     }
+    if (lane->asked && lane->now >= lane->look_at)
+        db_schema_when_idle(lane);
     for (size_t i = 0; i < lane->n_connections; i++)
         db_connection_flush(lane->connections[i]);
     return lane->gathers;
@@ -472,10 +501,12 @@ struct db_lane *db_lane_new(h2o_loop_t *loop, const struct db_lane_conf *conf)
     lane->watch_timeout = timeouts_get(conf->timeouts, watch_ms(conf));
     lane->idle_timeout = timeouts_get(conf->timeouts, IDLE_TICK_MS);
     lane->soon_timeout = timeouts_get(conf->timeouts, 0);
+    lane->doubt_timeout = timeouts_get(conf->timeouts, DOUBT_TICK_MS);
     lane->soon.cb = on_soon;
     lane->tick.cb = on_tick;
     lane->watch.cb = on_watch;
     lane->idle.cb = on_idle;
+    lane->doubt.cb = db_doubts_on_tick;
     return lane;
 }
 
@@ -495,6 +526,7 @@ void db_lane_end(struct db_lane *lane)
     h2o_timeout_unlink(&lane->watch);
     h2o_timeout_unlink(&lane->idle);
     h2o_timeout_unlink(&lane->soon);
+    h2o_timeout_unlink(&lane->doubt);
     while (lane->n_connections > 0)
         db_connection_free(lane->connections[lane->n_connections - 1]);
     db_end_waiting(lane);
@@ -517,6 +549,7 @@ void db_lane_free(struct db_lane *lane)
         db_statement_free(lane->statements[i]);
     for (size_t i = 0; i < DB_SESSION_LEFT; i++)
         free(lane->left[i]);
+    db_schema_free(lane->schema);
     free(lane->statements);
     free(lane->connections);
     free(lane);

@@ -52,7 +52,7 @@ enum db_outcome {
     DB_UNUSABLE, /* certainly not done: the statement can no longer be prepared */
 };
 
-/* Why a query was not taken. */
+/* Why a query is not taken; DB_UNPREPARED: it is, but only without values. */
 enum db_refusal { DB_ACCEPTED, DB_AWAY, DB_FULL, DB_UNPREPARED };
 
 /* How a query ended. What it points to is the lane's, and gone after the call. */
@@ -60,7 +60,8 @@ struct db_answer {
     const struct pgjson_columns *columns; /* how rows are written; NULL if it was never sent */
     const char *tag;                      /* of DB_OK: "UPDATE 0", or an empty text */
     const char *error;                    /* of DB_REJECTED: for pgwire_error_field */
-    bool ran; /* of DB_REJECTED: all values had been taken, and what was made of them failed */
+    bool ran;    /* of DB_REJECTED: all values had been taken, and what was made of them failed */
+    bool stands; /* of DB_REJECTED: since then, the statement was described without an error */
 };
 
 /* Who asks. None of these is called from within db_submit. */
@@ -69,6 +70,11 @@ struct db_asker {
     void (*row)(void *owner, const struct pgjson_columns *columns, struct pgwire_row row);
     /* The rows so far do not count: the query is asked again. */
     void (*again)(void *owner);
+    /*
+     * The parameters are others than those that its values were made for: the values for these, as db_submit
+     * takes them. NULL where there are none: then the query is over, and nothing more is called.
+     */
+    const char *const *(*values)(void *owner, const struct pgtypes_parameter *parameters);
     /* Called exactly once, unless the query is abandoned. */
     void (*done)(void *owner, enum db_outcome outcome, const struct db_answer *answer);
     /* Stands for the network that the question came from: see db_lane_is_wanted. */
@@ -107,16 +113,18 @@ bool db_statement_has_column(const struct db_statement *statement, const char *n
 void db_lane_start(struct db_lane *lane, void (*settled)(void *arg), void *arg);
 
 /*
- * Would a query with this statement be taken now? Parameter types are known if so. A statement that could not
- * be prepared is tried again, about once a second while it is asked for. The queue is shared: a statement may
- * have as many queries in it as there are places still free, so that others find some.
+ * Would a query with this statement be taken now? The parameters are known if so; they are not if it could
+ * not be prepared (DB_UNPREPARED). The queue is shared: a statement may have as many queries in it as there
+ * are places still free, so that others find some.
  */
 enum db_refusal db_check(struct db_lane *lane, struct db_statement *statement);
 
 /*
  * Hands a query to the lane. It is sent at the end of the loop's turn, or when there is room. values are
- * the parameters as text (NULL is SQL NULL); they must stay until done was called or the query abandoned. To
- * be called only where db_check accepts the statement.
+ * the parameters as text (NULL is SQL NULL); they must stay until done was called, the asker has given
+ * others, or the query is abandoned. Without any (values is NULL) the statement is described again, and then
+ * the asker is asked for them: that is what to do with a request that does not fit the parameters, since the
+ * tables may have changed. To be called only where db_check accepts the statement.
  */
 struct db_query *db_submit(struct db_lane *lane, struct db_statement *statement, const char *const *values,
                            const struct db_asker *asker, void *owner);

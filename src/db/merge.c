@@ -279,6 +279,7 @@ void db_merge_send(struct db_connection *connection, struct db_statement *statem
     struct db_flight *flight = db_flight_new(connection, statement, FLIGHT_QUERIES);
     const char *const *rows[DB_MERGE_MOST];
     flight->description = db_description_keep(preparation->description);
+    flight->generation = statement->generation;
     flight->queries = mem_calloc(n, sizeof(*flight->queries));
     flight->n_queries = n;
     connection->preparations[statement->number].n_in_flight++;

@@ -22,6 +22,7 @@ enum {
     SLOW_STEP_MS = 2000, /* one is also taken off in this time, in which it may have found no place to run */
     BIG_MEMORY = 16,     /* runs for which a big result is remembered */
     BIG_STEP_MS = 10000, /* and one of them is over in this time */
+    LOOK_MS = 200,       /* a look at the catalogue is in the way when it takes so long, if not for less */
     HELD_WORTH_MS = 200, /* a shorter hold is not worth a line in the log */
     MOVES_MAX = 2,       /* first from behind several that are asked as one, then from behind the slow one */
     IDLE_MS = 10000,     /* a connection beyond the first is closed when it was idle for so long */
@@ -75,12 +76,16 @@ void db_spill_learn(struct db_statement *statement, uint64_t ms)
 bool db_is_held(const struct db_connection *connection)
 {
     const struct db_lane *lane = connection->lane;
-    return connection->n_in_flight > 0 && lane->now - connection->head_since >= lane->conf.spill;
+    if (connection->n_in_flight == 0)
+        return false;
+    bool is_look = db_head(connection)->kind == FLIGHT_SCHEMA && lane->conf.spill < LOOK_MS;
+    return lane->now - connection->head_since >= (is_look ? LOOK_MS : lane->conf.spill);
 }
 
 static bool takes_queries(const struct db_connection *connection)
 {
-    return connection->state == DB_READY && !connection->ends && connection->n_alone == 0;
+    return connection->state == DB_READY && !connection->ends && !connection->retires &&
+           connection->n_alone == 0;
 }
 
 bool db_is_open_to_others(const struct db_connection *connection)

@@ -27,6 +27,7 @@ struct db_statement *db_statement_new(struct db_lane *lane, const struct db_stat
                                        .merge_most = DB_MERGE_MOST};
     statement->declared = mem_calloc(conf->statement->n_params, sizeof(*statement->declared));
     h2o_linklist_init_anchor(&statement->waiting);
+    h2o_linklist_init_anchor(&statement->doubts);
     MEM_GROW(&lane->statements, lane->n_statements);
     lane->statements[lane->n_statements++] = statement;
     return statement;
@@ -71,9 +72,9 @@ static struct db_preparation *preparation_of(struct db_connection *connection, s
 }
 
 /*
- * Puts a preparation on the wire, under a name that this session does not know yet: the old one may still be
- * named by queries that are on their way. The name tells the SQL, so that no session that a pooler hands to
- * several clients runs another statement under it.
+ * Puts a preparation on the wire, under a name that this session does not know yet, and lets the server
+ * forget the older one, which nothing names that comes after this. The name tells the SQL, so that no session
+ * that a pooler hands to several clients runs another statement under it.
  */
 static void send_preparation(struct db_connection *connection, struct db_statement *statement,
                              const char *sql, size_t n_types, const uint32_t *types)
@@ -81,6 +82,11 @@ static void send_preparation(struct db_connection *connection, struct db_stateme
     struct db_preparation *preparation = preparation_of(connection, statement);
     struct pgwire_writer *out = &connection->io.out;
     db_flight_new(connection, statement, FLIGHT_PREPARES);
+    if (preparation->name[0] != '\0')
+        pgwire_close(out, preparation->name);
+    if (preparation->merged_name[0] != '\0')
+        pgwire_close(out, preparation->merged_name);
+    preparation->merged_name[0] = '\0';
     snprintf(preparation->name, sizeof(preparation->name), "h%016llx_%zu_%u",
              (unsigned long long)statement->hash, statement->number, ++preparation->attempts);
     pgwire_parse(out, preparation->name, sql, types, n_types);
@@ -95,7 +101,6 @@ void db_prepare(struct db_connection *connection, struct db_statement *statement
     preparation->state = PREPARING;
     preparation->by_server = preparation->is_merged = false;
     preparation->generation = statement->generation;
-    statement->tried_at = clock_ms();
     send_preparation(connection, statement, sql->text, sql->n_params, statement->declared);
 }
 
@@ -126,7 +131,32 @@ void db_forget_preparations(struct db_connection *connection)
     for (size_t i = 0; i < connection->lane->n_statements; i++) {
         forget(&connection->preparations[i]);
         connection->preparations[i].not_before = 0;
+        connection->preparations[i].name[0] = connection->preparations[i].merged_name[0] = '\0';
     }
+}
+
+/*
+ * The newest description is the statement's. If it is not what it was, those on other connections are out of
+ * date, and values may be, too.
+ */
+static void describe(struct db_statement *statement, struct db_preparation *preparation)
+{
+    struct db_description *old = statement->description, *new = preparation->description;
+    bool first = old == NULL;
+    bool changed = !first && old->digest != new->digest;
+    bool fits =
+        first || (old->n_types ==
+                  new->n_types &&memcmp(old->types, new->types, new->n_types * sizeof(*new->types)) == 0);
+    statement->description = db_description_keep(new);
+    db_description_drop(old);
+    if (changed && preparation->generation == statement->generation) {
+        preparation->generation = ++statement->generation;
+        statement->unmergeable = false;
+    }
+    if (fits)
+        return;
+    statement->fit++;
+    db_fit_waiting(statement);
 }
 
 /* Each of the functions below returns true when there is nothing more to prepare for the statement. */
@@ -137,9 +167,9 @@ static bool is_prepared(struct db_connection *connection, struct db_statement *s
     preparation->state = PREPARED;
     preparation->restarts = 0;
     statement->unusable = statement->complained = false;
-    db_description_drop(statement->description);
-    statement->description = db_description_keep(preparation->description);
+    describe(statement, preparation);
     db_merge_prepare(connection, statement);
+    db_doubts_prepared(statement, true);
     return true;
 }
 
@@ -252,6 +282,7 @@ static bool take_error(struct db_connection *connection, struct db_statement *st
     statement->unusable = true;
     db_soon(statement->lane);
     complain(statement, report);
+    db_doubts_prepared(statement, false);
     return true;
 }
 
@@ -283,6 +314,7 @@ static bool take_inference(struct db_connection *connection, struct db_statement
         log_errorx("%s will answer 500: cannot tell the type of :%s; write :%s::text", statement->conf.label,
                    name, name);
     statement->complained = true;
+    db_doubts_prepared(statement, false);
     return true;
 }
 
@@ -330,13 +362,20 @@ void db_on_types(struct db_connection *connection, struct db_statement *statemen
         db_connection_prepared(connection);
 }
 
+void db_outdate(struct db_statement *statement)
+{
+    statement->generation++; /* connections prepare it again when it is their turn */
+    statement->unmergeable = false;
+    memset(statement->declared, 0, statement->conf.statement->n_params * sizeof(*statement->declared));
+}
+
 void db_refresh(struct db_connection *connection, struct db_statement *statement)
 {
     const struct db_preparation *preparation = preparation_of(connection, statement);
-    if (preparation->state != PREPARED || preparation->generation != statement->generation)
+    if (preparation->state == PREPARING)
         return;
-    statement->unmergeable = false;
-    statement->generation++; /* other connections prepare it anew when it is their turn */
+    if (preparation->state == PREPARED && preparation->generation == statement->generation)
+        db_outdate(statement);
     db_prepare(connection, statement);
 }
 

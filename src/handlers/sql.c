@@ -71,7 +71,63 @@ static uint64_t network_of(void *owner)
     return sink->ops->client(sink).network;
 }
 
-static const struct db_asker asker = {handler_sql_row, handler_sql_again, on_done, network_of};
+/* For headers_find_refused: a parameter that no column of the answer stands before. */
+static bool parameter_in_answer(void *arg, const char *name, struct str *value)
+{
+    const struct call *call = arg;
+    return handler_sql_parameter(arg, name, value) &&
+           !db_statement_has_column(call->handler->statement, name);
+}
+
+/* Makes the values of the parameters from the request. False, with *problem filled in, where it has none. */
+static bool gather(struct call *call, const struct pgtypes_parameter *parameters,
+                   struct params_problem *problem)
+{
+    const struct handler_sql *self = call->handler;
+    const struct conf_route *route = self->route;
+    const struct arena *arena = &call->sink->arena;
+    size_t n = route->statement.n_params;
+    struct params_request request = {
+        .captures = call->captures,
+        .query = call->query,
+        .body = {call->body.bytes, call->body.len},
+        .ignore_unknown_query = route->ignore_unknown_query,
+        .body_fields = route->body_fields,
+        .n_body_fields = route->n_body_fields,
+    };
+    const char **values = arena_alloc(arena, (n + 1) * sizeof(*values));
+    call->values = NULL;
+    if (!params_gather(route->params, parameters, n, &request, arena, values, problem))
+        return false;
+    call->values = values;
+    const char *name = self->n_names == 0 ? NULL
+                                          : headers_find_refused(route->headers, route->n_headers,
+                                                                 parameter_in_answer, call);
+    if (name != NULL)
+        *problem =
+            (struct params_problem){.parameter = name, .detail = arena_printf(arena, HEADERS_REFUSED, name)};
+    return name == NULL;
+}
+
+static void refuse_request(struct call *call, const struct params_problem *problem)
+{
+    handler_sql_refuse(
+        call, (struct problem){.status = 400, .detail = problem->detail, .parameter = problem->parameter});
+}
+
+/* The parameters are others than they were, or are known now. */
+static const char *const *on_values(void *owner, const struct pgtypes_parameter *parameters)
+{
+    struct call *call = owner;
+    struct params_problem problem = {0};
+    if (gather(call, parameters, &problem))
+        return call->values;
+    call->pending = NULL;
+    refuse_request(call, &problem);
+    return NULL;
+}
+
+static const struct db_asker asker = {handler_sql_row, handler_sql_again, on_values, on_done, network_of};
 
 /* The client has left, or the answer is out: the query, if it is under way, goes on without us. */
 static void on_gone(struct sink *sink)
@@ -87,82 +143,46 @@ static void on_gone(struct sink *sink)
         free(call->answer.base);
 }
 
-/* Says why there can be no query now; false if there can. */
-static bool refused(struct call *call)
+/* Says why there can be no query now. */
+static void refuse(struct call *call, enum db_refusal refusal)
 {
-    const struct handler_sql *self = call->handler;
-    struct problem problem = {.status = 503};
-    switch (db_check(self->lane, self->statement)) {
-    case DB_ACCEPTED:
-        if (self->route->answer != CONF_ANSWER_ROWS || !readers_refuse(self->readers, call->sink))
-            return false;
-        problem.detail = "Other answers for this address have not been taken yet.";
-        break;
-    case DB_AWAY:
-        problem.detail = "The database is not available.";
-        break;
-    case DB_FULL:
-        problem.detail = "Too many queries are waiting already.";
-        break;
-    case DB_UNPREPARED:
-        problem.status = 500;
-        problem.detail = "The query of this route could not be prepared.";
-        break;
-    }
-    handler_sql_refuse(call, problem);
-    return true;
+    bool full = refusal == DB_FULL;
+    handler_sql_refuse(call, (struct problem){.status = 503,
+                                              .detail = full ? "Too many queries are waiting already."
+                                                             : "The database is not available."});
 }
 
-/* For headers_find_refused: a parameter that no column of the answer stands before. */
-static bool parameter_in_answer(void *arg, const char *name, struct str *value)
-{
-    const struct call *call = arg;
-    return handler_sql_parameter(arg, name, value) &&
-           !db_statement_has_column(call->handler->statement, name);
-}
-
-static void ask(struct call *call, struct str body)
+/*
+ * A request that does not fit the parameters is refused when it is certain that these are still what they
+ * were; so the lane may be given no values.
+ */
+static void ask(struct call *call)
 {
     const struct handler_sql *self = call->handler;
-    const struct conf_route *route = self->route;
-    size_t n = route->statement.n_params;
-    if (refused(call))
+    enum db_refusal refusal = db_check(self->lane, self->statement);
+    struct params_problem problem = {0};
+    if (refusal == DB_AWAY || refusal == DB_FULL) {
+        refuse(call, refusal);
         return;
-    struct params_request request = {
-        .captures = call->captures,
-        .query = call->query,
-        .body = body,
-        .ignore_unknown_query = route->ignore_unknown_query,
-        .body_fields = route->body_fields,
-        .n_body_fields = route->n_body_fields,
-    };
-    struct params_problem wrong = {0};
-    const char **values = arena_alloc(&call->sink->arena, (n + 1) * sizeof(*values));
-    if (!params_gather(route->params, db_statement_parameters(self->statement), n, &request,
-                       &call->sink->arena, values, &wrong)) {
+    }
+    if (self->route->answer == CONF_ANSWER_ROWS && readers_refuse(self->readers, call->sink)) {
         handler_sql_refuse(
-            call, (struct problem){.status = 400, .detail = wrong.detail, .parameter = wrong.parameter});
+            call, (struct problem){.status = 503,
+                                   .detail = "Other answers for this address have not been taken yet."});
         return;
     }
-    call->values = values;
-    const char *name = self->n_names == 0 ? NULL
-                                          : headers_find_refused(route->headers, route->n_headers,
-                                                                 parameter_in_answer, call);
-    if (name != NULL) {
-        handler_sql_refuse(call,
-                           (struct problem){.status = 400,
-                                            .detail = arena_printf(&call->sink->arena, HEADERS_REFUSED, name),
-                                            .parameter = name});
-        return;
-    }
-    call->pending = db_submit(self->lane, self->statement, values, &asker, call);
+    bool fits = refusal == DB_ACCEPTED && gather(call, db_statement_parameters(self->statement), &problem);
+    if (refusal == DB_ACCEPTED && !fits && !problem.is_of_type)
+        refuse_request(call, &problem);
+    else
+        call->pending = db_submit(self->lane, self->statement, fits ? call->values : NULL, &asker, call);
 }
 
 static void on_body(struct body_whole *whole, bool complete)
 {
     struct call *call = H2O_STRUCT_FROM_MEMBER(struct call, body, whole);
     if (complete)
-        ask(call, (struct str){whole->bytes, whole->len});
+        ask(call);
     else
         handler_sql_refuse(call,
                            (struct problem){.status = whole->body->status, .detail = whole->body->detail});
@@ -201,7 +221,7 @@ static void handle(struct handler *handler, const struct handler_request *reques
     sink->data = call;
     sink->gone = on_gone;
     if (!self->route->takes_body) {
-        ask(call, (struct str){NULL, 0});
+        ask(call);
     } else if (request->body->length > 0 && !is_json(request->content_type)) {
         handler_sql_refuse(call, (struct problem){.status = 415,
                                                   .detail = "The body must be application/json.",

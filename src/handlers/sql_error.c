@@ -117,14 +117,18 @@ static const char *kept(struct call *call, const char *text)
     return arena_copy(&call->sink->arena, str_of(text));
 }
 
-/* Did this request bring a value? If not, what PostgreSQL complains of is all our own. */
+/* Did this request bring the value of the parameter? If not, it is one of the conf. */
+static bool is_of_client(const struct call *call, size_t i)
+{
+    const struct params_spec *spec = &call->handler->route->params[i];
+    bool may_be_default = spec->source == PARAMS_QUERY || spec->source == PARAMS_BODY;
+    return !may_be_default || call->values[i] != spec->default_text;
+}
+
 static bool has_values_of_client(const struct call *call)
 {
-    const struct conf_route *route = call->handler->route;
-    for (size_t i = 0; i < route->statement.n_params; i++) {
-        const struct params_spec *spec = &route->params[i];
-        bool may_be_default = spec->source == PARAMS_QUERY || spec->source == PARAMS_BODY;
-        if (!may_be_default || call->values[i] != spec->default_text)
+    for (size_t i = 0; i < call->handler->route->statement.n_params; i++) {
+        if (is_of_client(call, i))
             return true;
     }
     return false;
@@ -135,11 +139,36 @@ static bool is_class(const char *state, const char *class)
     return strncmp(state, class, 2) == 0;
 }
 
+/*
+ * Is it about names or syntax? They may stand in a value: a tsquery, the name of a configuration. Privileges
+ * and types that do not match do not.
+ */
+static bool is_about_name(const char *state)
+{
+    return is_class(state, "3F") ||
+           (is_class(state, "42") && strcmp(state, "42501") != 0 && strcmp(state, "42804") != 0);
+}
+
 /* Is it about what a value says, and not about rights, resources or PostgreSQL itself? */
 static bool is_about_value(const char *state)
 {
-    return is_class(state, "22") || is_class(state, "3F") || is_class(state, "54") ||
-           (is_class(state, "42") && strcmp(state, "42501") != 0);
+    return is_class(state, "22") || is_class(state, "54") || is_about_name(state);
+}
+
+/*
+ * What an error means that names no parameter. The request may be to blame if it brought a value and the
+ * statement itself stands; but not where PostgreSQL quotes the SQL that it could not take: that is a
+ * function's.
+ */
+static const struct meaning *meaning_for(const struct call *call, const struct db_answer *answer)
+{
+    const char *state = pgwire_error_field(answer->error, PG_DIAG_SQLSTATE);
+    bool quotes = pgwire_error_field(answer->error, PG_DIAG_INTERNAL_QUERY)[0] != '\0';
+    if (is_class(state, "22"))
+        return meaning_of(has_values_of_client(call) ? state : "");
+    if (is_about_name(state))
+        return meaning_of(answer->stands && !quotes && has_values_of_client(call) ? "22" : "");
+    return meaning_of(state);
 }
 
 /* A value that PostgreSQL could not take for the parameter that it names: the client's mistake. */
@@ -224,14 +253,13 @@ void handler_sql_error(struct call *call, const struct db_answer *answer)
 {
     const char *error = answer->error, *state = pgwire_error_field(error, PG_DIAG_SQLSTATE);
     size_t number = parameter_at_fault(answer);
-    bool is_named = number >= 1 && number <= call->handler->route->statement.n_params;
-    if (is_named && is_about_value(state)) {
+    bool is_named =
+        number >= 1 && number <= call->handler->route->statement.n_params && is_of_client(call, number - 1);
+    if (is_named && answer->stands && is_about_value(state)) {
         refuse_value(call, number);
         return;
     }
-    const struct meaning *meaning = meaning_of(state);
-    if (is_class(state, "22") && !has_values_of_client(call))
-        meaning = meaning_of(""); /* what cannot be taken is in the tables, or in the SQL */
+    const struct meaning *meaning = meaning_for(call, answer);
     struct problem problem = {.status = meaning->status, .detail = meaning->detail};
     if (strcmp(state, "P0001") == 0 || status_asked_for(state) != 0) {
         problem.status = strcmp(state, "P0001") == 0 ? 400 : status_asked_for(state);
@@ -240,7 +268,7 @@ void handler_sql_error(struct call *call, const struct db_answer *answer)
     const char *constraint = pgwire_error_field(error, PG_DIAG_CONSTRAINT_NAME);
     if (meaning->names_constraint && constraint[0] != '\0')
         problem.constraint = kept(call, constraint);
-    if (is_named)
+    if (is_named && problem.status < 500)
         problem.parameter = call->handler->route->statement.names[number - 1];
     else if (strcmp(state, "23502") == 0)
         problem.parameter = parameter_named(call, pgwire_error_field(error, PG_DIAG_COLUMN_NAME));

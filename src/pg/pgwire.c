@@ -64,14 +64,25 @@ void pgwire_parse(struct pgwire_writer *writer, const char *name, const char *sq
     writer->len = (size_t)(out - writer->base);
 }
 
-void pgwire_describe(struct pgwire_writer *writer, const char *name)
+/* A message about a prepared statement. */
+static void put_about(struct pgwire_writer *writer, char type, const char *name)
 {
     size_t len = strlen(name), body = 1 + len + 1;
     char *out = reserve(writer, PGWIRE_HEAD + body);
-    out = put_head(out, 'D', body);
+    out = put_head(out, type, body);
     *out++ = 'S';
     out = put_text(out, name, len);
     writer->len = (size_t)(out - writer->base);
+}
+
+void pgwire_close(struct pgwire_writer *writer, const char *name)
+{
+    put_about(writer, 'C', name);
+}
+
+void pgwire_describe(struct pgwire_writer *writer, const char *name)
+{
+    put_about(writer, 'D', name);
 }
 
 /* A Bind's body: portal, statement, formats of the values, then the n values. Returns where it begins. */

@@ -23,6 +23,7 @@ enum {
 enum pgwire_type {
     PGWIRE_PARSE_COMPLETE = '1',
     PGWIRE_BIND_COMPLETE = '2',
+    PGWIRE_CLOSE_COMPLETE = '3',
     PGWIRE_NOTIFICATION = 'A',
     PGWIRE_COMMAND_COMPLETE = 'C',
     PGWIRE_DATA_ROW = 'D',
@@ -49,6 +50,9 @@ struct pgwire_writer {
 /* Parse: sql gets a name. types[0..n) are those of the first parameters, 0 is left to the server. */
 void pgwire_parse(struct pgwire_writer *writer, const char *name, const char *sql, const uint32_t *types,
                   size_t n);
+
+/* Close, of a prepared statement; it need not be there. */
+void pgwire_close(struct pgwire_writer *writer, const char *name);
 
 /* Describe, of a prepared statement. */
 void pgwire_describe(struct pgwire_writer *writer, const char *name);

@@ -33,10 +33,11 @@ static bool gather_capture(const struct params_gathering *all, size_t i, struct 
     enum params_part part = all->specs[i].is_rest ? PARAMS_PART_REST : PARAMS_PART_PATH;
     struct str text;
     const char *error = params_url_decode(all, raw, part, &text);
-    if (error == NULL)
-        error = params_check(all->types[i].type, text);
+    if (error != NULL)
+        return params_fail(all, name, "%s %s", name, error);
+    error = params_check(all->types[i].type, text);
     all->values[i] = text.base;
-    return error == NULL || params_fail(all, name, "%s %s", name, error);
+    return error == NULL || params_fail_of_type(all, name, "%s %s", name, error);
 }
 
 /* What the request has not given. */
@@ -46,9 +47,11 @@ static bool fill_in(const struct params_gathering *all)
         const struct params_spec *spec = &all->specs[i];
         if (all->values[i] != params_not_given && all->values[i] != params_given_empty)
             continue;
+        const char *from = spec->source == PARAMS_QUERY ? "URL" : "body";
+        if (spec->required && all->values[i] == params_given_empty) /* as a text it would be given */
+            return params_fail_of_type(all, spec->name, "%s is missing from the %s", spec->name, from);
         if (spec->required)
-            return params_fail(all, spec->name, "%s is missing from the %s", spec->name,
-                               spec->source == PARAMS_QUERY ? "URL" : "body");
+            return params_fail(all, spec->name, "%s is missing from the %s", spec->name, from);
         all->values[i] = spec->default_text;
     }
     return true;

@@ -65,7 +65,7 @@ static bool set_array(const struct params_gathering *all, size_t i, const struct
             continue;
         }
         if (!is_json(element_type) && (error = why_no_scalar(element.kind)) != NULL)
-            return params_fail(all, name, "%s: element %zu %s", name, n, error);
+            return params_fail_of_type(all, name, "%s: element %zu %s", name, n, error);
         struct str text = read_text(&element, element_type, scratch);
         if (!params_value_check(all, i, checked_type(element_type), text, n))
             return false;
@@ -89,9 +89,9 @@ static bool set_value(const struct params_gathering *all, size_t i, const struct
     if (value->kind == JSON_ARRAY && is_array)
         return set_array(all, i, value);
     if (is_array && value->kind != JSON_STRING)
-        return params_fail(all, name, "%s must be an array", name);
+        return params_fail_of_type(all, name, "%s must be an array", name);
     const char *error = why_no_scalar(value->kind);
-    return error == NULL ? set_scalar(all, i, value) : params_fail(all, name, "%s %s", name, error);
+    return error == NULL ? set_scalar(all, i, value) : params_fail_of_type(all, name, "%s %s", name, error);
 }
 
 static bool set_field(const struct params_gathering *all, struct str name, const struct json_value *value)

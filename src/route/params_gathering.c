@@ -9,13 +9,28 @@ enum { LONGEST_NAME = 100 }; /* bytes of a name that the client chose, in a prob
 
 const char params_not_given[] = "not given", params_given_empty[] = "given, but empty";
 
+static void fill(const struct params_gathering *all, const char *parameter, bool is_of_type,
+                 const char *format, va_list args)
+{
+    *all->problem = (struct params_problem){
+        .parameter = parameter, .detail = arena_vprintf(all->arena, format, args), .is_of_type = is_of_type};
+}
+
 bool params_fail(const struct params_gathering *all, const char *parameter, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    char *detail = arena_vprintf(all->arena, format, args);
+    fill(all, parameter, false, format, args);
     va_end(args);
-    *all->problem = (struct params_problem){.parameter = parameter, .detail = detail};
+    return false;
+}
+
+bool params_fail_of_type(const struct params_gathering *all, const char *parameter, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fill(all, parameter, true, format, args);
+    va_end(args);
     return false;
 }
 

@@ -47,6 +47,7 @@ struct params_problem {
     const char *parameter; /* its name; for an unknown one the decoded name, in the arena; NULL if the name
                             * itself cannot be read, or the body as a whole is at fault */
     const char *detail;    /* a sentence for the client without its full stop, in the arena or static */
+    bool is_of_type;       /* it is only one because of the parameter's type */
 };
 
 /* The arguments of params_gather. */
@@ -68,6 +69,10 @@ extern const char params_not_given[], params_given_empty[];
 
 /* Fills in the problem, the detail from a format. Returns false, for the caller to do the same. */
 bool params_fail(const struct params_gathering *all, const char *parameter, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The same, where the request may be right for a parameter of another type. */
+bool params_fail_of_type(const struct params_gathering *all, const char *parameter, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* The same for a name that no spec has: `<name> <end>`. What is long is cut. */

@@ -126,7 +126,7 @@ static bool take_value(struct query *query, size_t i, struct str raw)
     bool may_repeat = all->types[i].element != 0;
     struct str text;
     if (all->values[i] != params_not_given && !may_repeat)
-        return params_fail(all, name, "%s is given twice", name);
+        return params_fail_of_type(all, name, "%s is given twice", name);
     const char *error = params_url_decode(all, raw, PARAMS_PART_QUERY, &text);
     if (error != NULL)
         return params_fail(all, name, "%s %s", name, error);

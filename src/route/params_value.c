@@ -14,6 +14,13 @@ static bool fail(const struct params_gathering *all, size_t i, size_t element, c
                         : params_fail(all, name, "%s: element %zu %s", name, element, end);
 }
 
+static bool fail_of_type(const struct params_gathering *all, size_t i, size_t element, const char *end)
+{
+    const char *name = all->specs[i].name;
+    return element == 0 ? params_fail_of_type(all, name, "%s %s", name, end)
+                        : params_fail_of_type(all, name, "%s: element %zu %s", name, element, end);
+}
+
 static bool is_one_of(const struct params_spec *spec, struct str text)
 {
     for (size_t i = 0; i < spec->n_one_of; i++) {
@@ -68,7 +75,7 @@ bool params_value_check(const struct params_gathering *all, size_t i, uint32_t t
     const struct params_spec *spec = &all->specs[i];
     const char *error = params_check(type, text);
     if (error != NULL)
-        return fail(all, i, element, error);
+        return fail_of_type(all, i, element, error);
     if (spec->n_one_of > 0 && !is_one_of(spec, text))
         return fail_choice(all, i, element);
     return is_within(spec, text) || fail_bounds(all, i, element);

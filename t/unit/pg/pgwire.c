@@ -120,6 +120,8 @@ static void test_many_types(void)
 static void test_describe_and_sync(void)
 {
     struct pgwire_writer writer = {0};
+    pgwire_close(&writer, "s12");
+    wrote(&writer, "'C' 00000009 'S' 's12' 00", "Close: a statement");
     pgwire_describe(&writer, "");
     wrote(&writer, "'D' 00000006 'S' 00", "Describe: the statement without a name");
     pgwire_describe(&writer, "s12");
@@ -218,6 +220,11 @@ static void write_describe(struct pgwire_writer *writer)
     pgwire_describe(writer, "s1");
 }
 
+static void write_close(struct pgwire_writer *writer)
+{
+    pgwire_close(writer, "s1");
+}
+
 static void write_execute(struct pgwire_writer *writer)
 {
     pgwire_execute(writer, "s1", (const char *const[]){"one", NULL, "", "a somewhat longer text"}, 4);
@@ -228,8 +235,8 @@ static void write_execute_nothing(struct pgwire_writer *writer)
     pgwire_execute(writer, "s1", NULL, 0);
 }
 
-static void (*const writes[])(struct pgwire_writer *) = {write_parse, write_describe, write_execute,
-                                                         write_execute_nothing, pgwire_sync};
+static void (*const writes[])(struct pgwire_writer *) = {write_parse,   write_describe,        write_close,
+                                                         write_execute, write_execute_nothing, pgwire_sync};
 enum { N_WRITES = sizeof(writes) / sizeof(writes[0]) };
 
 /*
