@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
 enum { PROBES = 8 };
 
@@ -157,7 +158,8 @@ static bool count(enum log_level level, const char *about, uint32_t words)
     if (is_news) {
         tell_left_out(place);
         atomic_store(&place->level, (int)level);
-        snprintf(place->about, sizeof(place->about), "%s", about);
+        struct str cut = utf8_cut(str_of(about), sizeof(place->about) - 1);
+        snprintf(place->about, sizeof(place->about), "%.*s", (int)cut.len, cut.base);
     } else if (!log_writes(LOG_LEVEL_DEBUG)) {
         atomic_fetch_add(place == NULL ? &table->left_out : &place->left_out, 1);
     }

@@ -27,7 +27,7 @@ struct complaint {
     _Atomic uint32_t words;    /* what it said then, as a hash; 0 where they do not count */
     _Atomic uint32_t left_out; /* lines since then that complain did not write */
     _Atomic int level;         /* enum log_level */
-    char about[108];           /* for the line that says how many */
+    char about[236];           /* for the line that says how many; a longer one is cut */
 };
 
 struct complaints {

@@ -2,7 +2,7 @@
  * log.h: one line per event on standard error, each naming the process that wrote it.
  *
  * A line is what it looks like, whoever had a part in it: what cannot be seen, or would be taken for an order
- * by a terminal, stands as \n, \r, \t, \x1b (a byte, also one that is no UTF-8), \u202e or \U000e0041 (a
+ * by a terminal, stands as \n, \r, \t, \x1b (a byte, also one that is not UTF-8), \u202e or \U000e0041 (a
  * character), and a backslash as \\. What is longer than a pipe takes as one (PIPE_BUF bytes) ends in "…".
  *
  * log_warn, log_error and log_fatal append ": " and the text of errno; their -x twins do not.

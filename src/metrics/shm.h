@@ -18,7 +18,7 @@
 #include "base/complain.h"
 
 enum {
-    SHM_LAYOUT = 7, /* counts up with each change of the structs below */
+    SHM_LAYOUT = 8, /* counts up with each change of the structs below */
     SHM_CACHE_LINE = 64,
     SHM_LANES = 16,
     SHM_NAMES = 4096,

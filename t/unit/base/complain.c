@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/utf8.h"
 #include "unit/tap.h"
 
 static struct complaints table;
@@ -175,6 +176,20 @@ static void test_counting(void)
            "after it the next line is written at once");
 }
 
+/* What does not fit is cut between two characters. */
+static void test_long_subject(void)
+{
+    char about[600] = "";
+    while (strlen(about) + 2 < sizeof(about))
+        strcat(about, "ä");
+    begin();
+    LOGGED(complain_often(about, 2));
+    const char *said = LOGGED(complain_sum_up_all()), *end = strstr(said, ": 1 more in the last minute\n");
+    ok(end != NULL && end - said > 200 && strncmp(said, about, (size_t)(end - said)) == 0,
+       "what is long is cut: %s", said);
+    ok(end != NULL && utf8_is_valid((struct str){said, (size_t)(end - said)}), "between two characters");
+}
+
 static void test_debug(void)
 {
     begin();
@@ -239,6 +254,7 @@ int main(void)
     test_forgetting();
     test_full();
     test_counting();
+    test_long_subject();
     test_debug();
     test_end();
     test_processes();

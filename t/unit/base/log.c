@@ -69,7 +69,7 @@ static void test_what_is_shown(void)
     }
     errno = ENOENT;
     is_str(LOGGED(log_warn("%s", "a\x1b")), "hayfork: a\\x1b: No such file or directory\n",
-           "the text of errno comes behind it");
+           "the text of errno comes after it");
 }
 
 /* Every line is UTF-8 without anything below a blank, of PIPE_BUF bytes at most, and ends in one newline. */

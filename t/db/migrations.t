@@ -5,8 +5,6 @@
 # HAYFORK_MIGRATION_REQUESTS=… makes it longer (requests after each migration).
 use v5.36;
 
-use FindBin;
-use lib "$FindBin::Bin/lib";
 use Hayfork::Test;
 
 use Hayfork::Test::Process qw(spew wait_for);

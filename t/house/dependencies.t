@@ -1,6 +1,6 @@
 # How files in src/ may depend on each other: in one direction, and on libraries only where they belong.
 #
-# perl -It/lib t/90-dependencies.t --map prints the map for ARCHITECTURE.md.
+# perl -It/lib t/house/dependencies.t --map prints the map for ARCHITECTURE.md.
 use v5.36;
 
 use Hayfork::Test;
@@ -213,7 +213,7 @@ for my $file (@files) {
     my @wrong;
 
     push @wrong, 'it is in no room of the house' if !exists $floor{ room_of($file) };
-    push @wrong, 'it has no place in its room: see @HOUSE in t/90-dependencies.t' if !defined place_of($file);
+    push @wrong, 'it has no place in its room: see @HOUSE in t/house/dependencies.t' if !defined place_of($file);
     for my $include ($text =~ /^[ \t]*#[ \t]*include[ \t]+(["<][^">]+[">])/mg) {
         my $header = $include =~ s/["<>]//gr;
         push @wrong, "$include is not for it" if exists $ONLY_FOR{$include} && $file !~ $ONLY_FOR{$include};
@@ -269,7 +269,7 @@ for my $room (sort keys %CIRCLE) {
 }
 
 my ($shown) = slurp("$Hayfork::Test::TOP_SRCDIR/ARCHITECTURE.md") =~ /^## Who may call whom\n.*?^```\n(.*?)^```\n/ms;
-is $shown, map_of_the_house(), 'ARCHITECTURE.md shows the house as it is: perl -It/lib t/90-dependencies.t --map';
+is $shown, map_of_the_house(), 'ARCHITECTURE.md shows the house as it is: perl -It/lib t/house/dependencies.t --map';
 note map_of_the_house();
 
 done_testing;
