@@ -15,7 +15,7 @@ static void wrong_order(struct db_connection *connection, const struct pgwire_me
 /*
  * The tables have changed since the statement was prepared: its result would be another, or a column is gone.
  * PostgreSQL finds that out before it executes anything, so the query may go back to the queue while its
- * statement is prepared anew, once.
+ * statement is prepared again, once.
  */
 static bool is_outdated(const struct db_flight *flight)
 {
@@ -85,7 +85,7 @@ static void end_queries(struct db_connection *connection, struct db_flight *flig
     }
 }
 
-/* The Sync behind the head has come: whatever it was answered with is now certain. */
+/* The Sync after the head has come: whatever it was answered with is now certain. */
 static void on_ready_for_query(struct db_connection *connection, struct db_flight *flight, char status)
 {
     struct db_lane *lane = connection->lane;

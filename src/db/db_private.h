@@ -38,20 +38,20 @@ struct db_statement {
     uint64_t hash;                      /* of the SQL text: a part of the names on the server */
     struct db_description *description; /* the newest; NULL before there was one */
     uint32_t *declared;                 /* types that were found out, 0 for those that PostgreSQL tells */
-    unsigned generation;                /* counts up when older preparations are not to be used any more */
+    unsigned generation;                /* counts up when older preparations are not to be used any longer */
     bool unusable;                      /* the last attempt to prepare it failed */
     bool unmergeable;                   /* its merged form would be something else, or does not work */
     size_t merge_most;                  /* at most so many queries in one; fewer if they take long together */
-    unsigned merge_rest;       /* ms: the present or last pause without merging, 0 if it went well since */
-    uint64_t merge_not_before; /* clock_ms: the end of that pause */
-    size_t merge_usual;        /* how many have gone out at a time lately, in sixteenths */
-    size_t merge_seen;         /* how many waited when they were held back last */
-    unsigned merge_held;       /* turns for which they have been held back */
-    bool complained;           /* it was logged that it cannot be prepared, and has not been since */
-    uint64_t tried_at;         /* clock_ms of the last attempt */
+    unsigned merge_rest;        /* ms: the present or last pause without merging, 0 if it went well since */
+    uint64_t merge_not_before;  /* clock_ms: the end of that pause */
+    size_t merge_usual;         /* how many have gone out at a time lately, in sixteenths */
+    size_t merge_seen;          /* how many waited when they were held back last */
+    unsigned merge_held;        /* turns for which they have been held back */
+    bool complained;            /* it was logged that it cannot be prepared, and has not been since */
+    uint64_t tried_at;          /* clock_ms of the last attempt */
     struct db_memory slow, big; /* see db/place.c */
-    unsigned n_holding;     /* those of it that are in the way of others now */
-    h2o_linklist_t waiting; /* its queries that are not sent */
+    unsigned n_holding;         /* those of it that are in the way of others now */
+    h2o_linklist_t waiting;     /* its queries that are not sent */
     size_t n_waiting;
     h2o_linklist_t turn; /* linked in lane->turns while any may be waiting */
 };
@@ -89,8 +89,8 @@ struct db_query {
     void *owner;
     h2o_timeout_entry_t timer;
     bool again;     /* was sent on a connection that broke, and is sent a second time */
-    unsigned moves; /* how often it stood behind a slow one, and was sent elsewhere */
-    bool refreshed; /* its statement was prepared anew for it */
+    unsigned moves; /* how often it stood after a slow one, and was sent elsewhere */
+    bool refreshed; /* its statement was prepared again for it */
     bool single;    /* was merged with others, and is asked again by itself */
     size_t place;   /* in flight->queries */
     bool streaming; /* its asker takes the rows at its own pace */
@@ -110,21 +110,21 @@ enum flight_kind {
 /* What may come next for what was sent. */
 enum flight_phase { AT_PARSE, AT_TYPES, AT_FIELDS, AT_BIND, AT_ROWS, AT_END, AT_FAILED };
 
-/* Something on the wire, with a Sync behind it. */
+/* Something on the wire, with a Sync after it. */
 struct db_flight {
     h2o_linklist_t link; /* in connection->in_flight, or lane->spare_flights */
     struct db_connection *connection;
     enum flight_kind kind;
     struct db_statement *statement; /* NULL for FLIGHT_LOOKS and FLIGHT_TYPES */
-    struct db_query **queries; /* of FLIGHT_QUERIES, by their place; NULL: nobody waits for it any more */
+    struct db_query **queries; /* of FLIGHT_QUERIES, by their place; NULL: nobody waits for it any longer */
     size_t n_queries;          /* several went out as one statement: then queries is owned */
     struct db_query *query;    /* where queries points if it is only one */
     struct db_description *description;
     enum flight_phase phase;
-    bool unbounded;     /* sent behind a step that lifts statement_timeout for its transaction */
+    bool unbounded;     /* sent after a step that lifts statement_timeout for its transaction */
     bool in_prefix;     /* the answer to that step is still to come */
     uint64_t begins_at; /* place in the stream of bytes to the server */
-    bool alone;         /* nothing is to be sent behind it */
+    bool alone;         /* nothing is to be sent after it */
     bool holds;         /* it is counted in its statement's n_holding */
     bool gave_rows;     /* its query's asker was called */
     bool ran;           /* all values were taken before its error */
@@ -139,7 +139,7 @@ struct db_flight {
 
 enum {
     DB_SESSION_PARAMETERS = 8,
-    DB_SESSION_LEFT = 8, /* settings that are the database's own */
+    DB_SESSION_LEFT = 8,   /* settings that are the database's own */
     DB_IN_FLIGHT_MAX = 32, /* queries on one connection; what comes on top waits, where it can be moved */
     DB_PREPARE_AGAIN_MS = 1000, /* what could not be prepared is tried again after so long */
 };
@@ -164,7 +164,7 @@ struct db_connection {
     uint64_t began_at;    /* clock_ms: the attempt to connect */
     uint64_t wake_at;     /* clock_ms: when an attempt has failed, or the next one begins */
     unsigned back_off;    /* ms */
-    unsigned n_alone;     /* flights that nothing is to be sent behind */
+    unsigned n_alone;     /* flights that nothing is to be sent after */
     bool wants_types;     /* of some preparations, at the end of the turn */
     unsigned waited;      /* those who had to wait for the present head, for the log */
     bool paused;
@@ -187,7 +187,7 @@ struct db_lane {
     size_t n_statements;
     h2o_linklist_t turns; /* statements with queries that wait, in the order of their turns */
     size_t n_turns;
-    bool gathers; /* something is held back until the next turn */
+    bool gathers;                /* something is held back until the next turn */
     char *left[DB_SESSION_LEFT]; /* settings of the last session that began; owned, see db/session.c */
     size_t n_waiting;
     h2o_timeout_t *tick_timeout; /* while some connection is neither ready nor gone */
@@ -265,7 +265,7 @@ struct db_connection *db_connection_new(struct db_lane *lane);
 void db_connection_fail(struct db_connection *connection, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* To be closed soon: nobody needs it any more. */
+/* To be closed soon: nobody needs it any longer. */
 void db_connection_close(struct db_connection *connection);
 
 /* Closes it now, and does what follows from that. */
@@ -277,7 +277,7 @@ void db_connection_flush(struct db_connection *connection);
 /* Reads on after a pause. To be called where callbacks may be. */
 void db_connection_receive_rest(struct db_connection *connection);
 
-/* Nobody waits for a query in flight any more. */
+/* Nobody waits for a query in flight any longer. */
 void db_abandon_sent(struct db_query *query);
 
 /* What was to be done at a time: an attempt to connect has taken too long, or the next one is due. */
@@ -295,7 +295,7 @@ void db_connection_free(struct db_connection *connection);
 struct db_flight *db_flight_new(struct db_connection *connection, struct db_statement *statement,
                                 enum flight_kind kind);
 
-/* Sends a query. alone: nothing is sent behind it before it has ended. */
+/* Sends a query. alone: nothing is sent after it before it has ended. */
 void db_send(struct db_connection *connection, struct db_query *query, bool alone);
 
 void db_flight_free(struct db_flight *flight);
@@ -332,7 +332,7 @@ void db_on_prepared(struct db_connection *connection, struct db_flight *flight);
 void db_on_types(struct db_connection *connection, struct db_statement *statement,
                  struct pgcatalogue *catalogue, const char *error);
 
-/* To be prepared anew everywhere, first on this connection: the tables or types have changed. */
+/* To be prepared again everywhere, first on this connection: the tables or types have changed. */
 void db_refresh(struct db_connection *connection, struct db_statement *statement);
 
 /* Ends what is known of the connection's preparations. */
