@@ -126,7 +126,7 @@ static void end_queries(struct db_connection *connection, struct db_flight *flig
     }
 }
 
-/* The Sync behind the head has come: whatever it was answered with is now certain. */
+/* The Sync after the head has come: whatever it was answered with is now certain. */
 static void on_ready_for_query(struct db_connection *connection, struct db_flight *flight, char status)
 {
     struct db_lane *lane = connection->lane;

@@ -294,7 +294,7 @@ static bool keeps_first_place(struct db_connection *connection)
     return true;
 }
 
-/* Somebody may end our sessions as soon as they begin: then there is a pause, too. */
+/* Someone may end our sessions as soon as they begin: then there is a pause, too. */
 static bool may_connect_at_once(struct db_connection *connection)
 {
     if (connection->quietly || clock_ms() - connection->ready_at >= STEADY_MS) {

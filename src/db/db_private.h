@@ -130,7 +130,7 @@ enum flight_kind {
 /* What may come next for what was sent. */
 enum flight_phase { AT_PARSE, AT_TYPES, AT_FIELDS, AT_BIND, AT_ROWS, AT_END, AT_FAILED };
 
-/* Something on the wire, with a Sync behind it. */
+/* Something on the wire, with a Sync after it. */
 struct db_flight {
     h2o_linklist_t link; /* in connection->in_flight, or lane->spare_flights */
     struct db_connection *connection;
@@ -142,10 +142,10 @@ struct db_flight {
     struct db_description *description;
     unsigned generation; /* of the statement when it was sent */
     enum flight_phase phase;
-    bool unbounded;     /* sent behind a step that lifts statement_timeout for its transaction */
+    bool unbounded;     /* sent after a step that lifts statement_timeout for its transaction */
     bool in_prefix;     /* the answer to that step is still to come */
     uint64_t begins_at; /* place in the stream of bytes to the server */
-    bool alone;         /* nothing is to be sent behind it */
+    bool alone;         /* nothing is to be sent after it */
     bool holds;         /* it is counted in its statement's n_holding */
     bool gave_rows;     /* its query's asker was called */
     bool ran;           /* all values were taken before its error */
@@ -185,7 +185,7 @@ struct db_connection {
     uint64_t began_at;    /* clock_ms: the attempt to connect */
     uint64_t wake_at;     /* clock_ms: when an attempt has failed, or the next one begins */
     unsigned back_off;    /* ms */
-    unsigned n_alone;     /* flights that nothing is to be sent behind */
+    unsigned n_alone;     /* flights that nothing is to be sent after */
     bool wants_types;     /* of some preparations, at the end of the turn */
     bool knows_schema;    /* the statement of db/schema.c is prepared */
     unsigned waited;      /* those who had to wait for the present head, for the log */
@@ -306,7 +306,7 @@ struct db_connection *db_connection_new(struct db_lane *lane);
 void db_connection_fail(struct db_connection *connection, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* To be closed soon: nobody needs it any more. */
+/* To be closed soon: nobody needs it any longer. */
 void db_connection_close(struct db_connection *connection);
 
 /* To be closed when nothing is in flight any more; nothing is sent on it from now on. */
@@ -321,7 +321,7 @@ void db_connection_flush(struct db_connection *connection);
 /* Reads on after a pause. To be called where callbacks may be. */
 void db_connection_receive_rest(struct db_connection *connection);
 
-/* Nobody waits for a query in flight any more. */
+/* Nobody waits for a query in flight any longer. */
 void db_abandon_sent(struct db_query *query);
 
 /* What was to be done at a time: an attempt to connect has taken too long, or the next one is due. */
@@ -339,7 +339,7 @@ void db_connection_free(struct db_connection *connection);
 struct db_flight *db_flight_new(struct db_connection *connection, struct db_statement *statement,
                                 enum flight_kind kind);
 
-/* Sends a query. alone: nothing is sent behind it before it has ended. */
+/* Sends a query. alone: nothing is sent after it before it has ended. */
 void db_send(struct db_connection *connection, struct db_query *query, bool alone);
 
 void db_flight_free(struct db_flight *flight);

@@ -42,7 +42,7 @@ static struct conf_pos place(const struct finding *finding, size_t source_offset
     return conf_files_place(finding->conf->files, route->sql_pos, route->sql, source_offset);
 }
 
-/* The place of a byte of the statement's text. What follows the last word belongs right behind it. */
+/* The place of a byte of the statement's text. What follows the last word belongs directly after it. */
 static struct conf_pos place_in_text(const struct finding *finding, size_t offset)
 {
     const struct sql_statement *statement = &finding->route->statement;

@@ -31,9 +31,10 @@ void db_explain_error(const struct conf *conf, const struct conf_route *route, c
                       db_explain_cb *note, void *arg);
 
 /*
- * Notes what about a prepared statement does not fit its route: a command that is no query, no columns where
- * `answer` needs some, a parameter whose type does not suit `body_as` or bounds, a name in a header that
- * stands for nothing. The catalogue has the types that are not built in. Returns true if nothing was noted.
+ * Notes what about a prepared statement does not fit its route: a command that is not a query, no columns
+ * where `answer` needs some, a parameter whose type does not suit `body_as` or bounds, a name in a header
+ * that stands for nothing. The catalogue has the types that are not built in. Returns true if nothing was
+ * noted.
  */
 bool db_explain_description(const struct conf *conf, const struct conf_route *route,
                             const PGresult *description, const struct pgcatalogue *catalogue,

@@ -26,7 +26,7 @@ struct db_inference *db_infer_new(const struct sql_statement *statement, size_t 
     inference->statement = statement;
     inference->types = mem_calloc(n + statement->n_edits, sizeof(*inference->types));
     for (size_t i = 0; i < n; i++)
-        inference->types[i] = PGTYPES_TEXT; /* these are not used any more, but have to have a type */
+        inference->types[i] = PGTYPES_TEXT; /* these are not used any longer, but have to have a type */
     char *sql = mem_strdup("");
     for (size_t i = 0; i < statement->n_edits; i++) {
         const struct sql_edit *edit = &statement->edits[i];

@@ -22,12 +22,12 @@ struct db_io {
     struct pgwire_writer out; /* what is to be sent, from out_from on */
     size_t out_from;
     uint64_t n_out, n_sent; /* bytes that were ever to be sent before out.base, and that ever were */
-    bool out_broken;        /* nothing can be sent any more; what the server has sent may still be read */
+    bool out_broken;        /* nothing can be sent any longer; what the server has sent may still be read */
 };
 
 /*
  * Watches the descriptor that libpq uses at present. libh2o closes the descriptors that it watches and libpq
- * closes its own, perhaps to try the next host: each has one of its own. False if there is none to be had
+ * closes its own, perhaps to try the next host: each has one of its own. False if there is none available
  * (errno says why).
  */
 bool db_io_watch(struct db_io *io, h2o_loop_t *loop, const PGconn *pg, void *data);

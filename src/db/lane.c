@@ -345,7 +345,7 @@ static bool send_next(struct db_lane *lane, struct db_statement *statement)
     return false;
 }
 
-/* Statements take turns, a query (or several as one) at a time, until none of them can send any more. */
+/* Statements take turns, a query (or several as one) at a time, until none of them can send any longer. */
 static void dispatch(struct db_lane *lane)
 {
     size_t unserved = 0;

@@ -138,8 +138,8 @@ bool db_outgrown(struct db_query *query);
 
 /*
  * To be called from row: pgjson_row could not write it, since a type has changed. The statement is described
- * anew. True: the rows so far do not count and no more of them will come; the query is asked again. False: it
- * cannot be asked again, because it may have written something, was asked again already, or is past
+ * again. True: the rows so far do not count and no more of them will come; the query is asked again. False:
+ * it cannot be asked again, because it may have written something, was asked again already, or is past
  * db_outgrown.
  */
 bool db_outdated(struct db_query *query);
@@ -148,7 +148,7 @@ bool db_outdated(struct db_query *query);
 unsigned db_lane_connections(const struct db_lane *lane);
 
 /*
- * Has a query been waiting for want of a connection for a quarter of a second, and does one wait that comes
+ * Has a query been waiting for lack of a connection for a quarter of a second, and does one wait that comes
  * from another network than this one? With 0, from any.
  */
 bool db_lane_is_wanted(const struct db_lane *lane, uint64_t network);
@@ -159,7 +159,7 @@ const char *db_lane_name(const struct db_lane *lane);
 void db_pause(struct db_query *query);
 void db_resume(struct db_query *query);
 
-/* Nobody waits for the query any more: nothing of its asker's will be called. The answer of a sent one is
+/* Nobody waits for the query any longer: nothing of its asker's will be called. The answer of a sent one is
  * thrown away; if it takes long and nobody else waits on its connection, that is closed. */
 void db_abandon(struct db_query *query);
 

@@ -9,7 +9,7 @@
  *      CROSS JOIN LATERAL (SELECT * FROM (the route's SQL) AS hayfork_r OFFSET 0) AS hayfork_q
  *
  * with (CASE WHEN true THEN hayfork_k.hayfork_p1 END) in the place of $1. The SELECT around $1 hides how long
- * the array is: PostgreSQL 15 would otherwise plan the statement anew for each one, which costs more than
+ * the array is: PostgreSQL 15 would otherwise plan the statement again for each one, which costs more than
  * merging saves (bench/NOTES.md). OFFSET 0 keeps it from joining the keys with the route's tables in another
  * way, so that each key has its rows in the order in which it has them alone. CASE has no name that a column
  * could take from it, as $1 has none. No other name may be one that the route's SQL has: an unqualified one

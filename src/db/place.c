@@ -1,9 +1,9 @@
 /*
  * place.c: keeps queries out of each other's way.
  *
- * Answers come in the order of the questions, so a query that runs for long holds all that were sent behind
+ * Answers come in the order of the questions, so a query that runs for long holds all that were sent after
  * it on its connection. When it has run for `spill`, what comes next takes another connection, which is
- * opened if need be; reads that stand behind it are asked again elsewhere. A statement that is in the way
+ * opened if need be; reads that stand after it are asked again elsewhere. A statement that is in the way
  * now, was slow twice running, or whose result outgrew what its asker holds in memory, is heavy: it runs
  * alone on a connection, and one connection is always left to the others.
  */
@@ -24,7 +24,7 @@ enum {
     BIG_STEP_MS = 10000, /* and one of them is over in this time */
     LOOK_MS = 200,       /* a look at the catalogue is in the way when it takes so long, if not for less */
     HELD_WORTH_MS = 200, /* a shorter hold is not worth a line in the log */
-    MOVES_MAX = 2,       /* first from behind several that are asked as one, then from behind the slow one */
+    MOVES_MAX = 2,       /* first away from several that are asked as one, then away from the slow one */
     IDLE_MS = 10000,     /* a connection beyond the first is closed when it was idle for so long */
     SILENCE_MS = 1000,   /* beyond statement_timeout: a server that is silent for longer is not there */
     STREAM_SILENCE_MS = 60000, /* the same, where there is no statement_timeout */
@@ -159,7 +159,7 @@ static bool has_heavy_head(const struct db_connection *connection)
 
 /*
  * The last one that has nothing in flight, while another one is left to the others. Where the lane has only
- * this one, and no other is to be had, the query goes behind what is in flight; but a result that a slow
+ * this one, and no other is available, the query goes after what is in flight; but a result that a slow
  * client takes at its own pace must not have the only connection of a lane that could have more.
  */
 static struct db_connection *place_alone(struct db_lane *lane, const struct db_statement *statement)
@@ -254,7 +254,7 @@ bool db_outgrown(struct db_query *query)
     return false;
 }
 
-/* Somebody else has a place for what stands behind the head, or soon will. */
+/* Someone else has a place for what stands after the head, or soon will. */
 static bool has_elsewhere(struct db_lane *lane)
 {
     for (size_t i = 0; i < lane->n_connections; i++) {
@@ -275,7 +275,7 @@ static void move(struct db_query *query)
 }
 
 /*
- * Reads that stand behind the head wait to be asked elsewhere; in the end those that are the head
+ * Reads that stand after the head wait to be asked elsewhere; in the end those that are the head
  * together, too, one by one. Their first answers are thrown away.
  */
 static void move_stuck(struct db_connection *connection)
@@ -292,7 +292,7 @@ static void move_stuck(struct db_connection *connection)
 
 /*
  * Does anybody wait for what is in flight? What prepares a statement, or looks at the session, counts, but
- * not behind a result that nobody takes.
+ * not after a result that nobody takes.
  */
 static bool is_awaited(const struct db_connection *connection)
 {

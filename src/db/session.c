@@ -102,7 +102,7 @@ static void settings_make(struct settings *settings, const struct db_lane_conf *
     free(users);
     setenv("PGDATESTYLE", "ISO", 1); /* libpq sends it by itself, also where a pooler drops the options */
     *settings = (struct settings){
-        /* dbname is expanded as a conninfo string; what comes behind it goes before what it says. */
+        /* dbname is expanded as a conninfo string; what comes after it goes before what it says. */
         .keywords = {"fallback_application_name", "connect_timeout", "gssencmode", "dbname",
                      "client_encoding", "options", "password"},
         .values = {"hayfork", timeout_is_ours ? settings->timeout : NULL, "disable",

@@ -278,7 +278,7 @@ static bool take_error(struct db_connection *connection, struct db_statement *st
     memset(statement->declared, 0, /* the tables may be others */
            sql->n_params * sizeof(*statement->declared));
     if (statement->description != NULL && db_is_passing(report->state))
-        return true; /* those who wait may yet be lucky */
+        return true; /* those who wait may still be lucky */
     statement->unusable = true;
     db_soon(statement->lane);
     complain(statement, report);

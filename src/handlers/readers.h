@@ -68,7 +68,7 @@ struct reader {
     bool was_seen;   /* at the last look it held its source, or room that was wanted; then also: */
     uint64_t held;   /* for how many ms, in a row */
     uint64_t taken;  /* what its client had taken then */
-    int64_t late, late_if_wanted; /* by how many ms it is behind what is asked of it */
+    int64_t late, late_if_wanted; /* by how many ms it is after what is asked of it */
     bool is_cut;                  /* in a moment */
 };
 

@@ -33,7 +33,7 @@ void slices_init(struct slices *slices);
 /* The slice has work from now on: its step will be called at the end of this turn or of a later one. */
 void slices_add(struct slices *slices, struct slice *slice);
 
-/* It has none any more, if it had any. */
+/* It has none any longer, if it had any. */
 void slices_remove(struct slice *slice);
 
 /* To be called at the end of each turn of the loop. Returns whether some is left: then the loop must not

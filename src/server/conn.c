@@ -31,7 +31,7 @@ enum {
     LINGER_MS = 5000,         /* for the client to read its answer and close */
     GONE_GRACE_MS = 1000,     /* a client that has closed its side may still be reading */
     UNWATCHED_MS = 10,        /* an answer that takes longer is worth noticing that its client has left */
-    PIPELINED_MAX = 256,      /* small requests in a turn of the loop, behind others of their connections */
+    PIPELINED_MAX = 256,      /* small requests in a turn of the loop, after others of their connections */
     PIPELINED_COST = 4096,    /* bytes of an answer that count as another one */
     LARGE_ANSWER = 64 * 1024, /* bytes: the kernel is not left alone with more than that */
 };
@@ -72,7 +72,7 @@ static void unlink_timers(struct conn *conn)
     h2o_timeout_unlink(&conn->gone_timer);
 }
 
-/* Ends the request in hand. Its memory is kept for another one where a single chunk was enough. */
+/* Ends the pending request. Its memory is kept for another one where a single chunk was enough. */
 static void dispose_request(struct conn *conn)
 {
     if (!conn->has_request)
@@ -195,7 +195,7 @@ static void on_gone_timeout(h2o_timeout_entry_t *entry)
         conn_close(conn, false);
 }
 
-/* Gives the request in hand a second, because its client has closed its side and may be gone. */
+/* Gives the pending request a second, because its client has closed its side and may be gone. */
 static void expect_end(struct conn *conn)
 {
     conn->written_before = conn->written;
@@ -260,7 +260,7 @@ static void begin_request(struct conn *conn, const struct http1_head *head, size
     conn_body_begin(conn, head);
 }
 
-/* Answers what is no request, as far as it was understood. The connection closes behind the answer. */
+/* Answers what is not a request, as far as it was understood. The connection closes after the answer. */
 static void reject(struct conn *conn, const struct http1_head *head, struct http1_error error)
 {
     struct http1_head known = {.method = head->method, .minor_version = head->minor_version};
@@ -328,7 +328,7 @@ static void on_head_input(struct conn *conn)
 }
 
 /*
- * May the connection go on in this turn of the loop with what it has sent behind its last request? Those that
+ * May the connection go on in this turn of the loop with what it has sent after its last request? Those that
  * have waited for the turn share what there is; whoever comes meanwhile waits for the next one.
  */
 static bool has_turn(struct conn *conn)
@@ -363,7 +363,7 @@ static void wait_for_head(struct conn *conn)
         on_head_input(conn);
         if (conn->phase == CONN_REQUEST) {
             if (conn->input_len < CONN_INPUT_SIZE)
-                conn_start_reading(conn); /* it was stopped if too much had come behind the last request */
+                conn_start_reading(conn); /* it was stopped if too much had come after the last request */
             return;
         }
     }
@@ -462,7 +462,7 @@ static void on_input(struct conn *conn)
     }
 }
 
-/* There is no memory for what has come behind the head of a request: its body, or others that nobody can
+/* There is no memory for what has come after the head of a request: its body, or others that nobody can
  * answer. */
 static void refuse_input(struct conn *conn)
 {

@@ -19,7 +19,7 @@ struct conn;
 
 /*
  * Memory of requests, some 4 KB each, that is kept. libh2o keeps sixteen; a turn of the loop has more
- * requests in hand, and asking the heap took a tenth of the instructions of a contact.
+ * pending requests, and asking the heap took a tenth of the instructions of a contact.
  */
 enum { CONN_POOLS = 64 };
 
@@ -32,7 +32,7 @@ struct conn_context {
     struct outbox *outbox; /* for answers; NULL: they are written at once */
     /* A request has come; its body may still be under way. To be answered through libh2o, now or later. */
     void (*on_request)(void *arg, h2o_req_t *req, struct body *body);
-    /* What has come is no request: to be answered with this status. The connection closes behind it. */
+    /* What has come is not a request: to be answered with this status. The connection closes after it. */
     void (*on_reject)(void *arg, h2o_req_t *req, int status, const char *detail);
     /* A request for which conn_keep was called ends, answered or not: its memory goes right after. */
     void (*on_end)(void *kept);
@@ -80,7 +80,7 @@ struct str conn_field_list(h2o_req_t *req, struct str name);
 /* All fields of a request; their spans point into *bytes. */
 size_t conn_fields(h2o_req_t *req, const struct http1_field **fields, const char **bytes);
 
-/* The client's IP address as text, which stays as long as the connection; empty behind a Unix socket. */
+/* The client's IP address as text, which stays as long as the connection; empty for a Unix socket. */
 struct str conn_peer(h2o_req_t *req);
 
 struct sink_client conn_client(h2o_req_t *req);

@@ -7,7 +7,7 @@
 
 enum conn_phase {
     CONN_IDLE,    /* nothing of a request has come */
-    CONN_NEXT,    /* something is here behind the last request; the other connections have their turn first */
+    CONN_NEXT,    /* something is here after the last request; the other connections have their turn first */
     CONN_HEAD,    /* part of a head has come */
     CONN_REQUEST, /* a request is being answered; its body may still be coming */
     CONN_SKIP,    /* answered; what is left of its body is read and thrown away */
@@ -17,7 +17,7 @@ enum conn_phase {
 
 enum {
     CONN_FEW_PARTS = SINK_FEW_PARTS,
-    CONN_INPUT_SIZE = 64 * 1024, /* one read; also how much may wait behind a request in hand */
+    CONN_INPUT_SIZE = 64 * 1024, /* one read; also how much may wait after a pending request */
     CONN_SKIP_MAX =
         1024 * 1024, /* bytes of an unwanted body that are read rather than the connection closed */
     CONN_BODY_TICK_MS = 1000,
@@ -34,7 +34,7 @@ struct conn {
     h2o_linklist_t link;
     enum conn_phase phase;
     unsigned n_requests;
-    bool peer_known; /* what follows is; somebody has asked for it */
+    bool peer_known;             /* what follows is; someone has asked for it */
     char peer[INET6_ADDRSTRLEN]; /* the client's address */
     uint64_t network;            /* see struct sink_client */
     h2o_timeout_entry_t timer;   /* of the phase: idle, head, next, linger; or until the client is watched */
@@ -51,9 +51,9 @@ struct conn {
     struct http1_head *head; /* a head that came in pieces; else NULL */
 
     h2o_linklist_t turn_link; /* in context->next_turn, or not linked */
-    unsigned turn_share;      /* what it may yet have of its turn, having waited for it: see has_turn */
+    unsigned turn_share;      /* what it may still have of its turn, having waited for it: see has_turn */
 
-    /* the request in hand */
+    /* the pending request */
     bool has_request;
     void *kept;                                  /* by conn_keep, or NULL */
     struct st_h2o_mem_pool_chunk_t *first_chunk; /* of the request's memory */
@@ -90,7 +90,7 @@ struct conn {
     size_t n_out;
     struct outbox_message *message; /* that waits for the end of the turn, or NULL */
     h2o_iovec_t few_out[CONN_FEW_PARTS + 4];
-    char size_line[20];      /* of the chunk in hand */
+    char size_line[20];      /* of the current chunk */
     uint64_t written;        /* bytes of the answer that were handed to the socket */
     uint64_t written_before; /* when gone_timer was set */
     uint64_t acked;          /* bytes that the client had taken at the last look */
@@ -155,7 +155,7 @@ void conn_body_refuse(struct conn *conn);
 /* The request ends: so does what is kept of its body. */
 void conn_body_end(struct conn *conn);
 
-/* May the connection stay open when the request in hand has been answered? */
+/* May the connection stay open when the pending request has been answered? */
 bool conn_may_persist(const struct conn *conn);
 
 /* server/bodies.c */

@@ -16,7 +16,7 @@ struct http;
 
 /*
  * handlers[i] serves conf->routes[i]; the array and the handlers become http's. slot is where this worker
- * counts its answers and shows the route in hand. timeouts must outlive it; outbox may be NULL.
+ * counts its answers and shows the current route. timeouts must outlive it; outbox may be NULL.
  */
 struct http *http_new(h2o_loop_t *loop, const struct conf *conf, struct handler **handlers,
                       struct shm_slot *slot, struct timeouts *timeouts, struct outbox *outbox);

@@ -28,7 +28,7 @@ static void emit(struct conn *conn, enum body_event event, struct str bytes)
         conn->body.on_event(&conn->body, event, bytes);
 }
 
-/* The body is not what it should be: what comes behind it cannot be told from it any more. */
+/* The body is not what it should be: what comes after it cannot be told from it any longer. */
 static void break_off(struct conn *conn, int status, const char *detail)
 {
     conn->keep_alive = false;

@@ -15,7 +15,7 @@ enum {
     LEAST_ROOM = CONN_INPUT_SIZE / 16, /* for one read */
 };
 
-/* What comes behind the head of a request in hand is there at the client's will: it counts as a body does. */
+/* What comes after the head of a pending request is there at the client's will: it counts as a body does. */
 static void count_own(struct conn *conn, size_t size)
 {
     struct store_limit *bodies = &conn->context->bodies;
@@ -68,7 +68,7 @@ bool conn_keep_input(struct conn *conn)
     return true;
 }
 
-/* Makes room behind what waits to be understood. Returns how much there is; 0 where there is no memory for
+/* Makes room after what waits to be understood. Returns how much there is; 0 where there is no memory for
  * it. */
 static size_t make_room(struct conn *conn)
 {

@@ -12,10 +12,16 @@ static char *body, *retry_after;
 static char content_type[64];
 static size_t content_length;
 
+/* The memory of a request. */
+static void *blocks[16];
+static size_t n_blocks;
+
 static void *give(void *arg, size_t size)
 {
     (void)arg;
-    return mem_alloc(size); /* freed with the process */
+    if (n_blocks == sizeof(blocks) / sizeof(blocks[0]))
+        abort();
+    return blocks[n_blocks++] = mem_alloc(size);
 }
 
 static void on_start(struct sink *sink, const struct sink_head *head)
@@ -52,6 +58,8 @@ static void send_problem(struct problem problem)
 {
     struct sink sink = {.ops = &ops, .arena = {give, NULL}};
     problem_send(&sink, &problem);
+    while (n_blocks > 0)
+        free(blocks[--n_blocks]);
     is_int((long long)content_length, (long long)strlen(body), "the length is that of the document");
 }
 
@@ -101,5 +109,7 @@ int main(void)
     test_document();
     test_escapes();
     test_long();
+    free(body);
+    free(retry_after);
     return done_testing();
 }
