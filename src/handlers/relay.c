@@ -13,7 +13,6 @@
 
 enum {
     HELD_MOST = 64 * 1024, /* bytes of a body that are gathered before the upstream is asked */
-    MOST_NAMED = 128,      /* fields that Connection may name: no request has more */
     LONGEST_REASON = 128,
     MOST_FORWARDS = 1000000,
     MOST_ROUNDS = 8,
@@ -386,8 +385,6 @@ static void handle(struct handler *handler, const struct handler_request *reques
                        (struct problem){.status = 400,
                                         .detail = arena_printf(&call->sink->arena, HEADERS_REFUSED, refused),
                                         .parameter = refused});
-    else if (call->hop.n > MOST_NAMED)
-        upstream_request_fail(&call->upstream, 400, "Connection names more fields than there can be.");
     else if (has_dot_segment(call->path))
         upstream_request_fail(&call->upstream, 400, "The path has a segment of dots.");
     else if (is_circling(call))
