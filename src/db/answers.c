@@ -73,7 +73,11 @@ static void tell(struct db_flight *flight)
                                .ran = flight->ran,
                                .stands = query->settled};
     flight->query = NULL;
-    db_query_end(query, flight->error == NULL ? DB_OK : DB_REJECTED, &answer);
+    db_query_end(query,
+                 flight->error != NULL ? DB_REJECTED
+                 : query->misread      ? DB_UNREADABLE
+                                       : DB_OK,
+                 &answer);
 }
 
 /* A session that is not as it began is given up: what a statement has set would apply to those of others. */
@@ -113,6 +117,8 @@ static void end_queries(struct db_connection *connection, struct db_flight *flig
         struct db_query *query = flight->query;
         flight->query = NULL;
         db_query_end(query, DB_LOST, NULL);
+    } else if (flight->error == NULL && flight->query->kept != NULL) {
+        db_doubt(flight->query, DB_MISREAD, flight);
     } else if (flight->error == NULL) {
         tell(flight);
     } else if (is_outdated(flight)) {
@@ -188,6 +194,18 @@ static size_t columns_in_flight(const struct db_flight *flight)
     return pgjson_values(flight->description->columns) + db_is_merged(flight);
 }
 
+/* Rows after one that was misread are of no use; and who has misread it may not be there any more. */
+static void give_row(struct db_flight *flight, const struct pgwire_message *message, struct pgwire_row row)
+{
+    struct db_query *query = flight->query;
+    if (query->misread)
+        return;
+    flight->gave_rows = true;
+    query->asker->row(query->owner, flight->description->columns, row);
+    if (flight->query != NULL && query->misread)
+        db_misread_keep(query, message);
+}
+
 static void on_row(struct db_connection *connection, struct db_flight *flight,
                    const struct pgwire_message *message)
 {
@@ -208,8 +226,7 @@ static void on_row(struct db_connection *connection, struct db_flight *flight,
         if (!db_merge_row(flight, row))
             db_connection_fail(connection, "PostgreSQL sent a row that was not asked for");
     } else if (!flight->in_prefix && flight->query != NULL) {
-        flight->gave_rows = true;
-        flight->query->asker->row(flight->query->owner, flight->description->columns, row);
+        give_row(flight, message, row);
     }
 }
 

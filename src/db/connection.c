@@ -90,12 +90,23 @@ void db_connection_close(struct db_connection *connection)
     db_soon(connection->lane);
 }
 
+static bool has_other_ready(const struct db_connection *connection)
+{
+    const struct db_lane *lane = connection->lane;
+    bool any = false;
+    for (size_t i = 0; i < lane->n_connections; i++) {
+        const struct db_connection *other = lane->connections[i];
+        any |= other != connection && other->state == DB_READY && !other->ends && !other->retires;
+    }
+    return any;
+}
+
 void db_connection_retire(struct db_connection *connection)
 {
     connection->retires = true;
     if (connection->n_in_flight > 0)
         return; /* it will be called again */
-    connection->lane->hopeful |= is_first(connection);
+    connection->lane->hopeful |= is_first(connection) && !has_other_ready(connection);
     db_connection_close(connection);
 }
 
@@ -205,6 +216,16 @@ static void begin_to_prepare(struct db_connection *connection)
     }
 }
 
+static void retire_others(struct db_connection *connection)
+{
+    struct db_lane *lane = connection->lane;
+    connection->supersedes = false;
+    for (size_t i = 0; i < lane->n_connections; i++) {
+        if (lane->connections[i] != connection && lane->connections[i]->state == DB_READY)
+            db_connection_retire(lane->connections[i]);
+    }
+}
+
 void db_connection_prepared(struct db_connection *connection)
 {
     if (connection->state != DB_PREPARING || --connection->n_unprepared > 0 || connection->ends)
@@ -212,6 +233,8 @@ void db_connection_prepared(struct db_connection *connection)
     connection->lane->spill_back_off = 0;
     connection->ready_at = connection->idle_since = connection->lane->now;
     enter(connection, DB_READY);
+    if (connection->supersedes)
+        retire_others(connection);
     if (is_first(connection))
         db_schema_begin(connection);
 }
@@ -259,7 +282,7 @@ static void close_session(struct db_connection *connection)
         connection->changed[i] = false;
     }
     connection->ends = connection->paused = connection->has_rest = connection->reserved = false;
-    connection->wants_types = connection->knows_schema = connection->retires = false;
+    connection->wants_types = connection->knows_schema = connection->retires = connection->supersedes = false;
 }
 
 static void complain(struct db_connection *connection, bool was_ready)

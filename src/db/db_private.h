@@ -86,7 +86,7 @@ struct db_preparation {
 };
 
 /* Why a query waits for a newer description: see db/doubt.c. */
-enum db_doubt { DB_NO_DOUBT, DB_UNFIT, DB_REFUSED, DB_FAILED };
+enum db_doubt { DB_NO_DOUBT, DB_UNFIT, DB_REFUSED, DB_FAILED, DB_MISREAD };
 
 struct db_query {
     h2o_linklist_t link; /* in its statement's waiting or doubts, or lane->spare_queries */
@@ -112,6 +112,9 @@ struct db_query {
     bool gave_rows;     /* likewise */
     bool may_run_again; /* it has certainly not done anything */
     uint64_t digest;    /* of the description that it was sent with */
+    bool misread;       /* its asker could not write a row: see db_misread */
+    char *kept;         /* that row, as the body of its message, to be given again; owned */
+    size_t kept_len;
 };
 
 enum { DB_MERGE_MOST = 32 }; /* queries in one statement */
@@ -190,13 +193,14 @@ struct db_connection {
     bool knows_schema;    /* the statement of db/schema.c is prepared */
     unsigned waited;      /* those who had to wait for the present head, for the log */
     bool paused;
-    bool has_rest;  /* bytes came before the pause that no event will tell of */
-    bool reserved;  /* for a heavy statement that waits: others stay away */
-    bool retires;   /* it takes no more queries, and is closed when it has answered those that it has */
-    bool ends;      /* to be closed soon */
-    bool quietly;   /* and that is nothing to complain of */
-    char why[512];  /* else the reason */
-    bool read_only; /* the session is known to be */
+    bool has_rest;   /* bytes came before the pause that no event will tell of */
+    bool reserved;   /* for a heavy statement that waits: others stay away */
+    bool supersedes; /* once it is ready, the lane's others retire */
+    bool retires;    /* it takes no more queries, and is closed when it has answered those that it has */
+    bool ends;       /* to be closed soon */
+    bool quietly;    /* and that is nothing to complain of */
+    char why[512];   /* else the reason */
+    bool read_only;  /* the session is known to be */
 };
 
 struct db_lane {
@@ -403,6 +407,9 @@ bool db_doubts(const struct db_flight *flight);
 
 /* Puts a query in doubt. flight is what it failed on, and loses it and its error; NULL for DB_UNFIT. */
 void db_doubt(struct db_query *query, enum db_doubt why, struct db_flight *flight);
+
+/* Keeps the row that was just misread, if it can be given again. */
+void db_misread_keep(struct db_query *query, const struct pgwire_message *message);
 
 /* Takes it out of those in doubt. */
 void db_doubt_leave(struct db_query *query);

@@ -2,17 +2,19 @@
  * doubt.c: queries whose statement may be out of date wait for a description that is newer than they are.
  *
  * PostgreSQL keeps the types that the parameters had when a statement was prepared, whatever becomes of the
- * tables (PostgreSQL 15, PREPARE). So what does not fit may be the client's mistake, or a migration's. Three
+ * tables (PostgreSQL 15, PREPARE). So what does not fit may be the client's mistake, or a migration's. Four
  * things are in doubt:
  *
  *     UNFIT    no values could be made of the request: they are not of the parameters' types, or these are
  *              not known because the statement could not be prepared;
  *     REFUSED  PostgreSQL refused the query before it ran;
- *     FAILED   it ran into an error that may be about the tables, or about the text of a value (a tsquery).
+ *     FAILED   it ran into an error that may be about the tables, or about the text of a value (a tsquery);
+ *     MISREAD  it has run, and a type in its row is another than it was.
  *
  * The statement is parsed and described once more, without a name, which is in nobody's way. If that gives
  * the description that there is, it was the client. Otherwise the statement is prepared again, and what is
- * certain not to have done anything is asked again, once, with its values made anew.
+ * certain not to have done anything is asked again, once, with its values made again. A row that was misread
+ * is kept, and read again.
  *
  * Clients can bring that about at any rate. So a description answers for all queries that have come before it
  * began, and a statement is described ten times a second at most; who has to wait for that has made a
@@ -165,6 +167,8 @@ void db_doubt(struct db_query *query, enum db_doubt why, struct db_flight *fligh
         db_leave(query);
     }
     h2o_linklist_insert(&query->statement->doubts, &query->link);
+    /* what describes it was sent after the query */
+    query->in_check = why == DB_MISREAD && db_is_being_prepared(query->statement->lane, query->statement);
     start(query->statement);
 }
 
@@ -195,12 +199,30 @@ static void ask_again(struct db_query *query)
     db_wait_again(query);
 }
 
+/* The row that was kept, with what is known of its types now, if it is of the same columns. */
+static void read_again(struct db_query *query)
+{
+    struct db_description *description = db_description_keep(query->statement->description);
+    struct pgwire_message message = {PGWIRE_DATA_ROW, query->kept, query->kept_len};
+    struct db_answer answer = {.columns = description->columns, .tag = ""};
+    struct pgwire_row row;
+    bool same = description->digest == query->digest && !pgjson_by_server(description->columns) &&
+                pgwire_row(&message, pgjson_values(description->columns), &row);
+    query->misread = !same;
+    if (same)
+        query->asker->row(query->owner, description->columns, row);
+    db_query_end(query, query->misread ? DB_UNREADABLE : DB_OK, &answer);
+    db_description_drop(description);
+}
+
 /* Its statement could be described, and is or is not what it was. */
 static void settle(struct db_query *query, bool changed)
 {
     enum db_doubt doubt = query->doubt;
     db_doubt_leave(query);
-    if (doubt == DB_UNFIT || (changed && query->may_run_again))
+    if (doubt == DB_MISREAD)
+        read_again(query);
+    else if (doubt == DB_UNFIT || (changed && query->may_run_again))
         ask_again(query);
     else
         tell(query, true);
@@ -213,6 +235,8 @@ static void give_up(struct db_query *query)
     db_doubt_leave(query);
     if (doubt == DB_UNFIT)
         db_query_end(query, DB_UNUSABLE, NULL);
+    else if (doubt == DB_MISREAD)
+        db_query_end(query, DB_UNREADABLE, NULL);
     else
         tell(query, false);
 }
@@ -264,12 +288,39 @@ void db_doubts_prepared(struct db_statement *statement, bool good)
 
 void db_doubt_expired(struct db_query *query)
 {
-    bool may_have_run = query->doubt == DB_FAILED;
+    enum db_doubt doubt = query->doubt;
     db_doubt_leave(query);
-    if (may_have_run)
+    if (doubt == DB_FAILED)
         tell(query, false);
+    else if (doubt == DB_MISREAD)
+        db_query_end(query, DB_UNREADABLE, NULL);
     else
         db_query_end(query, DB_NOT_SENT, NULL);
+}
+
+void db_misread(struct db_query *query)
+{
+    struct db_flight *flight = query->flight;
+    bool reads = flight != NULL && flight->connection->read_only && !query->refreshed && !query->streaming;
+    if (flight != NULL)
+        db_refresh(flight->connection, query->statement);
+    if (!reads) {
+        query->misread = true;
+        return;
+    }
+    query->refreshed = true;
+    db_leave(query);
+    query->asker->again(query->owner);
+    db_wait_again(query);
+}
+
+void db_misread_keep(struct db_query *query, const struct pgwire_message *message)
+{
+    if (query->flight->connection->read_only || query->settled || query->statement->conf.streams)
+        return;
+    query->kept = mem_alloc(message->len);
+    query->kept_len = message->len;
+    memcpy(query->kept, message->body, message->len);
 }
 
 void db_doubts_end(struct db_statement *statement)

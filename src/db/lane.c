@@ -133,7 +133,8 @@ static void query_free(struct db_query *query)
 {
     h2o_timeout_unlink(&query->timer);
     free(query->error);
-    query->error = NULL;
+    free(query->kept);
+    query->error = query->kept = NULL;
     h2o_linklist_insert(&query->statement->lane->spare_queries, &query->link);
 }
 
@@ -171,6 +172,7 @@ static bool fit(struct db_query *query)
 void db_wait_again(struct db_query *query)
 {
     query->flight = NULL;
+    query->misread = false;
     if (fit(query))
         wait_at(query, query->statement->waiting.next);
 }

@@ -45,11 +45,12 @@ struct db_statement;
 struct db_query;
 
 enum db_outcome {
-    DB_OK,       /* all rows were there; the answer has the command's tag */
-    DB_REJECTED, /* the server answered with an error, which the answer has */
-    DB_NOT_SENT, /* certainly not done: the deadline or the end of the connection came before it was sent */
-    DB_LOST,     /* sent, and no answer by the deadline or by the end of the connection */
-    DB_UNUSABLE, /* certainly not done: the statement can no longer be prepared */
+    DB_OK,         /* all rows were there; the answer has the command's tag */
+    DB_REJECTED,   /* the server answered with an error, which the answer has */
+    DB_NOT_SENT,   /* certainly not done: the deadline or the end of the connection came before it was sent */
+    DB_LOST,       /* sent, and no answer by the deadline or by the end of the connection */
+    DB_UNUSABLE,   /* certainly not done: the statement can no longer be prepared */
+    DB_UNREADABLE, /* done, but a row could not be written: see db_misread */
 };
 
 /* Why a query is not taken; DB_UNPREPARED: it is, but only without values. */
@@ -137,12 +138,12 @@ struct db_query *db_submit(struct db_lane *lane, struct db_statement *statement,
 bool db_outgrown(struct db_query *query);
 
 /*
- * To be called from row: pgjson_row could not write it, since a type has changed. The statement is described
- * again. True: the rows so far do not count and no more of them will come; the query is asked again. False:
- * it cannot be asked again, because it may have written something, was asked again already, or is past
- * db_outgrown.
+ * To be called from row, as the last thing there: pgjson_row could not write it, since a type has changed.
+ * The statement is described again. Then a read is asked again, and of a query that may have written
+ * something the row is given again. Where that is not possible, there are no more rows, and done is called
+ * with DB_UNREADABLE: past db_outgrown, where that was in vain before, and where a query that writes streams.
  */
-bool db_outdated(struct db_query *query);
+void db_misread(struct db_query *query);
 
 /* How many connections the lane may have, as far as database.max lets it at present. */
 unsigned db_lane_connections(const struct db_lane *lane);

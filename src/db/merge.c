@@ -313,7 +313,7 @@ bool db_merge_row(struct db_flight *flight, struct pgwire_row row)
         return false;
     struct db_query *query = flight->queries[number - 1];
     flight->gave_rows = true;
-    if (query != NULL)
+    if (query != NULL && !query->misread)
         query->asker->row(query->owner, flight->description->columns, row);
     return true;
 }
@@ -363,7 +363,7 @@ void db_merge_end(struct db_flight *flight)
         if (query == NULL)
             continue;
         db_leave(query);
-        db_query_end(query, DB_OK, &answer);
+        db_query_end(query, query->misread ? DB_UNREADABLE : DB_OK, &answer);
     }
 }
 

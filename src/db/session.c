@@ -224,18 +224,24 @@ static bool is_as_pinned(struct pgwire_value value, size_t i)
     return pinned[i].also != NULL && strstr(pinned[i].also, word) != NULL;
 }
 
-/* What is left to the database is to be the same in all sessions of the lane. */
-static void compare_left(struct db_connection *connection, struct pgwire_row row)
+/*
+ * What is left to the database is to be the same in all sessions of the lane, or answers would depend on
+ * which one gives them: older sessions make way for this one once it is ready. A pooler may hand out old ones
+ * after new ones.
+ */
+static void compare_left(struct db_connection *connection, struct pgwire_row row, bool pooled)
 {
     struct db_lane *lane = connection->lane;
     for (size_t i = 0; i < N_LEFT; i++) {
         struct pgwire_value value = pgwire_row_value(row, LOOK_LEFT + i);
         char *now = mem_strndup(value.len < 0 ? "" : value.text, value.len < 0 ? 0 : (size_t)value.len);
-        if (lane->left[i] != NULL && strcmp(lane->left[i], now) != 0)
+        if (lane->left[i] != NULL && strcmp(lane->left[i], now) != 0) {
+            connection->supersedes = !pooled;
             db_complain(lane, DB_DIFFERENT_SETTING,
-                        "lane %s: %s is %s in a new session and was %s in those before, so that answers may "
-                        "differ; restart Hayfork to have all begin with the new one",
-                        lane->conf.name, left[i], now, lane->left[i]);
+                        "lane %s: %s is %s in a new session and was %s in those before%s; reload Hayfork to "
+                        "have it the same in all lanes and workers",
+                        lane->conf.name, left[i], now, lane->left[i], pooled ? "" : ", which end now");
+        }
         free(lane->left[i]);
         lane->left[i] = now;
     }
@@ -264,7 +270,7 @@ void db_session_seen(struct db_connection *connection, struct pgwire_row row)
             return;
         }
     }
-    compare_left(connection, row);
+    compare_left(connection, row, pooled);
     if (!timed || (conf->read_only && !read_only))
         db_complain(connection->lane, DB_DIFFERENT_SESSION,
                     "lane %s: %s did not pass on the settings that Hayfork asked for:%s%s; set it with ALTER "

@@ -378,15 +378,3 @@ void db_refresh(struct db_connection *connection, struct db_statement *statement
         db_outdate(statement);
     db_prepare(connection, statement);
 }
-
-bool db_outdated(struct db_query *query)
-{
-    struct db_connection *connection = query->flight->connection;
-    db_refresh(connection, query->statement);
-    if (!connection->read_only || query->refreshed || query->streaming)
-        return false;
-    query->refreshed = true;
-    db_leave(query);
-    db_wait_again(query);
-    return true;
-}

@@ -36,7 +36,7 @@ static void on_done(void *owner, enum db_outcome outcome, const struct db_answer
     if (call->stream != NULL && call->stream->is_started) {
         handler_sql_stream_end(call, outcome == DB_OK);
         if (outcome != DB_OK)
-            handler_sql_broke_off(call, outcome == DB_REJECTED ? answer->error : NULL);
+            handler_sql_broke_off(call, outcome, answer->error);
         return;
     }
     switch (outcome) {
@@ -55,6 +55,9 @@ static void on_done(void *owner, enum db_outcome outcome, const struct db_answer
         handler_sql_refuse(
             call,
             (struct problem){.status = 500, .detail = "The query of this route could not be prepared."});
+        break;
+    case DB_UNREADABLE:
+        handler_sql_unreadable(call);
         break;
     case DB_LOST:
         handler_sql_refuse(call,

@@ -59,37 +59,12 @@ static bool take_one_of_rows(struct call *call, const struct pgjson_columns *col
     return pgjson_row(&call->answer, columns, row);
 }
 
-static void complain_of_types(const struct call *call, const char *outcome)
-{
-    char *about = mem_printf("%s: a type has changed", call->sink->route);
-    complain(LOG_LEVEL_ERROR, about,
-             "%s: %s: a type has changed since its statement was prepared (request %016" PRIx64 ")",
-             call->sink->route, outcome, sink_request_id(call->sink));
-    free(about);
-}
-
-/* A row that cannot be written, since a type has changed: the query is asked again, or has failed. */
-static void take_no_row(struct call *call)
-{
-    if (db_outdated(call->pending)) {
-        handler_sql_again(call);
-    } else if (call->stream != NULL && call->stream->is_started) {
-        db_abandon(call->pending);
-        call->pending = NULL;
-        handler_sql_stream_end(call, false);
-        complain_of_types(call,
-                          arena_printf(&call->sink->arena, "broke off after %" PRIu64 " rows", call->n_rows));
-    } else {
-        call->unreadable = true;
-    }
-}
-
 void handler_sql_row(void *owner, const struct pgjson_columns *columns, struct pgwire_row row)
 {
     struct call *call = owner;
     enum conf_answer answer = call->handler->route->answer;
     bool is_first = call->n_rows == 0, good = true;
-    if (call->unreadable || call->drops_rows)
+    if (call->drops_rows)
         return;
     if (is_first)
         take_named(call, columns, row);
@@ -102,7 +77,7 @@ void handler_sql_row(void *owner, const struct pgjson_columns *columns, struct p
         take_value(call, columns, row);
     }
     if (!good) {
-        take_no_row(call);
+        db_misread(call->pending);
         return;
     }
     call->n_rows++;
@@ -242,15 +217,6 @@ static bool touched_nothing(const char *tag)
     return len > 2 && strcmp(tag + len - 2, " 0") == 0;
 }
 
-/* It may have been done, by a statement that writes. */
-static void answer_unreadable(struct call *call)
-{
-    complain_of_types(call, "500, and what it did is done");
-    handler_sql_refuse(call, (struct problem){.status = 500,
-                                              .detail = "This was done, but its answer cannot be shown: the "
-                                                        "database's types have just changed."});
-}
-
 /* The rows were more than is held in memory, and are not to be sent. */
 static void answer_without_rows(struct call *call, const struct db_answer *answer)
 {
@@ -268,10 +234,6 @@ static void answer_without_rows(struct call *call, const struct db_answer *answe
 void handler_sql_answer(struct call *call, const struct db_answer *answer)
 {
     const struct conf_route *route = call->handler->route;
-    if (call->unreadable) {
-        answer_unreadable(call);
-        return;
-    }
     if (call->drops_rows) {
         answer_without_rows(call, answer);
         return;

@@ -229,24 +229,40 @@ static void log_it(const struct call *call, const char *error, const char *state
     free(detail);
 }
 
-void handler_sql_broke_off(const struct call *call, const char *error)
+void handler_sql_broke_off(const struct call *call, enum db_outcome outcome, const char *error)
 {
     struct sink *sink = call->sink;
-    const char *state = error == NULL ? "" : pgwire_error_field(error, PG_DIAG_SQLSTATE);
-    char *about = mem_printf("%s: broke off: %s", sink->route, error == NULL ? "connection lost" : state);
-    if (error == NULL) {
-        complain(LOG_LEVEL_ERROR, about,
-                 "%s: broke off after %" PRIu64
-                 " rows: the connection to the database was lost (request %016" PRIx64 ")",
-                 sink->route, call->n_rows, sink_request_id(sink));
-    } else {
+    if (outcome == DB_REJECTED) {
+        const char *state = pgwire_error_field(error, PG_DIAG_SQLSTATE);
         char *message = beginning_of(error, PG_DIAG_MESSAGE_PRIMARY, MOST_OF_MESSAGE);
+        char *about = mem_printf("%s: broke off: %s", sink->route, state);
         complain(LOG_LEVEL_ERROR, about,
                  "%s: broke off after %" PRIu64 " rows: SQLSTATE %s: %s (request %016" PRIx64 ")",
                  sink->route, call->n_rows, state, message, sink_request_id(sink));
+        free(about);
         free(message);
+    } else {
+        const char *why = outcome == DB_UNREADABLE ? "a type has changed since its statement was prepared"
+                                                   : "the connection to the database was lost";
+        char *about = mem_printf("%s: broke off: %s", sink->route, why);
+        complain(LOG_LEVEL_ERROR, about, "%s: broke off after %" PRIu64 " rows: %s (request %016" PRIx64 ")",
+                 sink->route, call->n_rows, why, sink_request_id(sink));
+        free(about);
     }
+}
+
+void handler_sql_unreadable(struct call *call)
+{
+    struct sink *sink = call->sink;
+    char *about = mem_printf("%s: unreadable", sink->route);
+    complain(LOG_LEVEL_ERROR, about,
+             "%s: 500: a type has changed since its statement was prepared; what it did is done (request "
+             "%016" PRIx64 ")",
+             sink->route, sink_request_id(sink));
     free(about);
+    handler_sql_refuse(call, (struct problem){.status = 500,
+                                              .detail = "This was done, but its answer cannot be shown: the "
+                                                        "database's types have just changed."});
 }
 
 void handler_sql_error(struct call *call, const struct db_answer *answer)

@@ -40,7 +40,6 @@ struct call {
     struct str *named;         /* of the first row: the values of handler->names; NULL base for SQL NULL */
     struct str value;          /* `answer: value`: the first one; NULL base for SQL NULL */
     uint32_t value_type;       /* its OID */
-    bool unreadable;           /* one of them could not be written */
     bool drops_rows;           /* more of them are not kept: the answer waits for what becomes of the query */
     struct json_writer answer; /* the body, or the part of it that the stream has not taken yet */
 
@@ -85,8 +84,11 @@ struct readers_source *handler_sql_source(struct readers *readers, const struct 
 /* Answers with what PostgreSQL's error means (handlers/sql_error.c), and logs what the client is not told. */
 void handler_sql_error(struct call *call, const struct db_answer *answer);
 
-/* Only logs it: the answer has begun, and is cut off. error is NULL where the connection was lost. */
-void handler_sql_broke_off(const struct call *call, const char *error);
+/* Only logs it: the answer has begun, and is cut off. error is that of DB_REJECTED. */
+void handler_sql_broke_off(const struct call *call, enum db_outcome outcome, const char *error);
+
+/* Answers, and logs, that something was done whose answer cannot be read. */
+void handler_sql_unreadable(struct call *call);
 
 /* For headers_fill: a parameter's value, when there is no row. arg is the call. */
 bool handler_sql_parameter(void *arg, const char *name, struct str *value);
