@@ -30,7 +30,7 @@ enum {
     TRIM_MS = 1000,
     LATE_MS = 5000,           /* who is so late is cut off */
     LATE_IF_WANTED_MS = 1000, /* the same, where someone waits for what it holds */
-    RATE_IF_WANTED = 8,       /* times the rate that it has to take then */
+    RATE_IF_WANTED = 4,       /* times the rate that it has to take then */
     STEP = 256 * 1024,        /* bytes that a client may take at once, and then nothing for a while */
     SHARE = 4,                /* one network has a quarter of the spool, and of a source */
     CUT_MOST = 32,            /* of those in the spool, at one look */

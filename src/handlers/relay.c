@@ -98,32 +98,24 @@ static void on_head(struct upstream_request *request, const struct http1_respons
 
 static void on_data(struct upstream_request *request, const struct str *parts, size_t n, bool is_last)
 {
-    struct sink *sink = call_of(request)->sink;
-    if (is_last)
-        sink->ops->finish(sink, parts, n);
-    else
-        sink->ops->push(sink, parts, n);
+    handler_relay_data(call_of(request), parts, n, is_last);
 }
 
 static void on_error(struct upstream_request *request, int status, const char *detail)
 {
     struct relay_call *call = call_of(request);
     if (call->head_passed)
-        call->sink->ops->abort(call->sink);
+        handler_relay_break_off(call);
     else
         answer_problem(call, (struct problem){.status = status, .detail = detail});
-}
-
-static void on_sink_room(struct sink *sink)
-{
-    struct relay_call *call = sink->data;
-    upstream_resume(&call->upstream);
 }
 
 static void on_sink_gone(struct sink *sink)
 {
     struct relay_call *call = sink->data;
     upstream_request_end(&call->upstream);
+    if (call->stream != NULL)
+        stream_dispose(call->stream);
 }
 
 /* The request's body */
@@ -147,6 +139,11 @@ static void start(struct relay_call *call)
     struct upstream_request *upstream = &call->upstream;
     uint64_t length = call->body_ended ? call->held_len : call->body->length;
     call->started = true;
+    if (readers_refuse(call->handler->readers, call->sink)) {
+        upstream_request_fail(upstream, 503, "Other answers for this address have not been taken yet.");
+        return;
+    }
+    upstream->lease.network = call->sink->ops->client(call->sink).network;
     upstream->is_chunked = length == BODY_LENGTH_UNKNOWN;
     upstream->body = (struct str){call->held, call->held_len};
     upstream->body_is_whole = call->body_ended;
@@ -370,7 +367,6 @@ static struct relay_call *call_new(const struct handler_relay *self, const struc
                                .connect = self->connect}},
     };
     sink->data = call;
-    sink->room = on_sink_room;
     sink->gone = on_sink_gone;
     return call;
 }
@@ -422,6 +418,7 @@ struct handler *handler_relay_new(const struct conf_route *route, const struct h
     self->super = (struct handler){.handle = handle, .free = dispose, .wants_message = true};
     self->route = route;
     self->upstream = upstream_get(env->upstreams, route->upstream);
+    self->readers = handler_relay_source(env->readers, self->upstream);
     self->connect = upstream_timeout(env->upstreams, route->connect_deadline);
     self->deadline = upstream_timeout(env->upstreams, route->deadline);
     self->passes_server = route->passes_server;

@@ -3,6 +3,7 @@
 #define HAYFORK_HANDLERS_RELAY_PRIVATE_H
 
 #include "handlers/handler.h"
+#include "handlers/stream.h"
 #include "upstream/request.h"
 
 /* What Via says of us. */
@@ -12,6 +13,7 @@ struct handler_relay {
     struct handler super;
     const struct conf_route *route;
     struct upstream *upstream;
+    struct readers_source *readers; /* those who take its answers */
     h2o_timeout_t *connect, *deadline;
     bool passes_server; /* the upstream's Server field, where the conf's `server` is empty */
     bool has_names;     /* `headers` or `send` hold a {name} */
@@ -44,7 +46,21 @@ struct relay_call {
     bool started;      /* the upstream is asked */
     bool is_gathering; /* body_read has not returned yet */
     bool head_passed;
+    struct stream *stream;   /* of an answer that does not come at once; else NULL */
+    struct json_writer text; /* what of it is copied */
+    bool is_resuming, wants_more;
 };
+
+/* handlers/relay_stream.c: the body of an answer. */
+
+/* A part of it has come: see upstream_ops. */
+void handler_relay_data(struct relay_call *call, const struct str *parts, size_t n, bool is_last);
+
+/* It breaks off. */
+void handler_relay_break_off(struct relay_call *call);
+
+/* The upstream, as something that readers hold. */
+struct readers_source *handler_relay_source(struct readers *readers, const struct upstream *upstream);
 
 /* handlers/relay_head.c */
 

@@ -12,7 +12,7 @@
 #include "base/clock.h"
 
 enum {
-    PIECE = 32 * 1024, /* bytes: as soon as there are so many, and the sink has room, they go out */
+    PIECE = 32 * 1024, /* bytes that are worth a call, where more come */
     WAITING_LEAST = 2, /* blocks that may wait in any case */
     BLOCKS = 4,        /* that go out at once */
 };
@@ -77,7 +77,7 @@ static void send_some(struct stream *stream)
 {
     struct str parts[BLOCKS];
     if (stream->n_waiting < BLOCKS && stream->text->len > 0 &&
-        (stream->is_complete || stream->text->len >= PIECE || stream->n_waiting == 0))
+        (stream->is_complete || stream->text->len >= stream->piece || stream->n_waiting == 0))
         end_block(stream);
     size_t n = take_parts(stream, parts);
     if (stream->is_complete && stream->n_waiting == 0 && stream->text->len == 0) {
@@ -104,7 +104,7 @@ static void on_spool_room(struct reader *reader)
 void stream_begin(struct stream *stream, const struct stream_ops *ops, struct sink *sink,
                   struct readers_source *source, struct json_writer *text)
 {
-    *stream = (struct stream){.ops = ops, .text = text, .enough = STREAM_FULL, .sink = sink};
+    *stream = (struct stream){.ops = ops, .text = text, .enough = STREAM_FULL, .piece = PIECE, .sink = sink};
     stream->waiting_end = &stream->waiting;
     reader_begin(&stream->reader, source, sink, on_spool_room);
     struct json_writer begun = *text;
@@ -117,6 +117,52 @@ void stream_begin(struct stream *stream, const struct stream_ops *ops, struct si
             free(begun.base);
     }
     end_block(stream);
+}
+
+void stream_open(struct stream *stream, const struct stream_ops *ops, struct sink *sink,
+                 struct readers_source *source, struct json_writer *text)
+{
+    *text = (struct json_writer){0};
+    *stream =
+        (struct stream){.ops = ops, .text = text, .enough = 1, .piece = 1, .sink = sink, .is_started = true};
+    stream->waiting_end = &stream->waiting;
+    reader_begin(&stream->reader, source, sink, on_spool_room);
+}
+
+bool stream_is_idle(const struct stream *stream)
+{
+    return !stream->is_sending && stream->n_waiting == 0 && stream->text->len == 0;
+}
+
+void stream_lend(struct stream *stream, const struct str *parts, size_t n)
+{
+    if (stream->filling != NULL)
+        reader_give(&stream->reader, stream->filling);
+    stream->filling = NULL;
+    *stream->text = (struct json_writer){0};
+    stream->is_sending = stream->is_lent = stream->is_paused = true;
+    stream->enough = STREAM_FULL;
+    reader_hold(&stream->reader, clock_ms());
+    stream->sink->ops->push(stream->sink, parts, n);
+}
+
+void stream_keep(struct stream *stream, char *memory, size_t size)
+{
+    stream->is_lent = false;
+    stream->sending = reader_adopt(&stream->reader, (struct json_writer){memory, size, size, true});
+}
+
+void stream_write(struct stream *stream, struct str bytes)
+{
+    while (bytes.len > 0) {
+        if (stream->filling == NULL)
+            begin_block(stream);
+        size_t room = SPOOL_PAGE - stream->text->len, n = bytes.len < room ? bytes.len : room;
+        json_raw(stream->text, bytes.base, n);
+        bytes = (struct str){bytes.base + n, bytes.len - n};
+        if (stream->text->len >= stream->enough)
+            stream_more(stream);
+    }
 }
 
 const struct str *stream_parts(struct stream *stream, size_t *n)
@@ -164,12 +210,12 @@ void stream_end(struct stream *stream, bool complete)
 
 void stream_room(struct stream *stream)
 {
-    stream->is_sending = false;
-    stream->enough = PIECE;
+    stream->is_sending = stream->is_lent = false;
+    stream->enough = stream->piece;
     give_all(stream, &stream->sending);
     if (stream->has_failed)
         return;
-    if (stream->is_complete || stream->n_waiting > 0 || stream->text->len >= PIECE)
+    if (stream->is_complete || stream->n_waiting > 0 || stream->text->len >= stream->piece)
         send_some(stream);
     bool has_room = stream->n_waiting < WAITING_LEAST || reader_may_spool(&stream->reader);
     if (stream->is_paused && has_room && !stream->is_complete)

@@ -16,6 +16,7 @@ struct stream {
     const struct stream_ops *ops;
     struct json_writer *text; /* where its owner writes: the page of `filling` */
     size_t enough;            /* bytes in text from which on stream_more is to be called */
+    size_t piece;             /* as soon as there are so many, and the sink has room, they go out */
     struct sink *sink;
     struct reader reader;
     struct spool_block *filling;
@@ -24,6 +25,7 @@ struct stream {
     size_t length;               /* bytes in blocks that were ever full */
     struct spool_block *sending; /* those with the sink */
     bool is_started, is_sending, is_paused;
+    bool is_lent;     /* what the sink has is the owner's */
     bool is_complete; /* no more will come */
     bool has_failed;  /* nor will what has come go out */
 };
@@ -38,6 +40,27 @@ enum {
  */
 void stream_begin(struct stream *stream, const struct stream_ops *ops, struct sink *sink,
                   struct readers_source *source, struct json_writer *text);
+
+/*
+ * The same where there is a head already, and nothing in text: what comes goes out from now on. text may be
+ * used after stream_write alone.
+ */
+void stream_open(struct stream *stream, const struct stream_ops *ops, struct sink *sink,
+                 struct readers_source *source, struct json_writer *text);
+
+/* Is there nothing that the sink has, or is to have? */
+bool stream_is_idle(const struct stream *stream);
+
+/*
+ * Has an idle stream send bytes of the owner's, which stay until go_on is called, and pauses it. If is_lent
+ * is still true then, the owner goes on only after stream_keep: the bytes are in that memory, on the heap, of
+ * so many bytes, which becomes the stream's.
+ */
+void stream_lend(struct stream *stream, const struct str *parts, size_t n);
+void stream_keep(struct stream *stream, char *memory, size_t size);
+
+/* Copies some bytes to the end of a stream. */
+void stream_write(struct stream *stream, struct str bytes);
 
 /* There is enough in text. Once the stream has started, that goes out, or waits; pause is called from here.
  */

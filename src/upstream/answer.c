@@ -139,6 +139,16 @@ void upstream_answer_resume(struct upstream_answer *answer)
     upstream_connection_watch(answer->connection);
 }
 
+char *upstream_answer_keep(struct upstream_answer *answer)
+{
+    char *kept = answer->buffer;
+    answer->buffer = mem_alloc(UPSTREAM_BUFFER);
+    answer->buffer_len -= answer->buffer_at;
+    memcpy(answer->buffer, kept + answer->buffer_at, answer->buffer_len);
+    answer->buffer_at = 0;
+    return kept;
+}
+
 /* Heads */
 
 /* Keeps bytes that more have to follow. They may lie in the buffer already. */

@@ -67,6 +67,12 @@ void upstream_answer_read(struct upstream_answer *answer, const char *error);
 /* What the part held has been taken: goes on. */
 void upstream_answer_resume(struct upstream_answer *answer);
 
+/*
+ * The caller keeps the part until it is taken, but goes on before that: returns the memory that the part is
+ * in, UPSTREAM_BUFFER bytes, to be freed.
+ */
+char *upstream_answer_keep(struct upstream_answer *answer);
+
 /* The connection is not the answer's any longer. */
 void upstream_answer_leave(struct upstream_answer *answer);
 

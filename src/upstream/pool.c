@@ -12,7 +12,11 @@
 #include "base/mem.h"
 #include "upstream/trouble.h"
 
-enum { REST_MS = 1000, LONGEST_REST_MS = 30000 };
+enum {
+    REST_MS = 1000,
+    LONGEST_REST_MS = 30000,
+    WANTED_MS = 250, /* who has waited so long for a connection does not get one just so */
+};
 
 /* What comes of trying a server. */
 enum attempt {
@@ -248,6 +252,8 @@ static void on_waited_too_long(h2o_timeout_entry_t *entry)
 static void queue_up(struct upstream_lease *lease, enum upstream_lease_state state, h2o_linklist_t *list)
 {
     lease->state = state;
+    if (state == UPSTREAM_LEASE_WAITING && h2o_linklist_is_empty(list))
+        lease->upstream->waiting_since = clock_ms();
     h2o_linklist_insert(list, &lease->link); /* at its end */
     lease->timer.cb = on_waited_too_long;
     h2o_timeout_link(lease->upstream->env->loop, lease->connect, &lease->timer);
@@ -256,6 +262,19 @@ static void queue_up(struct upstream_lease *lease, enum upstream_lease_state sta
 static struct upstream_lease *first_of(const h2o_linklist_t *list)
 {
     return H2O_STRUCT_FROM_MEMBER(struct upstream_lease, link, list->next);
+}
+
+bool upstream_pool_is_wanted(const struct upstream *upstream, uint64_t network)
+{
+    const h2o_linklist_t *anchor = &upstream->waiting;
+    if (anchor->next == anchor || clock_ms() - upstream->waiting_since < WANTED_MS)
+        return false;
+    for (const h2o_linklist_t *link = anchor->next; link != anchor; link = link->next) {
+        const struct upstream_lease *lease = H2O_STRUCT_FROM_MEMBER(struct upstream_lease, link, link);
+        if (network == 0 || lease->network != network)
+            return true;
+    }
+    return false;
 }
 
 /* Goes on with those that wait, as far as there is something for them. */

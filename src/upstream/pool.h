@@ -39,6 +39,7 @@ struct upstream_lease {
     const struct upstream_pool_ops *ops;
     struct upstream *upstream;
     const char *label;      /* for log lines: the route's name */
+    uint64_t network;       /* that the client's request came from: see upstream_is_wanted */
     h2o_timeout_t *connect; /* how long to wait and to connect */
     bool may_repeat;        /* what will be asked can be asked again */
 
@@ -76,6 +77,7 @@ struct upstream {
     size_t turn; /* who is asked first among equals */
     unsigned n_open, n_idle;
     h2o_linklist_t waiting; /* leases */
+    uint64_t waiting_since; /* clock_ms: since when there are some */
     bool is_serving;        /* those that wait */
     h2o_timeout_t *idle;
     uint64_t chance; /* so that servers do not rest in step */
@@ -111,5 +113,11 @@ void upstream_pool_server_rest(struct upstream_server *server);
 
 /* The server has answered. */
 void upstream_pool_server_works(struct upstream_server *server);
+
+/*
+ * Have there been leases that wait for a connection for a quarter of a second, and is one of them for another
+ * network than this one? With 0, for any.
+ */
+bool upstream_pool_is_wanted(const struct upstream *upstream, uint64_t network);
 
 #endif

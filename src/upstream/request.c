@@ -377,3 +377,8 @@ void upstream_resume(struct upstream_request *request)
     if (is_exchange(request))
         upstream_answer_resume(&request->answer);
 }
+
+char *upstream_keep(struct upstream_request *request)
+{
+    return upstream_answer_keep(&request->answer);
+}

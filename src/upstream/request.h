@@ -76,6 +76,12 @@ void upstream_request_start(struct upstream_request *request);
 void upstream_resume(struct upstream_request *request);
 
 /*
+ * What on_data has brought, and was not the last part, stays until the caller frees the memory that is
+ * returned, of UPSTREAM_BUFFER bytes. upstream_resume is called before that.
+ */
+char *upstream_keep(struct upstream_request *request);
+
+/*
  * Sends the next part of a body that was not whole at the start, but only after on_room was called for it.
  * Returns whether there is room for more at once; if not, on_room is called. The bytes are not needed after
  * the call. is_last ends the body.

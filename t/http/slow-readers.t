@@ -65,6 +65,7 @@ sub start ($limits, $database = '', %with)
     my $workers = $with{workers} // 1;
     return server(<<~CONF . $ROUTES,
         workers: $workers
+        core: on    # its memory is looked at
         limits: { stall: 50s, $limits }
         database:
           connect: ${\ $cluster->conninfo }
@@ -345,6 +346,46 @@ subtest 'clients that leave' => sub {
     }
     is_deeply [ $server->log_lines(qr/ (?:warn|error) /) ], [], 'without a complaint';
     ends_well($server);
+};
+
+# --- relays ---
+
+subtest 'slow readers of a relay' => sub {
+    my $text = 'contacts ' x 130_000;
+    my $far  = server(<<~CONF);
+        workers: 1
+        routes:
+          GET /long:
+            text: "$text"
+          GET /short:
+            text: "hello\\n"
+        CONF
+    for my $limits ('stall: 50s', 'stall: 50s, spool: 0') {
+        my $server = server(<<~CONF);
+            workers: 1
+            limits: { connect: 50s, deadline: 50s, $limits }
+            upstreams: { far: { servers: [ "http://${\ $far->address }" ], connections: 4 } }
+            routes:
+              GET /{rest...}:
+                relay: http://far/{rest...}
+            CONF
+        my $crowd = slow_readers($server, 20, say => "GET /long HTTP/1.1\r\nHost: test\r\n\r\n");
+        my $client = $server->client;
+        for (1 .. 5) {
+            is $client->get('/short')->body, "hello\n", "others are served ($limits)";
+            ok $client->get('/long')->body eq $text, '… also with much';
+        }
+        my @lines = $server->log_lines(qr/slow readers/);
+        if ($limits =~ /spool/) {
+            is scalar @lines, 1, 'the log names those who hold connections';
+            like $lines[0], qr{connections of upstream far, \d of 4: GET /\{rest\.\.\.\} for 127\.0\.0\.1}, '… and which';
+        } else {
+            is_deeply \@lines, [], 'they hold none';
+        }
+        $crowd->dismiss;
+        is $server->stop, 'exit 0', 'it ends well';
+    }
+    is $far->stop, 'exit 0', 'and so does the other one';
 };
 
 # --- shares ---

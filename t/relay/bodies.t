@@ -21,7 +21,7 @@ my $unix     = Hayfork::Test::Upstream->new('unix');
 my $server   = server(<<~CONF, env => { ASAN_OPTIONS => join ':', 'quarantine_size_mb=1', grep { defined } $ENV{ASAN_OPTIONS} });
     workers: 1
     core: on    # its memory is looked at
-    limits: { body: 8G, deadline: 10m, body_time: 10m, stall: 10m }
+    limits: { body: 8G, deadline: 10m, body_time: 10m, stall: 10m, spool: 20M }    # one answer has a quarter
     ${\ $upstream->routes }
       GET /unix:
         relay: "${\ $unix->url('/y') }"
@@ -178,6 +178,28 @@ subtest 'many slow readers at once' => sub {
         wait_for('the upstream connection to end', sub { !$peer->send('x' x 65536) });
     }
     is $server->get('/')->status, 200, 'others are served when they have left';
+};
+
+subtest 'a client that reads late does not keep the upstream' => sub {
+    my $size = 4 * $MB;
+    for my $framing ('length', 'chunked', 'close') {
+        my ($source, $sink, $client, $peer) = download('/x', $upstream, $size, $framing);
+        wait_for("all of it to be taken ($framing)", sub { $source->push; $source->done });
+        $peer->close if $framing eq 'close';
+        pump($source, $sink);
+        all_of_it($source, $sink, $size);
+    }
+
+    # What ends a chunk, and a buffer, and what is copied, are not the same bytes.
+    my @chunks = map { chr(97 + $_ % 26) x (1 + $_ * 7919 % 13) } 1 .. 200_000;
+    my $body   = join '', @chunks;
+    my $client = $server->client->receive_buffer(1 << 16)->ask('GET', '/x');
+    my $peer   = $upstream->accept->buffers(1 << 16);
+    $peer->request;
+    my $answer = join '', "${OK}Transfer-Encoding: chunked\r\n\r\n", (map { sprintf "%x\r\n%s\r\n", length, $_ } @chunks),
+      "0\r\n\r\n";
+    ok $peer->send($answer), 'many small chunks';
+    ok $client->receive->body eq $body, '… arrive as they are';
 };
 
 subtest 'an upstream in a trickle' => sub {
