@@ -145,23 +145,22 @@ static h2o_iovec_t make_head(struct conn *conn)
 
 /*
  * How much the client has acknowledged so far. A reader that trickles lets every write complete in the
- * end; this tells it from one that reads. 0 where the socket is none of TCP.
+ * end; this tells it from one that reads. Returns otherwise where the socket is none of TCP.
  */
-static uint64_t bytes_acked(struct conn *conn)
+static uint64_t bytes_acked(const struct conn *conn, uint64_t otherwise)
 {
     struct tcp_info info;
     socklen_t len = sizeof(info);
     if (getsockopt(h2o_socket_get_fd(conn->socket), IPPROTO_TCP, TCP_INFO, &info, &len) != 0 ||
         len < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof(info.tcpi_bytes_acked))
-        return 0;
+        return otherwise;
     return info.tcpi_bytes_acked;
 }
 
 uint64_t conn_taken(h2o_req_t *req)
 {
-    struct conn *conn = (struct conn *)req->conn;
-    uint64_t acked = bytes_acked(conn);
-    return acked > 0 ? acked : conn->written;
+    const struct conn *conn = (const struct conn *)req->conn;
+    return bytes_acked(conn, conn->written);
 }
 
 static void watch_reader(struct conn *conn, h2o_timeout_cb on_timeout)
@@ -181,7 +180,7 @@ static void on_stall(h2o_timeout_entry_t *entry)
     struct conn *conn = H2O_STRUCT_FROM_MEMBER(struct conn, write_timer, entry);
     if (!conn->has_request && conn_unacked(conn) == 0)
         return; /* the answer was taken */
-    uint64_t acked = bytes_acked(conn);
+    uint64_t acked = bytes_acked(conn, 0);
     bool took_enough = acked >= conn->acked + LEAST_TAKEN;
     conn->acked = acked;
     if (took_enough)

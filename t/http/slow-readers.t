@@ -4,11 +4,12 @@ use v5.36;
 
 use Hayfork::Test::Network qw(enter_network);
 
-my ($HERE, $SLOW, $OTHER, $HAS_NETWORK);
+my ($HERE, $SLOW, $OTHER, @V6, $HAS_NETWORK);
 
 BEGIN {
     ($HERE, $SLOW, $OTHER) = map { "10.9.0.$_" } 1 .. 3;
-    $HAS_NETWORK = enter_network($HERE, $SLOW, $OTHER);
+    @V6          = qw(fd00:9::1 fd00:9::2 fd00:9::ffff:3 fd00:9:0:1::2);
+    $HAS_NETWORK = enter_network($HERE, $SLOW, $OTHER, @V6);
 }
 
 use Hayfork::Test;
@@ -18,7 +19,7 @@ use Time::HiRes qw(sleep);
 
 use Hayfork::Test::Crowd;
 use Hayfork::Test::Download;
-use Hayfork::Test::Process qw(wait_for slurp);
+use Hayfork::Test::Process qw(wait_for slurp temporary_folder);
 
 use constant MEGABYTE => 1 << 20;
 
@@ -193,6 +194,15 @@ subtest 'answer_rate: 0, and nobody else there: they may hold connections' => su
     is $client->get('/contacts/1')->status, 200, 'one connection is left for what is quick';
     $crowd->dismiss;
     wait_for('their queries to end', sub { !running('contact') });
+    ends_well($server);
+};
+
+subtest 'a Unix socket' => sub {
+    my $path     = temporary_folder() . '/http.sock';
+    my $server   = start('spool: 0', '', also => ["unix:$path"]);
+    my $download = Hayfork::Test::Download->start("unix:$path", '/contacts')->take(1);
+    wait_for('it to be named in the log', sub { $server->log_lines(qr{: GET /contacts for a Unix socket; cut off: 1$}) });
+    is $download->finish, 'broken', 'it is cut off like others';
     ends_well($server);
 };
 
@@ -391,7 +401,21 @@ subtest 'slow readers of a relay' => sub {
 # --- shares ---
 
 SKIP: {
-    skip 'this machine gives the test no network of its own', 1 if !$HAS_NETWORK;
+    skip 'this machine gives the test no network of its own', 3 if !$HAS_NETWORK;
+    subtest 'of IPv6 addresses 64 bits count' => sub {
+        my $address = "[$V6[0]]:" . Hayfork::Test::Server::free_port();
+        my $server  = start('spool: 0, answer_rate: 0', '', also => [$address]);
+        my @downloads =
+          map { Hayfork::Test::Download->start($address, '/contacts', receive_buffer => 4096, from => $_)->take(1) }
+          @V6[ 1 .. 3 ];
+        wait_for('them to be named in the log', sub { $server->log_lines(qr/slow readers/) });
+        my ($line) = $server->log_lines(qr/slow readers/);
+        like $line, qr{3 of 8: GET /contacts for \Q$V6[1]\E/64 \(2\), GET /contacts for \Q$V6[3]\E/64; cut off: 0},
+          'two of three are one';
+        $_->close for @downloads;
+        ends_well($server);
+    };
+
     subtest 'many slow readers of one address' => sub {
         my $port   = Hayfork::Test::Server::free_port();
         my $server = start('spool: 0, answer_rate: 0', '', also => ["$HERE:$port"]);

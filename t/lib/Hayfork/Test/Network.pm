@@ -22,7 +22,8 @@ sub enter_network (@addresses)
     my $is_in = delete $ENV{$MARK};
     return $is_in if defined $is_in;
     my @unshare = ('unshare', '--net', $> == 0 ? () : qw(--user --map-current-user --keep-caps));
-    my $prepare = join ' && ', 'ip link set lo up', map { "ip address add $_/32 dev lo" } @addresses;
+    my $prepare = join ' && ', 'ip link set lo up',
+      map { "ip address add $_ dev lo" } map { /:/ ? "$_/128 nodad" : "$_/32" } @addresses;
     return 0 if system("@unshare sh -c '$prepare' >/dev/null 2>&1") != 0;
     $ENV{$MARK} = 1;
     exec @unshare, 'sh', '-c', "$prepare && exec \"\$@\"", 'sh', $^X, (map { "-I$_" } @INC), $0, @ARGV
