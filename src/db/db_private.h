@@ -40,7 +40,7 @@ struct db_statement {
     uint64_t hash;                      /* of the SQL text: a part of the names on the server */
     struct db_description *description; /* the newest; NULL before there was one */
     uint32_t *declared;                 /* types that were found out, 0 for those that PostgreSQL tells */
-    unsigned generation;                /* counts up when older preparations are not to be used any more */
+    unsigned generation;                /* counts up when older preparations are not to be used any longer */
     unsigned fit;                       /* counts up when the parameters are of other types */
     bool unusable;                      /* the last attempt to prepare it failed */
     bool unmergeable;                   /* its merged form would be something else, or does not work */
@@ -98,7 +98,7 @@ struct db_query {
     void *owner;
     h2o_timeout_entry_t timer;
     bool again;     /* was sent on a connection that broke, and is sent a second time */
-    unsigned moves; /* how often it stood behind a slow one, and was sent elsewhere */
+    unsigned moves; /* how often it stood after a slow one, and was sent elsewhere */
     bool refreshed; /* its statement was prepared again for it */
     bool renewed;   /* so was the session */
     bool single;    /* was merged with others, and is asked again by itself */
@@ -139,7 +139,7 @@ struct db_flight {
     struct db_connection *connection;
     enum flight_kind kind;
     struct db_statement *statement; /* NULL for FLIGHT_LOOKS, FLIGHT_TYPES and FLIGHT_SCHEMA */
-    struct db_query **queries; /* of FLIGHT_QUERIES, by their place; NULL: nobody waits for it any more */
+    struct db_query **queries; /* of FLIGHT_QUERIES, by their place; NULL: nobody waits for it any longer */
     size_t n_queries;          /* several went out as one statement: then queries is owned */
     struct db_query *query;    /* where queries points if it is only one */
     struct db_description *description;
@@ -380,7 +380,7 @@ void db_on_prepared(struct db_connection *connection, struct db_flight *flight);
 void db_on_types(struct db_connection *connection, struct db_statement *statement,
                  struct pgcatalogue *catalogue, const char *error);
 
-/* It is not to be used any more as it was prepared, on any connection. */
+/* It is not to be used any longer as it was prepared, on any connection. */
 void db_outdate(struct db_statement *statement);
 
 /* The same; it is prepared again on this connection at once. */

@@ -68,12 +68,6 @@ static void on_done(void *owner, enum db_outcome outcome, const struct db_answer
     }
 }
 
-static uint64_t network_of(void *owner)
-{
-    struct sink *sink = ((struct call *)owner)->sink;
-    return sink->ops->client(sink).network;
-}
-
 /* For headers_find_refused: a parameter that no column of the answer stands before. */
 static bool parameter_in_answer(void *arg, const char *name, struct str *value)
 {
@@ -130,6 +124,12 @@ static const char *const *on_values(void *owner, const struct pgtypes_parameter 
     return NULL;
 }
 
+static uint64_t network_of(void *owner)
+{
+    struct sink *sink = ((struct call *)owner)->sink;
+    return sink->ops->client(sink).network;
+}
+
 static const struct db_asker asker = {handler_sql_row, handler_sql_again, on_values, on_done, network_of};
 
 /* The client has left, or the answer is out: the query, if it is under way, goes on without us. */
@@ -146,13 +146,21 @@ static void on_gone(struct sink *sink)
         free(call->answer.base);
 }
 
-/* Says why there can be no query now. */
-static void refuse(struct call *call, enum db_refusal refusal)
+/* Says why there can be no query now; false if there can. */
+static bool refused(struct call *call, enum db_refusal refusal)
 {
-    bool full = refusal == DB_FULL;
-    handler_sql_refuse(call, (struct problem){.status = 503,
-                                              .detail = full ? "Too many queries are waiting already."
-                                                             : "The database is not available."});
+    const struct handler_sql *self = call->handler;
+    struct problem problem = {.status = 503};
+    if (refusal == DB_AWAY)
+        problem.detail = "The database is not available.";
+    else if (refusal == DB_FULL)
+        problem.detail = "Too many queries are waiting already.";
+    else if (self->route->answer == CONF_ANSWER_ROWS && readers_refuse(self->readers, call->sink))
+        problem.detail = "Other answers for this address have not been taken yet.";
+    else
+        return false;
+    handler_sql_refuse(call, problem);
+    return true;
 }
 
 /*
@@ -164,16 +172,8 @@ static void ask(struct call *call)
     const struct handler_sql *self = call->handler;
     enum db_refusal refusal = db_check(self->lane, self->statement);
     struct params_problem problem = {0};
-    if (refusal == DB_AWAY || refusal == DB_FULL) {
-        refuse(call, refusal);
+    if (refused(call, refusal))
         return;
-    }
-    if (self->route->answer == CONF_ANSWER_ROWS && readers_refuse(self->readers, call->sink)) {
-        handler_sql_refuse(
-            call, (struct problem){.status = 503,
-                                   .detail = "Other answers for this address have not been taken yet."});
-        return;
-    }
     bool fits = refusal == DB_ACCEPTED && gather(call, db_statement_parameters(self->statement), &problem);
     if (refusal == DB_ACCEPTED && !fits && !problem.is_of_type)
         refuse_request(call, &problem);
