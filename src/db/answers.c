@@ -32,8 +32,7 @@ static bool is_outdated(const struct db_flight *flight)
 static bool is_overtaken(const struct db_flight *flight, const struct db_query *query)
 {
     bool is_undone = flight->connection->read_only || (flight->error != NULL && !flight->ran);
-    return flight->generation != flight->statement->generation && is_undone && !query->refreshed &&
-           !query->streaming;
+    return is_undone && !query->refreshed && !query->streaming;
 }
 
 static void ask_again(struct db_flight *flight, struct db_query *query)
@@ -43,6 +42,14 @@ static void ask_again(struct db_flight *flight, struct db_query *query)
     if (flight->gave_rows)
         query->asker->again(query->owner);
     db_wait_again(query);
+}
+
+static void ask_overtaken_again(struct db_flight *flight)
+{
+    for (size_t i = flight->n_queries; i-- > 0;) {
+        if (flight->queries[i] != NULL && is_overtaken(flight, flight->queries[i]))
+            ask_again(flight, flight->queries[i]);
+    }
 }
 
 static void refresh(struct db_connection *connection, struct db_flight *flight)
@@ -101,10 +108,8 @@ static bool is_spoilt(struct db_connection *connection, char status)
 /* A query, or several as one, was answered. */
 static void end_queries(struct db_connection *connection, struct db_flight *flight, bool spoilt, uint64_t ran)
 {
-    for (size_t i = flight->n_queries; i-- > 0;) {
-        if (flight->queries[i] != NULL && is_overtaken(flight, flight->queries[i]))
-            ask_again(flight, flight->queries[i]);
-    }
+    if (flight->generation != flight->statement->generation)
+        ask_overtaken_again(flight);
     if (db_is_merged(flight)) {
         db_merge_learn(flight, ran);
         db_merge_end(flight);

@@ -225,8 +225,7 @@ struct db_lane {
     h2o_timeout_entry_t soon;
     h2o_timeout_t *idle_timeout; /* while there is more than one connection */
     h2o_timeout_entry_t idle;
-    h2o_timeout_t *doubt_timeout; /* while anything is in doubt */
-    h2o_timeout_entry_t doubt;
+    h2o_timeout_entry_t doubt; /* of tick_timeout, while anything is in doubt */
     struct db_schema *schema;  /* what the statements name, as it was last seen; NULL before */
     uint64_t look_at;          /* clock_ms: when it is to be looked at again, */
     bool asked;                /* if there was a query since */

@@ -85,7 +85,7 @@ bool db_doubts(const struct db_flight *flight)
 static void tick(struct db_lane *lane)
 {
     if (!h2o_timeout_is_linked(&lane->doubt) && !lane->ended)
-        h2o_timeout_link(lane->loop, lane->doubt_timeout, &lane->doubt);
+        h2o_timeout_link(lane->loop, lane->tick_timeout, &lane->doubt);
 }
 
 static struct db_connection *any_open(const struct db_lane *lane)

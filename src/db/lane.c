@@ -17,12 +17,11 @@
 #include "base/mem.h"
 
 enum {
-    TICK_MS = 20,       /* how exactly attempts to connect are timed */
+    TICK_MS = 20,       /* how exactly attempts to connect, and descriptions, are timed */
     WATCH_LEAST_MS = 1, /* how often those in flight are looked at: each `spill`, within these */
     WATCH_MOST_MS = 100,
     IDLE_TICK_MS = 1000,
-    LACKING_MS = 250, /* what has waited so long for a connection does not get one just so */
-    DOUBT_TICK_MS = 50,
+    LACKING_MS = 250,       /* what has waited so long for a connection does not get one just so */
     IN_FLIGHT_TO_MERGE = 2, /* while so many of a statement are on the wire, more gather for the next one */
 };
 
@@ -503,7 +502,6 @@ struct db_lane *db_lane_new(h2o_loop_t *loop, const struct db_lane_conf *conf)
     lane->watch_timeout = timeouts_get(conf->timeouts, watch_ms(conf));
     lane->idle_timeout = timeouts_get(conf->timeouts, IDLE_TICK_MS);
     lane->soon_timeout = timeouts_get(conf->timeouts, 0);
-    lane->doubt_timeout = timeouts_get(conf->timeouts, DOUBT_TICK_MS);
     lane->soon.cb = on_soon;
     lane->tick.cb = on_tick;
     lane->watch.cb = on_watch;

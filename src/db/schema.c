@@ -39,15 +39,18 @@ enum {
 };
 
 struct db_schema {
-    const char **words; /* of all statements, each once; the first one is none */
-    char **versions;    /* the last one's numbers, "" before there were any; the first is a snapshot; owned */
+    const char **words; /* of all statements, each once */
+    char **versions;    /* their numbers when they were last seen, "" for nothing of that name; owned */
     size_t n;
-    bool *changed; /* by this look */
-    bool known;    /* there was one */
+    char *values[3]; /* words and versions as arrays, and the snapshot that they were seen with; owned */
+    bool *changed;   /* by this look */
+    bool known;      /* there was one */
     bool in_flight;
     bool off; /* the catalogue cannot be read */
     unsigned n_looks;
 };
+
+enum { WORDS, VERSIONS, SNAPSHOT, N_VALUES };
 
 #define EQ    " OPERATOR(pg_catalog.=) "
 #define GE    " OPERATOR(pg_catalog.>=) "
@@ -58,7 +61,9 @@ struct db_schema {
     "pg_catalog.hashnameextended(" a ".attname, " a ".atttypid" INT8 " OPERATOR(pg_catalog.*) 2048"          \
     " OPERATOR(pg_catalog.+) " a ".attnum)"
 
-/* All names are qualified, operators too: the search path may have others. $1 are words, $2 their versions.
+/*
+ * All names are qualified, operators too: the search path may have others. $1 are words, $2 their versions,
+ * $3 the snapshot.
  */
 static const char sql[] =
     "WITH RECURSIVE word AS MATERIALIZED ("
@@ -106,11 +111,42 @@ static const char sql[] =
                       " AND c.casttarget" EQ "'pg_catalog.json'::pg_catalog.regtype"
                       "), version (n, v) AS (SELECT seen.n, pg_catalog.sum(seen.h)::pg_catalog.text FROM "
                       "seen GROUP BY seen.n) "
-                      "SELECT 1" INT8 ", pg_catalog.pg_current_snapshot()::pg_catalog.text "
+                      "SELECT 0" INT8 ", pg_catalog.pg_current_snapshot()::pg_catalog.text "
                       "UNION ALL "
                       "SELECT word.n, coalesce(v, '') FROM word LEFT JOIN version ON version.n" EQ "word.n"
-                      " WHERE word.n OPERATOR(pg_catalog.>) 1 AND NOT coalesce(v, '')" EQ "($2)[word.n]"
-                      " AND NOT pg_catalog.pg_current_snapshot()::pg_catalog.text" EQ "($2)[1]";
+                      " WHERE NOT coalesce(v, '')" EQ "($2)[word.n]"
+                      " AND NOT pg_catalog.pg_current_snapshot()::pg_catalog.text" EQ "$3";
+
+/* The text of an array, whose elements PostgreSQL takes as they are. Allocated. */
+static char *array_of(const char *const *texts, size_t n)
+{
+    size_t size = 3;
+    for (size_t i = 0; i < n; i++)
+        size += 2 * strlen(texts[i]) + 3;
+    char *array = mem_alloc(size), *out = array;
+    *out++ = '{';
+    for (size_t i = 0; i < n; i++) {
+        *out++ = i == 0 ? '"' : ',';
+        if (i > 0)
+            *out++ = '"';
+        for (const char *c = texts[i]; *c != '\0'; c++) {
+            if (*c == '"' || *c == '\\')
+                *out++ = '\\';
+            *out++ = *c;
+        }
+        *out++ = '"';
+    }
+    *out++ = '}';
+    *out = '\0';
+    return array;
+}
+
+/* Sets a value for the looks to come. */
+static void set(struct db_schema *schema, size_t which, char *value)
+{
+    free(schema->values[which]);
+    schema->values[which] = value;
+}
 
 static int compare_words(const void *one, const void *other)
 {
@@ -120,25 +156,26 @@ static int compare_words(const void *one, const void *other)
 static struct db_schema *schema_new(const struct db_lane *lane)
 {
     struct db_schema *schema = mem_calloc(1, sizeof(*schema));
-    size_t n_all = 1, n = 1;
+    size_t n_all = 0, n = 0;
     for (size_t i = 0; i < lane->n_statements; i++)
         n_all += lane->statements[i]->conf.statement->n_words;
-    schema->words = mem_calloc(n_all, sizeof(*schema->words));
-    schema->words[0] = "";
+    schema->words = mem_calloc(n_all + 1, sizeof(*schema->words));
     for (size_t i = 0; i < lane->n_statements; i++) {
         const struct sql_statement *statement = lane->statements[i]->conf.statement;
         for (size_t k = 0; k < statement->n_words; k++)
             schema->words[n++] = statement->words[k];
     }
-    qsort(schema->words + 1, n - 1, sizeof(*schema->words), compare_words);
+    qsort(schema->words, n, sizeof(*schema->words), compare_words);
     for (size_t i = 0; i < n; i++) {
-        if (i == 0 || strcmp(schema->words[i], schema->words[schema->n - 1]) != 0)
+        if (schema->n == 0 || strcmp(schema->words[i], schema->words[schema->n - 1]) != 0)
             schema->words[schema->n++] = schema->words[i];
     }
-    schema->versions = mem_calloc(schema->n, sizeof(*schema->versions));
-    schema->changed = mem_calloc(schema->n, sizeof(*schema->changed));
+    schema->versions = mem_calloc(schema->n + 1, sizeof(*schema->versions));
+    schema->changed = mem_calloc(schema->n + 1, sizeof(*schema->changed));
     for (size_t i = 0; i < schema->n; i++)
         schema->versions[i] = mem_strdup("");
+    set(schema, WORDS, array_of(schema->words, schema->n));
+    set(schema, VERSIONS, array_of((const char *const *)schema->versions, schema->n));
     return schema;
 }
 
@@ -148,6 +185,8 @@ void db_schema_free(struct db_schema *schema)
         return;
     for (size_t i = 0; i < schema->n; i++)
         free(schema->versions[i]);
+    for (size_t i = 0; i < N_VALUES; i++)
+        free(schema->values[i]);
     free(schema->versions);
     free(schema->changed);
     free(schema->words);
@@ -158,7 +197,7 @@ void db_schema_free(struct db_schema *schema)
 static void look(struct db_connection *connection)
 {
     static const char name[] = "hayfork_schema";
-    static const uint32_t types[] = {PGTYPES_TEXT_ARRAY, PGTYPES_TEXT_ARRAY};
+    static const uint32_t types[N_VALUES] = {PGTYPES_TEXT_ARRAY, PGTYPES_TEXT_ARRAY, PGTYPES_TEXT};
     struct db_lane *lane = connection->lane;
     struct pgwire_writer *out = &connection->io.out;
     if (lane->schema == NULL)
@@ -173,20 +212,11 @@ static void look(struct db_connection *connection)
     if (connection->knows_schema)
         flight->phase = AT_BIND;
     else
-        pgwire_parse(out, name, sql, types, 2);
+        pgwire_parse(out, name, sql, types, N_VALUES);
     if (schema->n_looks++ % LOOKS_OF_A_KIND == 0)
-        schema->versions[0][0] = '\0';
-    const char *(*pairs)[2] = mem_alloc(schema->n * sizeof(*pairs));
-    const char *const **rows = mem_alloc(schema->n * sizeof(*rows));
-    for (size_t i = 0; i < schema->n; i++) {
-        pairs[i][0] = schema->words[i];
-        pairs[i][1] = schema->versions[i];
-        rows[i] = pairs[i];
-    }
-    pgwire_execute_arrays(out, name, rows, schema->n, 2);
+        set(schema, SNAPSHOT, mem_strdup(""));
+    pgwire_execute(out, name, (const char *const *)schema->values, N_VALUES);
     pgwire_sync(out);
-    free(rows);
-    free(pairs);
 }
 
 void db_schema_begin(struct db_connection *connection)
@@ -233,12 +263,22 @@ bool db_schema_take(struct db_lane *lane, struct pgwire_row row)
     size_t n = 0;
     for (int32_t i = 0; i < number.len && n <= schema->n; i++)
         n = n * 10 + (size_t)(number.text[i] - '0');
-    if (n < 1 || n > schema->n || version.len < 0)
+    if (n > schema->n || version.len < 0)
         return false;
-    free(schema->versions[n - 1]);
-    schema->versions[n - 1] = mem_strndup(version.text, (size_t)version.len);
-    schema->changed[n - 1] = n > 1 && schema->known;
+    char *text = mem_strndup(version.text, (size_t)version.len);
+    if (n == 0) {
+        set(schema, SNAPSHOT, text);
+    } else {
+        free(schema->versions[n - 1]);
+        schema->versions[n - 1] = text;
+        schema->changed[n - 1] = true;
+    }
     return true;
+}
+
+static bool any_changed(const struct db_schema *schema)
+{
+    return memchr(schema->changed, true, schema->n) != NULL;
 }
 
 static bool has_changed(const struct db_schema *schema, const struct db_statement *statement)
@@ -250,12 +290,27 @@ static bool has_changed(const struct db_schema *schema, const struct db_statemen
     return false;
 }
 
+/* At the first look nothing has changed, though all of it is new. */
+static void take_changes(struct db_lane *lane, bool first)
+{
+    struct db_schema *schema = lane->schema;
+    for (size_t i = 0; !first && i < lane->n_statements; i++) {
+        if (has_changed(schema, lane->statements[i])) {
+            log_debug("%s: what its SQL names has changed", lane->statements[i]->conf.label);
+            db_outdate(lane->statements[i]);
+        }
+    }
+    set(schema, VERSIONS, array_of((const char *const *)schema->versions, schema->n));
+    memset(schema->changed, 0, schema->n * sizeof(*schema->changed));
+}
+
 void db_schema_looked(struct db_connection *connection, const char *error)
 {
     struct db_lane *lane = connection->lane;
     struct db_schema *schema = lane->schema;
     schema->in_flight = false;
     if (error != NULL) {
+        set(schema, SNAPSHOT, mem_strdup("")); /* what came before the error does not count */
         schema->off = !db_is_passing(pgwire_error_field(error, PG_DIAG_SQLSTATE));
         if (schema->off)
             log_warnx("lane %s: cannot look at PostgreSQL's catalogue, so that it notices changes only when "
@@ -264,19 +319,17 @@ void db_schema_looked(struct db_connection *connection, const char *error)
                       pgwire_error_field(error, PG_DIAG_MESSAGE_PRIMARY));
         return;
     }
-    for (size_t i = 0; i < lane->n_statements; i++) {
-        if (has_changed(schema, lane->statements[i])) {
-            log_debug("%s: what its SQL names has changed", lane->statements[i]->conf.label);
-            db_outdate(lane->statements[i]);
-        }
-    }
-    memset(schema->changed, 0, schema->n * sizeof(*schema->changed));
-    if (!schema->known)
-        db_doubts_check(connection); /* they were described before this look */
+    bool first = !schema->known;
     schema->known = true;
+    if (any_changed(schema))
+        take_changes(lane, first);
+    if (first)
+        db_doubts_check(connection); /* they were described before this look */
 }
 
 void db_schema_lost(struct db_lane *lane)
 {
+    if (lane->schema->in_flight)
+        set(lane->schema, SNAPSHOT, mem_strdup(""));
     lane->schema->in_flight = false;
 }
