@@ -46,13 +46,13 @@ static bool is_among(const struct sink_field *fields, size_t n, struct str name)
 
 /* Fields that are for us alone, that the route has a value for, or that say how the body is framed. */
 static bool is_passed_on(const struct relay_call *call, const struct sink_head *head, struct str name,
-                         const struct relay_hop *hop)
+                         enum relay_fate fate, const struct relay_hop *hop)
 {
-    if (handler_relay_is_hop_by_hop(name, hop) || http1_same(name, STR("content-length")) ||
-        (http1_same(name, STR("server")) && !call->handler->passes_server) ||
-        (head->content_type.len > 0 && http1_same(name, STR("content-type"))))
+    if (fate == RELAY_NEXT_HOP || fate == RELAY_CONNECTION || fate == RELAY_CONTENT_LENGTH ||
+        (fate == RELAY_SERVER && !call->handler->passes_server) ||
+        (fate == RELAY_CONTENT_TYPE && head->content_type.len > 0))
         return false;
-    return !is_among(head->fields, head->n_fields, name);
+    return !relay_hop_names(hop, name) && !is_among(head->fields, head->n_fields, name);
 }
 
 /* The route's fields, then those of the upstream. */
@@ -60,7 +60,7 @@ static void add_fields(struct relay_call *call, struct sink_head *head, const st
                        const char *bytes)
 {
     struct sink *sink = call->sink;
-    struct relay_hop hop = handler_relay_hop(from->fields, from->n_fields, bytes, &sink->arena);
+    struct relay_fields sorted = relay_fields_sort(from->fields, from->n_fields, bytes, &sink->arena);
     struct sink_field *fields =
         arena_alloc(&sink->arena, (head->n_fields + from->n_fields + 1) * sizeof(*fields));
     const struct http1_field *last = from->n_fields == 0 ? NULL : &from->fields[from->n_fields - 1];
@@ -70,7 +70,7 @@ static void add_fields(struct relay_call *call, struct sink_head *head, const st
         fields[i] = head->fields[i];
     for (size_t i = 0; i < from->n_fields; i++) {
         struct str name = http1_str(copy, from->fields[i].name);
-        if (is_passed_on(call, head, name, &hop))
+        if (is_passed_on(call, head, name, sorted.fates[i], &sorted.hop))
             fields[n++] = (struct sink_field){name, http1_str(copy, from->fields[i].value)};
     }
     head->fields = fields;
@@ -291,18 +291,22 @@ static bool read_max_forwards(struct relay_call *call)
     const struct handler_message *message = &call->message;
     struct str value = {NULL, 0};
     unsigned n = 0;
-    if (!str_equal(call->method, STR("OPTIONS")))
+    if (!relay_fields_has(&call->fields, RELAY_MAX_FORWARDS) || !str_equal(call->method, STR("OPTIONS")))
         return true;
-    for (size_t i = 0; i < message->n_fields; i++)
-        n += http1_find(&message->fields[i], 1, message->bytes, STR("max-forwards"), &value);
+    for (size_t i = 0; i < message->n_fields; i++) {
+        if (call->fields.fates[i] == RELAY_MAX_FORWARDS) {
+            value = http1_str(message->bytes, message->fields[i].value);
+            n++;
+        }
+    }
     for (size_t i = 0; i < value.len; i++) {
         if (value.base[i] < '0' || value.base[i] > '9')
             return false;
         if (call->max_forwards < MOST_FORWARDS) /* there never are so many */
             call->max_forwards = call->max_forwards * 10 + (uint64_t)(value.base[i] - '0');
     }
-    call->counts_forwards = n > 0;
-    return n == 0 || (n == 1 && value.len > 0);
+    call->counts_forwards = true;
+    return n == 1 && value.len > 0;
 }
 
 /*
@@ -312,11 +316,14 @@ static bool read_max_forwards(struct relay_call *call)
 static bool is_circling(const struct relay_call *call)
 {
     const struct handler_message *message = &call->message;
-    struct str via, name = STR(RELAY_NAME);
+    struct str name = STR(RELAY_NAME);
     unsigned n = 0;
+    if (!relay_fields_has(&call->fields, RELAY_VIA))
+        return false;
     for (size_t i = 0; i < message->n_fields; i++) {
-        if (!http1_find(&message->fields[i], 1, message->bytes, STR("via"), &via))
+        if (call->fields.fates[i] != RELAY_VIA)
             continue;
+        struct str via = http1_str(message->bytes, message->fields[i].value);
         while (via.len > 0) {
             struct str item = http1_next_item(&via);
             const char *blank = item.len == 0 ? NULL : memchr(item.base, ' ', item.len);
@@ -355,8 +362,8 @@ static struct relay_call *call_new(const struct handler_relay *self, const struc
         .method = request->method,
         .path = request->path,
         .query = request->query,
-        .hop = handler_relay_hop(request->message->fields, request->message->n_fields,
-                                 request->message->bytes, &sink->arena),
+        .fields = relay_fields_sort(request->message->fields, request->message->n_fields,
+                                    request->message->bytes, &sink->arena),
         .body_ended = request->body->length == 0,
         .upstream = {.ops = &ops,
                      .is_head = str_equal(request->method, STR("HEAD")),

@@ -10,99 +10,6 @@
 
 enum { SPARE = 256 /* bytes for what is not counted below: names, blanks, numbers */ };
 
-/* What becomes of a field that the client has sent. */
-enum fate { PASSES, NEXT_HOP, REPLACED, VIA, MAX_FORWARDS, FORWARDED, FORWARDED_FOR, FORWARDED_OTHER };
-
-enum { MOST_OF_A_LENGTH = 2 };
-
-/* By the length of their names, which tells nearly all others away. */
-static const struct {
-    struct str name;
-    enum fate fate;
-} known[][MOST_OF_A_LENGTH] = {
-    [2] = {{{"te", 2}, NEXT_HOP}},
-    [3] = {{{"via", 3}, VIA}},
-    [4] = {{{"host", 4}, REPLACED}},
-    [6] = {{{"expect", 6}, REPLACED}},
-    [7] = {{{"trailer", 7}, NEXT_HOP}, {{"upgrade", 7}, NEXT_HOP}},
-    [9] = {{{"forwarded", 9}, FORWARDED}},
-    [10] = {{{"connection", 10}, NEXT_HOP}, {{"keep-alive", 10}, NEXT_HOP}},
-    [12] = {{{"max-forwards", 12}, MAX_FORWARDS}},
-    [14] = {{{"content-length", 14}, REPLACED}, {{"http2-settings", 14}, NEXT_HOP}},
-    [15] = {{{"x-forwarded-for", 15}, FORWARDED_FOR}},
-    [16] = {{{"x-forwarded-host", 16}, FORWARDED_OTHER}, {{"proxy-connection", 16}, NEXT_HOP}},
-    [17] = {{{"transfer-encoding", 17}, NEXT_HOP}, {{"x-forwarded-proto", 17}, FORWARDED_OTHER}},
-    [18] = {{{"proxy-authenticate", 18}, NEXT_HOP}},
-    [19] = {{{"proxy-authorization", 19}, NEXT_HOP}},
-    [25] = {{{"proxy-authentication-info", 25}, NEXT_HOP}},
-};
-
-static enum fate fate_of(struct str name)
-{
-    if (name.len >= sizeof(known) / sizeof(known[0]))
-        return PASSES;
-    for (size_t i = 0; i < MOST_OF_A_LENGTH && known[name.len][i].name.len > 0; i++) {
-        if (http1_same(known[name.len][i].name, name))
-            return known[name.len][i].fate;
-    }
-    return PASSES;
-}
-
-/* Does it name a field that could be passed on? */
-static bool names_field(struct str item)
-{
-    return item.len > 0 && !http1_same(item, STR("keep-alive")) && !http1_same(item, STR("close"));
-}
-
-/* Adds what the value names, or only counts it where there are no names yet. */
-static void add_named(struct relay_hop *hop, struct str value)
-{
-    while (value.len > 0) {
-        struct str item = http1_next_item(&value);
-        if (!names_field(item))
-            continue;
-        if (hop->names != NULL)
-            hop->names[hop->n] = item;
-        hop->n++;
-    }
-}
-
-static void add_connections(struct relay_hop *hop, const struct http1_field *fields, size_t n,
-                            const char *bytes)
-{
-    hop->n = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (fields[i].name.len == 10 && http1_same(http1_str(bytes, fields[i].name), STR("connection")))
-            add_named(hop, http1_str(bytes, fields[i].value));
-    }
-}
-
-struct relay_hop handler_relay_hop(const struct http1_field *fields, size_t n, const char *bytes,
-                                   struct arena *arena)
-{
-    struct relay_hop hop = {NULL, 0};
-    add_connections(&hop, fields, n, bytes);
-    if (hop.n > 0) {
-        hop.names = arena_alloc(arena, hop.n * sizeof(*hop.names));
-        add_connections(&hop, fields, n, bytes);
-    }
-    return hop;
-}
-
-static bool is_named(const struct relay_hop *hop, struct str name)
-{
-    for (size_t i = 0; i < hop->n; i++) {
-        if (http1_same(hop->names[i], name))
-            return true;
-    }
-    return false;
-}
-
-bool handler_relay_is_hop_by_hop(struct str name, const struct relay_hop *hop)
-{
-    return fate_of(name) == NEXT_HOP || is_named(hop, name);
-}
-
 /* Which of the path's names this is, or n_names. */
 static size_t find_name(const struct relay_call *call, const char *name)
 {
@@ -178,15 +85,17 @@ static struct str value_at(const struct handler_message *message, size_t i)
  * client's part is not well-formed, as with a quote that does not end, it would take our item into itself:
  * then ours is all.
  */
-static char *put_list(char *out, const struct relay_call *call, struct str name, enum fate fate,
+static char *put_list(char *out, const struct relay_call *call, struct str name, enum relay_fate fate,
                       bool (*is_valid)(struct str value), struct str item)
 {
     const struct handler_message *message = &call->message;
-    bool any = false, has_client = !is_named(&call->hop, name);
-    for (size_t i = 0; i < message->n_fields; i++)
-        has_client = has_client && (fate_of(name_at(message, i)) != fate || is_valid(value_at(message, i)));
-    for (size_t i = 0; i <= message->n_fields; i++) {
-        if (i < message->n_fields && (!has_client || fate_of(name_at(message, i)) != fate))
+    const uint8_t *fates = call->fields.fates;
+    bool any = false,
+         has_client = relay_fields_has(&call->fields, fate) && !relay_hop_names(&call->fields.hop, name);
+    for (size_t i = 0; has_client && i < message->n_fields; i++)
+        has_client = fates[i] != fate || is_valid(value_at(message, i));
+    for (size_t i = has_client ? 0 : message->n_fields; i <= message->n_fields; i++) {
+        if (i < message->n_fields && fates[i] != fate)
             continue;
         struct str value = i < message->n_fields ? value_at(message, i) : item;
         if (value.len == 0)
@@ -218,14 +127,14 @@ static char *put_forwarded(char *out, const struct relay_call *call)
     const struct handler_message *message = &call->message;
     enum conf_forwarded how = call->handler->route->forwarded;
     if (how == CONF_FORWARDED_X || how == CONF_FORWARDED_BOTH) {
-        out =
-            put_list(out, call, STR("X-Forwarded-For"), FORWARDED_FOR, forwarded_for_is_valid, message->peer);
+        out = put_list(out, call, STR("X-Forwarded-For"), RELAY_FORWARDED_FOR, forwarded_for_is_valid,
+                       message->peer);
         out = put_field(out, STR("X-Forwarded-Proto"), STR("http"));
         if (message->host.len > 0)
             out = put_field(out, STR("X-Forwarded-Host"), message->host);
     }
     if (how == CONF_FORWARDED_STANDARD || how == CONF_FORWARDED_BOTH)
-        out = put_list(out, call, STR("Forwarded"), FORWARDED, forwarded_is_valid,
+        out = put_list(out, call, STR("Forwarded"), RELAY_FORWARDED, forwarded_is_valid,
                        forwarded_item(call->sink, message));
     return out;
 }
@@ -248,10 +157,10 @@ static char *put_clients_fields(char *out, const struct relay_call *call)
         struct str name = name_at(message, i);
         if (name.len > 0 && memchr(name.base, '_', name.len) != NULL)
             continue; /* to CGI and its heirs it is the same as one with a hyphen, which may be ours */
-        enum fate fate = fate_of(name);
-        bool passes = fate == PASSES || (fate == MAX_FORWARDS && !call->counts_forwards) ||
-                      (fate >= FORWARDED && route->forwarded == CONF_FORWARDED_OFF);
-        if (passes && !is_named(&call->hop, name) && !is_set(route, name))
+        enum relay_fate fate = call->fields.fates[i];
+        bool passes = fate < RELAY_NEXT_HOP || (fate == RELAY_MAX_FORWARDS && !call->counts_forwards) ||
+                      (fate >= RELAY_FORWARDED && route->forwarded == CONF_FORWARDED_OFF);
+        if (passes && !relay_hop_names(&call->fields.hop, name) && !is_set(route, name))
             out = put_field(out, name, value_at(message, i));
     }
     if (call->counts_forwards && !is_set(route, STR("max-forwards")))
@@ -307,7 +216,7 @@ void handler_relay_write_head(struct relay_call *call, uint64_t length)
     out = put_framing(out, call, length);
     out = put_clients_fields(out, call);
     if (!is_set(route, STR("via")))
-        out = put_list(out, call, STR("Via"), VIA, forwarded_via_is_valid,
+        out = put_list(out, call, STR("Via"), RELAY_VIA, forwarded_via_is_valid,
                        call->message.minor_version == 0 ? STR("1.0 " RELAY_NAME) : STR("1.1 " RELAY_NAME));
     out = put_forwarded(out, call);
     if (sent.content_type.len > 0)

@@ -3,6 +3,7 @@
 #define HAYFORK_HANDLERS_RELAY_PRIVATE_H
 
 #include "handlers/handler.h"
+#include "handlers/relay_fields.h"
 #include "handlers/stream.h"
 #include "upstream/request.h"
 
@@ -21,12 +22,6 @@ struct handler_relay {
     size_t n_names;
 };
 
-/* The fields that Connection names, which are for the next hop alone (RFC 9110 section 7.6.1). */
-struct relay_hop {
-    struct str *names;
-    size_t n;
-};
-
 /* One exchange. It lives in the request's memory. */
 struct relay_call {
     struct upstream_request upstream;
@@ -35,7 +30,7 @@ struct relay_call {
     struct body *body;
     struct handler_message message;
     struct str method, path, query; /* raw */
-    struct relay_hop hop;           /* of the request */
+    struct relay_fields fields;     /* of the request, sorted */
     bool counts_forwards;           /* it has a Max-Forwards that counts: */
     uint64_t max_forwards;
     struct str *captures; /* as they came */
@@ -66,13 +61,6 @@ struct readers_source *handler_relay_source(struct readers *readers, const struc
 
 /* For headers_fill: what a {name} of the path stands for, percent-decoded. arg is the call. */
 bool handler_relay_lookup(void *arg, const char *name, struct str *value);
-
-/* What the Connection fields of a message name, in memory of the arena where that is anything. */
-struct relay_hop handler_relay_hop(const struct http1_field *fields, size_t n, const char *bytes,
-                                   struct arena *arena);
-
-/* Is this field for the next hop alone, by its name or because Connection names it? */
-bool handler_relay_is_hop_by_hop(struct str name, const struct relay_hop *hop);
 
 /*
  * Writes the head of the request to the upstream, in memory of the sink's request, into call->upstream.

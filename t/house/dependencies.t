@@ -28,7 +28,7 @@ my @HOUSE = (
     [
         [
             'handlers', 'what answers: sql, json, text, files, relay',
-            [qw(make.c text CIRCLE sql_private relay relay_head relay_stream relay_private stream json files make.h handler headers readers)],
+            [qw(make.c text CIRCLE sql_private relay relay_head relay_stream relay_private relay_fields stream json files make.h handler headers readers)],
         ],
     ],
     [
