@@ -64,7 +64,7 @@ subtest 'what the conf says is what is served once -r has come back' => sub {
         is $server->get('/contacts/7')->body, qq({"id":7,"version":$n});
     }
     wait_for('the workers of before to end', sub { !grep { alive($_) } @before });
-    is scalar $server->workers, 2, 'there are as many as before';
+    wait_for('there to be as many as before', sub { $server->workers == 2 });
     is $server->stop, 'exit 0';
 };
 
