@@ -40,6 +40,8 @@ static size_t name_span(const char *from, const char *end)
 {
     const char *p = from;
     for (; p < end && is(*p, REG_NAME); p++) {
+        if (!is(*p, CHECKED))
+            continue;
         if (*p == '.' && (p == from || p[-1] == '.'))
             return SIZE_MAX;
         if (*p == '%' && percent_byte((struct str){p, (size_t)(end - p)}, 0) < 0)

@@ -13,6 +13,7 @@ enum {
     REG_NAME = 16, /* a host by name (section 3.2.2) */
     ADDRESS = 32,  /* inside the brackets of an IPv6 address */
     DIGIT = 64,
+    CHECKED = 128, /* in a host by name, what stands around it decides */
 };
 
 extern const unsigned char http1_classes[256];

@@ -22,29 +22,21 @@ struct str http1_next_item(struct str *list)
     return item;
 }
 
-bool http1_has_token(struct str list, struct str token)
-{
-    while (list.len > 0) {
-        if (http1_same(http1_next_item(&list), token))
-            return true;
-    }
-    return false;
-}
-
 /*
  * Connection (RFC 9112 section 9.3). Whoever passes on the other fields looks each of them up there: it names
  * no more than there can be. Returns false after refusing the head.
  */
 static bool note_connection(struct http1_head *head, struct str value)
 {
-    size_t n = 1;
-    for (size_t i = 0; i < value.len; i++)
-        n += value.base[i] == ',';
-    if (n > (size_t)HTTP1_MAX_FIELDS - head->n_options)
-        return http1_refuse(head, 431, "Connection has too many options.");
-    head->n_options += (uint8_t)n;
-    head->wants_close = head->wants_close || http1_has_token(value, STR("close"));
-    head->wants_keep_alive = head->wants_keep_alive || http1_has_token(value, STR("keep-alive"));
+    while (value.len > 0) {
+        struct str item = http1_next_item(&value);
+        if (head->n_options++ == HTTP1_MAX_FIELDS)
+            return http1_refuse(head, 431, "Connection has too many options.");
+        if (http1_same(item, STR("close")))
+            head->wants_close = true;
+        else if (http1_same(item, STR("keep-alive")))
+            head->wants_keep_alive = true;
+    }
     return true;
 }
 

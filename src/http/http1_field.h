@@ -90,9 +90,6 @@ static inline bool http1_same(struct str a, struct str b)
  * something in it. */
 struct str http1_next_item(struct str *list);
 
-/* Does a comma-separated list (RFC 9110 section 5.6.1) hold this token, in upper or lower case? */
-bool http1_has_token(struct str list, struct str token);
-
 /* Finds a field by its name in lower case; false if there is none. The first one, where there are several. */
 bool http1_find(const struct http1_field *fields, size_t n, const char *bytes, struct str name,
                 struct str *value);
