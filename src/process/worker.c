@@ -18,7 +18,7 @@
 #include "conf/kind.h"
 #include "db/lane.h"
 #include "handlers/readers.h"
-#include "server/exchange.h"
+#include "server/server.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "loop/outbox.h"
@@ -56,7 +56,7 @@ struct worker {
     struct busypoll busypoll;
     uint64_t steps;        /* of requests, up to the turn before */
     struct outbox *outbox; /* NULL: what is sent is sent at once */
-    struct http *http;
+    struct server *server;
     struct upstream_context *upstreams;
     struct readers *readers;
     struct db_lane *lanes[CONF_MAX_LANES]; /* as in the conf; NULL where no route needs it */
@@ -142,7 +142,7 @@ static void serve(struct worker *worker, int fd, size_t which)
     socket->on_close.cb = on_connection_closed;
     socket->on_close.data = worker;
     shm_add(&worker->slot->accepted, 1);
-    http_accept(worker->http, socket, &worker->inherited->conf->listen[which]);
+    server_accept(worker->server, socket, &worker->inherited->conf->listen[which]);
 }
 
 /*
@@ -244,7 +244,7 @@ static void drain(struct worker *worker)
     worker->drain_since = clock_ms();
     worker->forgot_at = worker->drain_since; /* a place that someone will come for is waited for */
     atomic_store(&worker->slot->takes_passed, false);
-    http_drain(worker->http);
+    server_drain(worker->server);
     if (!worker->accepting || atomic_load(&worker->inherited->generation->succeeded))
         end_accepting(worker);
     if (!h2o_timeout_is_linked(&worker->pause)) /* also where the lanes have not settled yet */
@@ -455,7 +455,7 @@ static bool is_drained(struct worker *worker)
     if (worker->n_sockets > 0 && since >= LAST_TAKEN_MS)
         end_accepting(worker);
     if (since >= IDLE_GRACE_MS && now - worker->passed_at >= IDLE_GRACE_MS)
-        http_close_idle(worker->http);
+        server_close_idle(worker->server);
     if (worker->n_open == 0 && worker->n_sockets == 0 && !handoff_is_expecting(&worker->handoff))
         return true;
     if (since >= worker->inherited->conf->limits.drain) {
@@ -496,7 +496,7 @@ static bool end_turn(struct worker *worker)
  */
 static bool goes_on(struct worker *worker, uint64_t now)
 {
-    uint64_t steps = http_steps(worker->http);
+    uint64_t steps = server_steps(worker->server);
     bool worked = steps != worker->steps;
     worker->steps = steps;
     if (worker->inherited->conf->busy_poll == CONF_OFF || worker->n_open == 0)
@@ -510,7 +510,7 @@ static void run_loop(struct worker *worker)
         int wait = worker->drain_since == 0 ? HEARTBEAT_MS : HEARTBEAT_MS / 20;
         if (end_turn(worker))
             wait = 0;
-        http_turn_end(worker->http);
+        server_turn_end(worker->server);
         worker->turn++;
         uint64_t now = clock_ns();
         if (goes_on(worker, now))
@@ -528,7 +528,7 @@ static void worker_end(struct worker *worker)
     worker->stop = true;
     listeners_stop(worker);
     h2o_socket_read_stop(worker->passed);
-    http_drain(worker->http);
+    server_drain(worker->server);
     for (unsigned i = 0; i < worker->inherited->conf->n_lanes; i++) {
         if (worker->lanes[i] != NULL)
             db_lane_end(worker->lanes[i]);
@@ -536,7 +536,7 @@ static void worker_end(struct worker *worker)
     upstream_context_end(worker->upstreams);
     /* libh2o has to see the writes of those answers done: a socket that is closed before stays on its list */
     h2o_evloop_run(worker->loop, 0);
-    http_free(worker->http);
+    server_free(worker->server);
     readers_free(worker->readers);
     upstream_context_free(worker->upstreams);
     for (unsigned i = 0; i < worker->inherited->conf->n_lanes; i++) {
@@ -607,8 +607,8 @@ int worker_run(const struct worker_inheritance *inherited)
                                                         .timeouts = worker.timeouts,
                                                         .spool = inherited->conf->limits.spool,
                                                         .rate = inherited->conf->limits.answer_rate});
-    worker.http = http_new(worker.loop, inherited->conf, make_handlers(&worker), worker.slot, worker.timeouts,
-                           worker.outbox);
+    worker.server = server_new(worker.loop, inherited->conf, make_handlers(&worker), worker.slot,
+                               worker.timeouts, worker.outbox);
     outbox_open(worker.outbox);
     worker.pause.cb = on_pause_over;
     worker.n_unsettled = 1; /* for the call below: connections are taken when all lanes are settled, too */

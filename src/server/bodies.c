@@ -7,28 +7,29 @@
  * none is, it is the one that wants more that is refused. So whoever sends as fast as clients do is served,
  * however many do not; and of many who are equally fast those that are here are completed.
  */
+#include "server/bodies.h"
+
 #include "base/complain.h"
-#include "server/conn_private.h"
 
 enum {
     PROGRESS = 16 * 1024, /* bytes, */
     SLOW_MS = 250,        /* which take a slow one longer than that */
 };
 
-static const char *client_of(struct conn *conn)
+static const char *client_of(struct bodies_entry *entry)
 {
-    struct str peer = conn_peer(&conn->req);
-    return peer.len == 0 ? "a Unix socket" : peer.base;
+    struct str address = peer_client(entry->peer).address;
+    return address.len == 0 ? "a Unix socket" : address.base;
 }
 
 /* The one that has been longest without progress, but for the one that wants more; NULL if there is none. */
-static struct conn *slowest(const struct conn_context *context, const struct store *wants)
+static struct bodies_entry *slowest(const struct bodies *bodies, const struct store *wants)
 {
-    const h2o_linklist_t *list = &context->incoming;
+    const h2o_linklist_t *list = &bodies->incoming;
     for (h2o_linklist_t *link = list->next; link != list; link = link->next) {
-        struct conn *conn = H2O_STRUCT_FROM_MEMBER(struct conn, body_link, link);
-        if (conn->body.store != wants)
-            return conn;
+        struct bodies_entry *entry = H2O_STRUCT_FROM_MEMBER(struct bodies_entry, link, link);
+        if (entry->body->store != wants)
+            return entry;
     }
     return NULL;
 }
@@ -36,49 +37,57 @@ static struct conn *slowest(const struct conn_context *context, const struct sto
 /* An answer to one that is given up may set another request going, which must not begin the same again. */
 static void make_room(struct store_limit *limit, const struct store *wants, size_t wanted)
 {
-    struct conn_context *context = H2O_STRUCT_FROM_MEMBER(struct conn_context, bodies, limit);
-    if (context->is_making_room)
+    struct bodies *bodies = H2O_STRUCT_FROM_MEMBER(struct bodies, limit, limit);
+    if (bodies->is_making_room)
         return;
-    context->is_making_room = true;
+    bodies->is_making_room = true;
     while (limit->used + wanted > limit->most) {
-        struct conn *conn = slowest(context, wants);
-        if (conn == NULL || h2o_now(context->h2o->loop) - conn->progress_at < SLOW_MS)
+        struct bodies_entry *entry = slowest(bodies, wants);
+        if (entry == NULL || h2o_now(bodies->loop) - entry->at < SLOW_MS)
             break;
         complain(LOG_LEVEL_WARN, "limits.body_total is reached: a slow body was given up",
-                 "limits.body_total is reached: a slow body from %s was given up", client_of(conn));
-        conn->body.refuse(&conn->body, "This body came too slowly, while the memory for bodies was used up.");
+                 "limits.body_total is reached: a slow body from %s was given up", client_of(entry));
+        entry->body->refuse(entry->body,
+                            "This body came too slowly, while the memory for bodies was used up.");
     }
-    context->is_making_room = false;
+    bodies->is_making_room = false;
 }
 
-void conn_bodies_init(struct conn_context *context)
+void bodies_init(struct bodies *bodies, h2o_loop_t *loop, size_t total)
 {
-    h2o_linklist_init_anchor(&context->incoming);
-    context->bodies = (struct store_limit){.most = conf_body_total(context->conf), .make_room = make_room};
+    *bodies = (struct bodies){.loop = loop, .limit = {.most = total, .make_room = make_room}};
+    h2o_linklist_init_anchor(&bodies->incoming);
 }
 
-void conn_body_progress(struct conn *conn)
+void bodies_enter(struct bodies_entry *entry, struct bodies *bodies, struct body *body, struct peer *peer)
 {
-    if (conn->body.store == NULL)
+    entry->bodies = bodies;
+    entry->body = body;
+    entry->peer = peer;
+}
+
+void bodies_progress(struct bodies_entry *entry, uint64_t taken)
+{
+    if (entry->body->store == NULL)
         return;
-    bool is_new = !h2o_linklist_is_linked(&conn->body_link);
-    if (!is_new && conn->body_taken - conn->progress_taken < PROGRESS)
+    bool is_new = !h2o_linklist_is_linked(&entry->link);
+    if (!is_new && taken - entry->taken < PROGRESS)
         return;
     if (!is_new)
-        h2o_linklist_unlink(&conn->body_link);
-    h2o_linklist_insert(&conn->context->incoming, &conn->body_link); /* at its end */
-    conn->progress_at = h2o_now(conn->context->h2o->loop);
-    conn->progress_taken = conn->body_taken;
+        h2o_linklist_unlink(&entry->link);
+    h2o_linklist_insert(&entry->bodies->incoming, &entry->link); /* at its end */
+    entry->at = h2o_now(entry->bodies->loop);
+    entry->taken = taken;
 }
 
-void conn_body_no_progress(struct conn *conn)
+void bodies_pause(struct bodies_entry *entry)
 {
-    if (h2o_linklist_is_linked(&conn->body_link))
-        h2o_linklist_unlink(&conn->body_link);
+    if (h2o_linklist_is_linked(&entry->link))
+        h2o_linklist_unlink(&entry->link);
 }
 
-void conn_body_refused(struct conn *conn)
+void bodies_note_refused(struct bodies_entry *entry)
 {
     complain(LOG_LEVEL_WARN, "limits.body_total is reached: a body was refused",
-             "limits.body_total is reached: a body from %s was refused", client_of(conn));
+             "limits.body_total is reached: a body from %s was refused", client_of(entry));
 }

@@ -18,13 +18,10 @@
  * some milliseconds. Between pipelined requests a connection may have to wait until the others have had their
  * turn (CONN_NEXT).
  */
-#include <errno.h>
-#include <stdlib.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
+#include "server/conn.h"
 
-#include "base/clock.h"
-#include "server/conn_private.h"
+#include <stdlib.h>
+
 #include "base/mem.h"
 
 enum {
@@ -36,104 +33,82 @@ enum {
     LARGE_ANSWER = 64 * 1024, /* bytes: the kernel is not left alone with more than that */
 };
 
-static void on_readable(h2o_socket_t *socket, const char *error);
+enum conn_phase {
+    CONN_IDLE,    /* nothing of a request has come */
+    CONN_NEXT,    /* something is here after the last request; the other connections have their turn first */
+    CONN_HEAD,    /* part of a head has come */
+    CONN_REQUEST, /* a request is being answered; its body may still be coming */
+    CONN_SKIP,    /* answered; what is left of its body is read and thrown away */
+    CONN_LINGER,  /* our side is closed; what comes is thrown away, so that the client reads the answer */
+};
+
+/* One connection, with one exchange at a time. */
+struct conn {
+    struct conn_context *context;
+    h2o_linklist_t siblings; /* in context->connections */
+    enum conn_phase phase;
+    unsigned n_requests;
+    bool keep_alive;           /* after this answer, as far as is known */
+    bool client_stays;         /* the client did not ask for the close: it may be sending its next request */
+    struct http1_head *head;   /* a head that came in pieces; else NULL */
+    h2o_timeout_entry_t timer; /* of the phase: idle, head, next, linger; or until the client is watched */
+    h2o_timeout_entry_t gone_timer; /* the client's side is closed while its request waits */
+    uint64_t written_before;        /* link.written, when gone_timer was set */
+    h2o_linklist_t turn_link;       /* in context->next_turn, or not linked */
+    unsigned turn_share; /* what it may still have of its turn, having waited for it: see has_turn */
+    struct link link;
+    struct peer peer;
+    struct exchange exchange; /* open in the phase CONN_REQUEST */
+    struct h1_body body;
+    struct h1_answer answer;
+};
+
 static void wait_for_head(struct conn *conn);
 
-/* Timers */
+static struct conn *conn_of(struct link *link)
+{
+    return H2O_STRUCT_FROM_MEMBER(struct conn, link, link);
+}
 
 static void set_timer(struct conn *conn, h2o_timeout_t *timeout, h2o_timeout_cb cb)
 {
     h2o_timeout_unlink(&conn->timer);
     conn->timer.cb = cb;
-    h2o_timeout_link(conn->context->h2o->loop, timeout, &conn->timer);
-}
-
-/* Input */
-
-void conn_start_reading(struct conn *conn)
-{
-    if (!h2o_socket_is_reading(conn->socket) && !conn->input_ended)
-        h2o_socket_read_start(conn->socket, on_readable);
-}
-
-static void stop_reading(struct conn *conn)
-{
-    if (h2o_socket_is_reading(conn->socket))
-        h2o_socket_read_stop(conn->socket);
+    h2o_timeout_link(conn->context->loop, timeout, &conn->timer);
 }
 
 /* The end of a connection */
 
-static void unlink_timers(struct conn *conn)
+static void end_exchange(struct conn *conn)
 {
+    h2o_timeout_unlink(&conn->gone_timer);
+    exchange_close(&conn->exchange);
+    h1_body_end(&conn->body);
+    link_count_with(&conn->link, NULL);
+    exchange_end(&conn->exchange);
+}
+
+/* Closes the connection and frees it. With reset, the client sees an error instead of an orderly end. */
+static void conn_close(struct conn *conn, bool reset)
+{
+    reset = reset || (conn->exchange.is_open && h1_answer_looks_whole(&conn->answer));
     h2o_timeout_unlink(&conn->timer);
-    h2o_timeout_unlink(&conn->body_timer);
-    h2o_timeout_unlink(&conn->write_timer);
-    h2o_timeout_unlink(&conn->gone_timer);
-}
-
-/* Ends the pending request. Its memory is kept for another one where a single chunk was enough. */
-static void dispose_request(struct conn *conn)
-{
-    if (!conn->has_request)
-        return;
-    struct conn_context *context = conn->context;
-    conn->has_request = false;
-    h2o_timeout_unlink(&conn->body_timer);
-    h2o_timeout_unlink(&conn->gone_timer);
-    if (conn->kept != NULL)
-        context->on_end(conn->kept);
-    conn_body_end(conn);
-    h2o_mem_pool_t pool = conn->req.pool;
-    bool keeps = context->n_pools < CONN_POOLS && pool.chunks == conn->first_chunk && pool.directs == NULL &&
-                 pool.shared_refs == NULL;
-    if (keeps)
-        h2o_mem_init_pool(&conn->req.pool);
-    h2o_dispose_request(&conn->req);
-    if (keeps) {
-        pool.chunk_offset = 0;
-        context->pools[context->n_pools++] = pool;
-    }
-}
-
-/* Would an orderly end make what the client has of its answer look whole (RFC 9112 section 8)? */
-static bool answer_is_cut(const struct conn *conn)
-{
-    return conn->has_request && conn->head_sent &&
-           (conn->delimiter == CONN_LENGTH || conn->delimiter == CONN_UNTIL_CLOSE);
-}
-
-void conn_close(struct conn *conn, bool reset)
-{
-    if (conn->context->reading == conn)
-        conn->context->reading = NULL;
-    reset = reset || answer_is_cut(conn);
-    unlink_timers(conn);
-    outbox_take_back(conn->message);
-    dispose_request(conn);
-    if (reset) {
-        struct linger at_once = {.l_onoff = 1, .l_linger = 0};
-        setsockopt(h2o_socket_get_fd(conn->socket), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
-    }
-    h2o_socket_close(conn->socket);
-    h2o_linklist_unlink(&conn->link);
+    if (conn->exchange.is_open)
+        end_exchange(conn);
+    h1_body_end(&conn->body); /* what was left of it was being skipped */
+    link_close(&conn->link, reset);
+    h2o_linklist_unlink(&conn->siblings);
     if (h2o_linklist_is_linked(&conn->turn_link))
         h2o_linklist_unlink(&conn->turn_link);
-    conn_drop_input(conn);
     free(conn->head);
     free(conn);
-}
-
-void conn_cut(h2o_req_t *req)
-{
-    conn_close((struct conn *)req->conn, true);
 }
 
 /* A client that is still taking its answer has as long as limits.stall lets it. */
 static void on_linger_timeout(h2o_timeout_entry_t *entry)
 {
     struct conn *conn = H2O_STRUCT_FROM_MEMBER(struct conn, timer, entry);
-    if (conn_unacked(conn) > 0)
+    if (link_unacked(&conn->link) > 0)
         set_timer(conn, conn->context->linger_timeout, on_linger_timeout);
     else
         conn_close(conn, false);
@@ -145,16 +120,17 @@ static void on_linger_timeout(h2o_timeout_entry_t *entry)
  */
 static void linger(struct conn *conn)
 {
+    struct link *link = &conn->link;
     conn->phase = CONN_LINGER;
-    conn_consume(conn, conn->input_len);
+    link_consume(link, link->input_len);
     /* asked before the FIN, which would count; end_has_unread has sent it only where input has not ended */
-    bool is_taking_answer = conn_unacked(conn) > 0;
-    shutdown(h2o_socket_get_fd(conn->socket), SHUT_WR);
+    bool is_taking_answer = link_unacked(link) > 0;
+    link_shut(link);
     set_timer(conn, conn->context->linger_timeout, on_linger_timeout);
-    if (conn->input_ended && !is_taking_answer)
+    if (link->input_ended && !is_taking_answer)
         conn_close(conn, false);
     else
-        conn_start_reading(conn);
+        link_start_reading(link);
 }
 
 /* Bodies that nobody wanted */
@@ -162,11 +138,10 @@ static void linger(struct conn *conn)
 /* Throws away what comes of it. */
 static void go_on_skipping(struct conn *conn)
 {
-    conn_body_feed(conn);
-    if (!conn->body_done && conn->body_taken <= CONN_SKIP_MAX)
+    h1_body_feed(&conn->body);
+    if (h1_body_goes_on(&conn->body))
         return;
-    h2o_timeout_unlink(&conn->body_timer);
-    if (conn->body.status != 0 || !conn->body_done)
+    if (h1_body_is_broken(&conn->body) || !conn->body.is_done)
         linger(conn);
     else
         wait_for_head(conn);
@@ -175,8 +150,8 @@ static void go_on_skipping(struct conn *conn)
 static void skip_body(struct conn *conn)
 {
     conn->phase = CONN_SKIP;
-    conn_body_skip(conn);
-    conn_start_reading(conn);
+    h1_body_skip(&conn->body);
+    link_start_reading(&conn->link);
     go_on_skipping(conn);
 }
 
@@ -189,7 +164,8 @@ static void expect_end(struct conn *conn);
 static void on_gone_timeout(h2o_timeout_entry_t *entry)
 {
     struct conn *conn = H2O_STRUCT_FROM_MEMBER(struct conn, gone_timer, entry);
-    if (conn->head_sent && (h2o_socket_is_writing(conn->socket) || conn->written != conn->written_before))
+    bool is_coming = link_is_writing(&conn->link) || conn->link.written != conn->written_before;
+    if (conn->answer.has_begun && is_coming)
         expect_end(conn);
     else
         conn_close(conn, false);
@@ -198,86 +174,45 @@ static void on_gone_timeout(h2o_timeout_entry_t *entry)
 /* Gives the pending request a second, because its client has closed its side and may be gone. */
 static void expect_end(struct conn *conn)
 {
-    conn->written_before = conn->written;
+    conn->written_before = conn->link.written;
     conn->gone_timer.cb = on_gone_timeout;
-    h2o_timeout_link(conn->context->h2o->loop, conn->context->gone_timeout, &conn->gone_timer);
+    h2o_timeout_link(conn->context->loop, conn->context->gone_timeout, &conn->gone_timer);
 }
 
-/*
- * The path and query of a request, whose method is known. A URI without a path has the root's (RFC 9112
- * section 3.2.1), but to OPTIONS it stands for the server as a whole (section 3.2.4).
- */
-static h2o_iovec_t path_of(struct conn *conn, const struct http1_head *head)
+static void begin_exchange(struct conn *conn, const struct http1_head *head, size_t head_len)
 {
-    struct str path = http1_str(conn->head_bytes, head->path);
-    if (path.len > 0 && *path.base != '?')
-        return h2o_iovec_init(path.base, path.len);
-    if (path.len == 0)
-        return str_equal(http1_str(conn->head_bytes, head->method), STR("OPTIONS"))
-                   ? h2o_iovec_init(H2O_STRLIT("*"))
-                   : h2o_iovec_init(H2O_STRLIT("/"));
-    return h2o_concat(&conn->req.pool, h2o_iovec_init(H2O_STRLIT("/")), h2o_iovec_init(path.base, path.len));
-}
-
-static void begin_request(struct conn *conn, const struct http1_head *head, size_t head_len)
-{
-    h2o_req_t *req = &conn->req;
-    h2o_init_request(req, &conn->super, NULL);
-    if (conn->context->n_pools > 0)
-        req->pool = conn->context->pools[--conn->context->n_pools];
-    conn->kept = NULL;
-    h2o_hostconf_t *host = conn->context->hosts[0];
-    h2o_req_bind_conf(req, host, &host->fallback_path);
-    conn->has_request = true;
+    struct link *link = &conn->link;
+    exchange_begin(&conn->exchange, head, link->input, head_len);
+    h1_answer_begin(&conn->answer);
+    h1_body_begin(&conn->body, head);
+    link_begin(link);
+    link_count_with(link, &conn->body.body);
     conn->phase = CONN_REQUEST;
     conn->n_requests++;
-    h2o_timeout_unlink(&conn->timer);
-    h2o_timeout_unlink(&conn->write_timer);
-    conn_response_init(conn);
-    if (conn->input_ended)
-        expect_end(conn);
-
-    /* one copy, so that the input may move on under a request that waits */
-    size_t fields_size = head->n_fields * sizeof(head->fields[0]);
-    char *memory = h2o_mem_alloc_pool(&req->pool, fields_size + head_len);
-    conn->first_chunk = req->pool.chunks;
-    memcpy(memory, head->fields, fields_size);
-    memcpy(memory + fields_size, conn->input, head_len);
-    conn->fields = (const struct http1_field *)memory;
-    conn->n_fields = head->n_fields;
-    conn->head_bytes = memory + fields_size;
-
-    struct str method = http1_str(conn->head_bytes, head->method);
-    struct str authority = http1_str(conn->head_bytes, head->authority);
-    req->version = 0x100 | head->minor_version;
-    req->input.scheme = req->scheme = &H2O_URL_SCHEME_HTTP;
-    req->input.method = req->method = h2o_iovec_init(method.base, method.len);
-    req->input.path = req->path = path_of(conn, head);
-    req->input.authority = req->authority = h2o_iovec_init(authority.base, authority.len);
-    req->http1_is_persistent = 1;
-    conn->is_head = str_equal(method, STR("HEAD"));
     conn->keep_alive = conn->client_stays = head->keep_alive;
-    conn_body_begin(conn, head);
+    h2o_timeout_unlink(&conn->timer);
+    if (link->input_ended)
+        expect_end(conn);
+    link_consume(link, head_len);
 }
 
 /* Answers what is not a request, as far as it was understood. The connection closes after the answer. */
 static void reject(struct conn *conn, const struct http1_head *head, struct http1_error error)
 {
     struct http1_head known = {.method = head->method, .minor_version = head->minor_version};
-    begin_request(conn, &known, conn->input_len);
-    conn_consume(conn, conn->input_len);
+    if (head->method.len == 0)
+        known.minor_version = 1;
+    begin_exchange(conn, &known, conn->link.input_len);
     conn->keep_alive = false;
     conn->client_stays = true; /* as far as anybody knows */
-    if (head->method.len == 0)
-        conn->req.version = 0x101;
-    conn->context->on_reject(conn->context->arg, &conn->req, error.status, error.detail);
+    conn->context->on_reject(conn->context->arg, &conn->exchange, error.status, error.detail);
 }
 
 static void on_head_timeout(h2o_timeout_entry_t *entry)
 {
     struct conn *conn = H2O_STRUCT_FROM_MEMBER(struct conn, timer, entry);
     struct http1_head nothing = {0};
-    if (conn->phase == CONN_IDLE && conn_unacked(conn) > 0)
+    if (conn->phase == CONN_IDLE && link_unacked(&conn->link) > 0)
         set_timer(conn, conn->context->idle_timeout, on_head_timeout); /* limits.stall decides */
     else if (conn->phase == CONN_IDLE)
         conn_close(conn, false);
@@ -291,9 +226,8 @@ static void on_head_complete(struct conn *conn, const struct http1_head *head, s
         reject(conn, head, (struct http1_error){413, "The body is larger than this server takes."});
         return;
     }
-    begin_request(conn, head, head_len);
-    conn_consume(conn, head_len);
-    conn->context->on_request(conn->context->arg, &conn->req, &conn->body);
+    begin_exchange(conn, head, head_len);
+    conn->context->on_request(conn->context->arg, &conn->exchange);
 }
 
 /* Goes on with the head that is coming in. */
@@ -308,7 +242,7 @@ static void on_head_input(struct conn *conn)
         head->error = (struct http1_error){0};
     }
     enum http1_result result =
-        http1_parse_head(head, conn->input, conn->input_len, &context->limits, &head_len);
+        http1_parse_head(head, conn->link.input, conn->link.input_len, &context->limits, &head_len);
     if (result == HTTP1_INCOMPLETE) {
         if (conn->head == NULL)
             conn->head = memcpy(mem_alloc(sizeof(*head)), head, sizeof(*head));
@@ -334,7 +268,7 @@ static void on_head_input(struct conn *conn)
 static bool has_turn(struct conn *conn)
 {
     struct conn_context *context = conn->context;
-    uint64_t cost = 1 + conn->written / PIPELINED_COST;
+    uint64_t cost = 1 + conn->link.written / PIPELINED_COST;
     if (conn->turn_share > 0) {
         conn->turn_share = cost < conn->turn_share ? conn->turn_share - (unsigned)cost : 0;
         return true;
@@ -351,7 +285,7 @@ static void on_next_turn(h2o_timeout_entry_t *entry)
 /* Is ready for the next request, of which something may be here already. */
 static void wait_for_head(struct conn *conn)
 {
-    if (conn->input_len == 0) {
+    if (conn->link.input_len == 0) {
         conn->turn_share = 0;
     } else if (!has_turn(conn)) {
         conn->phase = CONN_NEXT;
@@ -359,34 +293,108 @@ static void wait_for_head(struct conn *conn)
         return;
     }
     conn->phase = CONN_IDLE;
-    if (conn->input_len > 0) {
+    if (conn->link.input_len > 0) {
         on_head_input(conn);
         if (conn->phase == CONN_REQUEST) {
-            if (conn->input_len < CONN_INPUT_SIZE)
-                conn_start_reading(conn); /* it was stopped if too much had come after the last request */
+            if (conn->link.input_len < LINK_INPUT_SIZE)
+                link_start_reading(
+                    &conn->link); /* it was stopped if too much had come after the last request */
             return;
         }
     }
-    if (conn->input_ended) {
+    if (conn->link.input_ended) {
         conn_close(conn, false);
         return;
     }
     if (conn->phase == CONN_IDLE)
         set_timer(conn, conn->context->idle_timeout, on_head_timeout);
-    conn_start_reading(conn);
+    link_start_reading(&conn->link);
 }
 
-bool conn_lingers(const struct conn *conn)
+/* Answers */
+
+/* May the connection stay open after the answer? */
+static bool stays(const struct conn *conn)
 {
-    bool client_may_be_sending =
-        conn->client_stays || !conn->body_done || conn->input_len > 0 || conn->body.status != 0;
-    return client_may_be_sending || conn->written >= LARGE_ANSWER;
+    return conn->keep_alive && !h1_body_is_broken(&conn->body);
+}
+
+/* Could another request be read on the connection when the pending one has been answered? */
+static bool may_persist(const struct conn *conn)
+{
+    unsigned most = conn->context->conf->limits.requests;
+    if (conn->context->draining || (most != 0 && conn->n_requests >= most))
+        return false;
+    return h1_body_can_be_skipped(&conn->body);
+}
+
+/*
+ * Is the connection, if it does not stay, kept after its last answer, so that the client can read that before
+ * it is closed? written: bytes of the answer. It is also where there is anything unread in the end.
+ */
+static bool lingers(const struct conn *conn, uint64_t written)
+{
+    bool client_may_be_sending = conn->client_stays || !conn->body.is_done || conn->link.input_len > 0 ||
+                                 h1_body_is_broken(&conn->body);
+    return client_may_be_sending || written >= LARGE_ANSWER;
+}
+
+/* What comes after what is about to be written. */
+static enum link_next next_of(const struct conn *conn)
+{
+    const struct h1_answer *answer = &conn->answer;
+    uint64_t written = conn->link.written;
+    if (!answer->is_last)
+        return LINK_MORE;
+    if (stays(conn))
+        return LINK_STAYS;
+    for (size_t i = 0; i < answer->n_out; i++)
+        written += answer->out[i].len;
+    return lingers(conn, written) ? LINK_STAYS : LINK_ENDS;
+}
+
+static void on_send(struct exchange *exchange, const struct str *parts, size_t n, enum exchange_part part)
+{
+    struct conn *conn = H2O_STRUCT_FROM_MEMBER(struct conn, exchange, exchange);
+    struct h1_answer *answer = &conn->answer;
+    if (answer->is_aborted)
+        return;
+    if (!answer->has_begun)
+        conn->keep_alive = h1_answer_delimit(answer, exchange) && stays(conn) && may_persist(conn);
+    h1_answer_add(answer, exchange, &conn->context->fields, conn->keep_alive, parts, n, part);
+    if (answer->is_aborted)
+        link_give_up(&conn->link);
+    else
+        link_write(&conn->link, answer->out, answer->n_out, next_of(conn));
+}
+
+static void on_cut(struct exchange *exchange)
+{
+    conn_close(H2O_STRUCT_FROM_MEMBER(struct conn, exchange, exchange), true);
+}
+
+static uint64_t on_taken(struct exchange *exchange)
+{
+    return link_taken(&H2O_STRUCT_FROM_MEMBER(struct conn, exchange, exchange)->link);
+}
+
+static void on_continue(struct h1_body *body)
+{
+    static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    struct conn *conn = H2O_STRUCT_FROM_MEMBER(struct conn, body, body);
+    if (!conn->answer.has_begun)
+        link_write_first(&conn->link, line, sizeof(line) - 1);
+}
+
+static void on_skip_failed(struct h1_body *body)
+{
+    conn_close(H2O_STRUCT_FROM_MEMBER(struct conn, body, body), false);
 }
 
 /* Has the client still to take much of what was answered before the last request? */
 static bool much_is_unacked(const struct conn *conn)
 {
-    return conn->n_requests > 1 && conn_unacked(conn) >= LARGE_ANSWER;
+    return conn->n_requests > 1 && link_unacked(&conn->link) >= LARGE_ANSWER;
 }
 
 /*
@@ -395,118 +403,104 @@ static bool much_is_unacked(const struct conn *conn)
  */
 static bool end_has_unread(struct conn *conn)
 {
-    int bytes;
-    shutdown(h2o_socket_get_fd(conn->socket), SHUT_WR);
-    return ioctl(h2o_socket_get_fd(conn->socket), FIONREAD, &bytes) == 0 && bytes > 0;
+    link_shut(&conn->link);
+    return link_has_unread(&conn->link);
 }
 
-void conn_end_request(struct conn *conn)
+/* The answer is out, or was aborted. */
+static void on_answered(struct conn *conn)
 {
-    if (conn->aborted) {
-        conn_close(conn, conn->delimiter == CONN_LENGTH || conn->delimiter == CONN_UNTIL_CLOSE);
+    if (conn->answer.is_aborted) {
+        conn_close(conn, h1_answer_looks_whole(&conn->answer));
         return;
     }
-    bool keep_alive = conn->keep_alive, lingers = conn_lingers(conn);
-    dispose_request(conn);
-    conn_watch_reader(conn);
-    if (keep_alive && !conn->body_done)
+    bool keep_alive = stays(conn), may_linger = lingers(conn, conn->link.written);
+    end_exchange(conn);
+    link_watch_reader(&conn->link);
+    if (keep_alive && !conn->body.is_done)
         skip_body(conn);
     else if (keep_alive)
         wait_for_head(conn);
-    else if (lingers || much_is_unacked(conn) || end_has_unread(conn))
+    else if (may_linger || much_is_unacked(conn) || end_has_unread(conn))
         linger(conn);
     else
         conn_close(conn, false);
 }
 
-/* What comes in */
+/* What the link tells */
+
+static void on_drained(struct link *link)
+{
+    struct conn *conn = conn_of(link);
+    if (!conn->answer.has_begun)
+        return; /* it was 100 (Continue) */
+    if (conn->answer.is_last)
+        on_answered(conn);
+    else
+        exchange_room(&conn->exchange);
+}
+
+static void on_broken(struct link *link, bool stalled)
+{
+    conn_close(conn_of(link), stalled);
+}
 
 /*
  * The client has closed its side. It may be gone, or have sent all that it had to say and be waiting for
  * the answer: TCP does not tell. An answer within a second still goes out; then the request is given up.
  */
-static void on_input_end(struct conn *conn)
+static void on_ended(struct link *link)
 {
-    bool is_taking_answer = conn->phase == CONN_LINGER && conn_unacked(conn) > 0;
-    bool is_busy = conn->has_request || conn->phase == CONN_NEXT || is_taking_answer;
-    if (conn->body_reading || !is_busy) {
+    struct conn *conn = conn_of(link);
+    bool is_taking_answer = conn->phase == CONN_LINGER && link_unacked(link) > 0;
+    bool is_busy = conn->exchange.is_open || conn->phase == CONN_NEXT || is_taking_answer;
+    if (conn->body.is_reading || !is_busy) {
         conn_close(conn, false);
         return;
     }
-    conn->input_ended = true;
-    stop_reading(conn);
-    if (conn->has_request)
+    link_end_input(link);
+    if (conn->exchange.is_open)
         expect_end(conn);
 }
 
-static void on_input(struct conn *conn)
+static void on_input(struct link *link)
 {
+    struct conn *conn = conn_of(link);
     switch (conn->phase) {
     case CONN_IDLE:
     case CONN_HEAD:
         on_head_input(conn);
         break;
     case CONN_REQUEST:
-        conn_body_feed(conn);
+        h1_body_feed(&conn->body);
         /* fall through */
     case CONN_NEXT:
-        if (conn->input_len >= CONN_INPUT_SIZE)
-            stop_reading(conn);
+        if (link->input_len >= LINK_INPUT_SIZE)
+            link_stop_reading(link);
         break;
     case CONN_SKIP:
         go_on_skipping(conn);
         break;
     case CONN_LINGER:
-        conn_consume(conn, conn->input_len);
+        link_consume(link, link->input_len);
         break;
     }
 }
 
 /* There is no memory for what has come after the head of a request: its body, or others that nobody can
  * answer. */
-static void refuse_input(struct conn *conn)
+static void on_full(struct link *link)
 {
-    conn_drop_input(conn);
-    stop_reading(conn);
+    struct conn *conn = conn_of(link);
+    link_drop_input(link);
+    link_stop_reading(link);
     conn->keep_alive = false;
-    conn->body_lost = !conn->body_done;
-    if (conn->body_reading)
-        conn_body_refuse(conn);
-}
-
-/* Reads once, and does what follows from it. Returns whether the connection is still there then. */
-static bool take_input(struct conn *conn)
-{
-    struct conn_context *context = conn->context;
-    context->reading = conn;
-    if (!conn_fill(conn)) {
-        if (errno == 0)
-            on_input_end(conn);
-        else if (errno == ENOBUFS)
-            refuse_input(conn);
-        else
-            conn_close(conn, false);
-    } else if (conn->input_len > 0) {
-        on_input(conn);
-    }
-    bool is_there = context->reading == conn;
-    if (is_there && !conn_keep_input(conn))
-        refuse_input(conn);
-    context->reading = NULL;
-    return is_there;
-}
-
-static void on_readable(h2o_socket_t *socket, const char *error)
-{
-    if (error != NULL)
-        conn_close(socket->data, false);
-    else
-        take_input(socket->data);
+    h1_body_lose(&conn->body);
 }
 
 static void on_watch_timeout(h2o_timeout_entry_t *entry)
 {
-    conn_start_reading(H2O_STRUCT_FROM_MEMBER(struct conn, timer, entry));
+    link_start_reading(&H2O_STRUCT_FROM_MEMBER(struct conn, timer, entry)->link);
 }
 
 /*
@@ -516,45 +510,29 @@ static void on_watch_timeout(h2o_timeout_entry_t *entry)
  */
 static void begin_reading(struct conn *conn)
 {
-    if (!take_input(conn))
+    if (!link_read(&conn->link))
         return;
-    if (conn->phase == CONN_REQUEST && conn->body_done && !conn->keep_alive)
+    if (conn->phase == CONN_REQUEST && conn->body.is_done && !stays(conn))
         set_timer(conn, conn->context->watch_timeout, on_watch_timeout);
     else
-        conn_start_reading(conn);
+        link_start_reading(&conn->link);
 }
 
 /* Making and ending */
 
-static socklen_t get_sockname(h2o_conn_t *super, struct sockaddr *address)
-{
-    return h2o_socket_getsockname(((struct conn *)super)->socket, address);
-}
-
-static socklen_t get_peername(h2o_conn_t *super, struct sockaddr *address)
-{
-    return h2o_socket_getpeername(((struct conn *)super)->socket, address);
-}
-
-static h2o_socket_t *get_socket(h2o_conn_t *super)
-{
-    return ((struct conn *)super)->socket;
-}
-
 void conn_accept(struct conn_context *context, h2o_socket_t *socket, const struct conf_listen *listen)
 {
-    static const h2o_conn_callbacks_t callbacks = {
-        .get_sockname = get_sockname, .get_peername = get_peername, .get_socket = get_socket};
-    struct timeval now = {0};
-    struct conn *conn =
-        (struct conn *)h2o_create_connection(sizeof(*conn), context->h2o, context->hosts, now, &callbacks);
-    memset((char *)conn + sizeof(conn->super), 0, offsetof(struct conn, req) - sizeof(conn->super));
-    conn->socket = socket;
+    static const struct link_ops link_ops = {
+        .input = on_input, .ended = on_ended, .full = on_full, .drained = on_drained, .broken = on_broken};
+    static const struct h1_body_ops body_ops = {.send_continue = on_continue, .skip_failed = on_skip_failed};
+    static const struct exchange_ops exchange_ops = {.send = on_send, .cut = on_cut, .taken = on_taken};
+    struct conn *conn = mem_calloc(1, sizeof(*conn));
     conn->context = context;
-    conn->listen = listen;
-    socket->data = conn;
-    h2o_linklist_insert(&context->connections, &conn->link);
-    h2o_socket_dont_read(socket, 1); /* conn_fill reads */
+    conn->peer.socket = socket;
+    link_open(&conn->link, &context->links, &link_ops, socket);
+    exchange_init(&conn->exchange, context->exchanges, &exchange_ops, listen, &conn->peer, &conn->body.body);
+    h1_body_init(&conn->body, &context->bodies, &body_ops, &conn->link, &conn->peer);
+    h2o_linklist_insert(&context->connections, &conn->siblings);
     set_timer(conn, context->head_timeout, on_head_timeout);
     begin_reading(conn);
 }
@@ -562,23 +540,22 @@ void conn_accept(struct conn_context *context, h2o_socket_t *socket, const struc
 void conn_context_init(struct conn_context *context)
 {
     const struct conf *conf = context->conf;
-    /* libh2o's own chunked coding, which knows status 200 alone, would come on top of ours */
-    h2o_pathconf_t *path = &context->hosts[0]->fallback_path;
-    while (path->filters.size > 0)
-        free(path->filters.entries[--path->filters.size]);
+    struct timeouts *timeouts = context->timeouts;
     context->limits = (struct http1_limits){conf->limits.head, conf->limits.target, conf->limits.fields};
-    context->input = mem_alloc(CONN_INPUT_SIZE);
-    conn_response_context_init(context);
     h2o_linklist_init_anchor(&context->connections);
     h2o_linklist_init_anchor(&context->next_turn);
-    conn_bodies_init(context);
-    context->head_timeout = timeouts_get(context->timeouts, conf->limits.head_time);
-    context->idle_timeout = timeouts_get(context->timeouts, conf->limits.idle);
-    context->body_timeout = timeouts_get(context->timeouts, CONN_BODY_TICK_MS);
-    context->stall_timeout = timeouts_get(context->timeouts, conf->limits.stall);
-    context->linger_timeout = timeouts_get(context->timeouts, LINGER_MS);
-    context->gone_timeout = timeouts_get(context->timeouts, GONE_GRACE_MS);
-    context->watch_timeout = timeouts_get(context->timeouts, UNWATCHED_MS);
+    context->bodies = (struct h1_body_env){.loop = context->loop, .conf = conf};
+    h1_body_env_init(&context->bodies, timeouts);
+    context->links = (struct link_env){
+        .loop = context->loop, .outbox = context->outbox, .limit = &context->bodies.bodies.limit};
+    link_env_init(&context->links, timeouts, conf->limits.stall);
+    h1_fields_init(&context->fields, conf->server);
+    context->head_timeout = timeouts_get(timeouts, conf->limits.head_time);
+    context->idle_timeout = timeouts_get(timeouts, conf->limits.idle);
+    context->linger_timeout = timeouts_get(timeouts, LINGER_MS);
+    context->gone_timeout = timeouts_get(timeouts, GONE_GRACE_MS);
+    context->watch_timeout = timeouts_get(timeouts, UNWATCHED_MS);
+    context->now_timeout = timeouts_get(timeouts, 0);
 }
 
 void conn_turn_end(struct conn_context *context)
@@ -592,7 +569,7 @@ void conn_turn_end(struct conn_context *context)
         struct conn *conn = H2O_STRUCT_FROM_MEMBER(struct conn, turn_link, context->next_turn.next);
         h2o_linklist_unlink(&conn->turn_link);
         conn->turn_share = PIPELINED_MAX / context->n_woken;
-        set_timer(conn, &context->h2o->zero_timeout, on_next_turn);
+        set_timer(conn, context->now_timeout, on_next_turn);
     }
 }
 
@@ -605,7 +582,7 @@ void conn_close_idle(struct conn_context *context)
 {
     h2o_linklist_t *next;
     for (h2o_linklist_t *link = context->connections.next; link != &context->connections; link = next) {
-        struct conn *conn = H2O_STRUCT_FROM_MEMBER(struct conn, link, link);
+        struct conn *conn = H2O_STRUCT_FROM_MEMBER(struct conn, siblings, link);
         next = link->next;
         if (conn->phase == CONN_IDLE)
             conn_close(conn, false);
@@ -615,9 +592,7 @@ void conn_close_idle(struct conn_context *context)
 void conn_context_dispose(struct conn_context *context)
 {
     while (!h2o_linklist_is_empty(&context->connections))
-        conn_close(H2O_STRUCT_FROM_MEMBER(struct conn, link, context->connections.next), false);
-    while (context->n_pools > 0)
-        h2o_mem_clear_pool(&context->pools[--context->n_pools]);
-    free(context->input);
-    free(context->fields);
+        conn_close(H2O_STRUCT_FROM_MEMBER(struct conn, siblings, context->connections.next), false);
+    link_env_dispose(&context->links);
+    h1_fields_dispose(&context->fields);
 }

@@ -1,42 +1,107 @@
-/* exchange.h: from a parsed request to its route's handler, and from a sink to libh2o's response. */
+/*
+ * exchange.h: one request and its answer, whichever version of HTTP brings them over the link.
+ *
+ * What speaks that version makes the exchange, and sends the answer that comes out of its sink.
+ */
 #ifndef HAYFORK_SERVER_EXCHANGE_H
 #define HAYFORK_SERVER_EXCHANGE_H
 
 #include <h2o.h>
-#include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 
+#include "base/speck.h"
 #include "conf/conf.h"
-#include "handlers/handler.h"
-#include "loop/outbox.h"
+#include "http/body.h"
+#include "http/http1.h"
+#include "http/sink.h"
 #include "metrics/shm.h"
-#include "loop/timeouts.h"
+#include "server/peer.h"
 
-struct http;
+struct exchange;
+
+/* Which part of the answer it is. */
+enum exchange_part {
+    EXCHANGE_MORE,    /* more of the body will follow */
+    EXCHANGE_LAST,    /* it is the end */
+    EXCHANGE_ABORTED, /* what would follow will not come: the client must not take what it has for whole */
+};
+
+struct exchange_ops {
+    /* Sends a part of the body, n may be 0; the first time with exchange->head before it. */
+    void (*send)(struct exchange *exchange, const struct str *parts, size_t n, enum exchange_part part);
+    /* See struct sink_ops. */
+    void (*cut)(struct exchange *exchange);
+    uint64_t (*taken)(struct exchange *exchange);
+};
 
 /*
- * handlers[i] serves conf->routes[i]; the array and the handlers become http's. slot is where this worker
- * counts its answers and shows the current route. timeouts must outlive it; outbox may be NULL.
+ * Memory of requests, some 4 KB each, that is kept. libh2o keeps sixteen; a turn of the loop has more
+ * pending requests, and asking the heap took a tenth of the instructions of a contact.
  */
-struct http *http_new(h2o_loop_t *loop, const struct conf *conf, struct handler **handlers,
-                      struct shm_slot *slot, struct timeouts *timeouts, struct outbox *outbox);
+enum { EXCHANGE_POOLS = 64 };
 
-/* Takes over an accepted socket and serves the requests on it: the routes of listen, of conf->listen. */
-void http_accept(struct http *http, h2o_socket_t *socket, const struct conf_listen *listen);
+/* What all exchanges of a worker share. */
+struct exchanges {
+    struct shm_slot *slot; /* where answers are counted, by status */
+    struct speck ids;      /* of a key of its own: ids differ between workers and restarts */
+    uint64_t n_begun, n_answered;
+    h2o_mem_pool_t pools[EXCHANGE_POOLS]; /* of exchanges that have ended, for the next ones */
+    size_t n_pools;
+};
 
-/* From now on every answer closes its connection. */
-void http_drain(struct http *http);
+struct exchange {
+    const struct exchange_ops *ops;
+    struct exchanges *all;
+    const struct conf_listen *listen; /* the listener that the client came by */
+    struct peer *peer;
+    struct body *body;
 
-/* To be called between two turns of the loop: see conn_turn_end. */
-void http_turn_end(struct http *http);
+    bool is_open;    /* begun, not ended; what follows is of this time */
+    uint64_t number; /* among the worker's requests */
+    h2o_mem_pool_t pool;
+    struct st_h2o_mem_pool_chunk_t *first_chunk; /* of the pool */
 
-/* How many steps requests have taken: one when they arrive, and one when they are answered. */
-uint64_t http_steps(const struct http *http);
+    /* the request */
+    struct str method, path, authority; /* the path with its query */
+    int minor_version;
+    bool is_head; /* HEAD: an answer without a body */
+    uint32_t n_fields;
+    const struct http1_field *fields; /* in the pool, and */
+    const char *bytes;                /* what they point into */
 
-/* Closes the connections on which no request has begun. */
-void http_close_idle(struct http *http);
+    /* the answer */
+    struct sink sink;
+    struct sink_head head; /* filled in by the sink's start */
+};
 
-/* Closes all connections. */
-void http_free(struct http *http);
+void exchanges_init(struct exchanges *exchanges, struct shm_slot *slot);
+void exchanges_dispose(struct exchanges *exchanges);
+
+/* What is the same for all exchanges of a connection. The exchange is all zero before. */
+void exchange_init(struct exchange *exchange, struct exchanges *all, const struct exchange_ops *ops,
+                   const struct conf_listen *listen, struct peer *peer, struct body *body);
+
+/*
+ * A request has come, with this head, whose spans point into bytes[0..len). All that the exchange needs of
+ * it is copied.
+ */
+void exchange_begin(struct exchange *exchange, const struct http1_head *head, const char *bytes, size_t len);
+
+/* Calls the sink's gone. The answer is out, or will never be: nothing may come out of the sink any longer. */
+void exchange_close(struct exchange *exchange);
+
+/* Frees the exchange's memory, after exchange_close. */
+void exchange_end(struct exchange *exchange);
+
+/* What was sent last is with the kernel: the sink has room. */
+void exchange_room(struct exchange *exchange);
+
+/* A request's field by its name in lower case, or an empty str with base NULL. */
+struct str exchange_field(const struct exchange *exchange, struct str name);
+
+/* The same; where the field stands several times, the values with ", " between them (RFC 9110 section 5.3).
+ */
+struct str exchange_field_list(struct exchange *exchange, struct str name);
 
 #endif

@@ -32,6 +32,7 @@ enum {
 };
 
 static struct run run; /* the one that is under way */
+static struct shm_slot slot;
 
 /* The clock: these go before the ones in clock.c and in the C library. */
 
@@ -67,17 +68,14 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t len)
 
 /* The loop */
 
-static h2o_context_t *context(void)
+static h2o_loop_t *loop(void)
 {
-    static h2o_globalconf_t config;
-    static h2o_context_t made;
-    if (made.loop == NULL) {
+    static h2o_loop_t *made;
+    if (made == NULL) {
         signal(SIGPIPE, SIG_IGN);
-        h2o_config_init(&config);
-        h2o_config_register_host(&config, h2o_iovec_init(H2O_STRLIT("default")), 65535);
-        h2o_context_init(&made, h2o_evloop_create(), &config);
+        made = h2o_evloop_create();
     }
-    return &made;
+    return made;
 }
 
 static void receive(struct client *client)
@@ -94,24 +92,24 @@ static void receive(struct client *client)
     }
 }
 
-/* The exchange that is under way, or NULL. */
-static struct exchange *current(const struct client *client)
+/* The call that is under way, or NULL. */
+static struct call *current(const struct client *client)
 {
-    struct exchange *last = client->n_exchanges == 0 ? NULL : client->exchanges[client->n_exchanges - 1];
-    return last == NULL || last->req == NULL ? NULL : last;
+    struct call *last = client->n_calls == 0 ? NULL : client->calls[client->n_calls - 1];
+    return last == NULL || last->exchange == NULL ? NULL : last;
 }
 
 static void turn(void)
 {
-    FUZZ_CHECK(h2o_evloop_run(context()->loop, 0) == 0, "the loop fails");
+    FUZZ_CHECK(h2o_evloop_run(loop(), 0) == 0, "the loop fails");
     conn_turn_end(&run.context);
     for (size_t i = 0; i < CONN_FUZZ_CLIENTS; i++) {
-        struct exchange *exchange = current(&run.clients[i]);
-        if (exchange != NULL && exchange->on_turn != NULL) {
-            void (*on_turn)(struct exchange *) = exchange->on_turn;
-            exchange->on_turn = NULL;
+        struct call *call = current(&run.clients[i]);
+        if (call != NULL && call->on_turn != NULL) {
+            void (*on_turn)(struct call *) = call->on_turn;
+            call->on_turn = NULL;
             run.activity++;
-            on_turn(exchange);
+            on_turn(call);
         }
         receive(&run.clients[i]);
     }
@@ -142,8 +140,7 @@ static void connect_client(struct client *client)
     }
     *client = (struct client){.run = &run, .fd = pair[0], .server_fd = pair[1]};
     conn_accept(&run.context,
-                h2o_evloop_socket_create(context()->loop, pair[1], H2O_SOCKET_FLAG_IS_ACCEPTED_CONNECTION),
-                NULL);
+                h2o_evloop_socket_create(loop(), pair[1], H2O_SOCKET_FLAG_IS_ACCEPTED_CONNECTION), NULL);
 }
 
 /* Sends all of it, unless the server has closed or does not read. */
@@ -198,8 +195,8 @@ static void check_gone(void)
 {
     for (size_t i = 0; i < CONN_FUZZ_CLIENTS; i++) {
         const struct client *client = &run.clients[i];
-        const struct exchange *exchange = current(client);
-        FUZZ_CHECK(client->fd != -1 || client->sent.len >= 65536 || exchange == NULL || exchange->started,
+        const struct call *call = current(client);
+        FUZZ_CHECK(client->fd != -1 || client->sent.len >= 65536 || call == NULL || call->started,
                    "a request goes on after its client has left");
     }
 }
@@ -207,11 +204,11 @@ static void check_gone(void)
 static void release_all(void)
 {
     for (size_t i = 0; i < CONN_FUZZ_CLIENTS; i++) {
-        struct exchange *exchange = current(&run.clients[i]);
-        if (exchange != NULL && exchange->on_release != NULL) {
-            void (*on_release)(struct exchange *) = exchange->on_release;
-            exchange->on_release = NULL;
-            on_release(exchange);
+        struct call *call = current(&run.clients[i]);
+        if (call != NULL && call->on_release != NULL) {
+            void (*on_release)(struct call *) = call->on_release;
+            call->on_release = NULL;
+            on_release(call);
         }
     }
 }
@@ -334,16 +331,16 @@ static void free_client(struct client *client)
 {
     if (client->fd != -1)
         close(client->fd);
-    for (size_t i = 0; i < client->n_exchanges; i++) {
-        struct exchange *exchange = client->exchanges[i];
-        FUZZ_CHECK(exchange->req == NULL, "a request stays for ever");
-        free(exchange->method.base);
-        free(exchange->path.base);
-        free(exchange->got.base);
-        free(exchange->sent.base);
-        free(exchange);
+    for (size_t i = 0; i < client->n_calls; i++) {
+        struct call *call = client->calls[i];
+        FUZZ_CHECK(call->exchange == NULL, "a request stays for ever");
+        free(call->method.base);
+        free(call->path.base);
+        free(call->got.base);
+        free(call->sent.base);
+        free(call);
     }
-    free(client->exchanges);
+    free(client->calls);
     free(client->sent.base);
     free(client->received.base);
 }
@@ -362,19 +359,20 @@ static void begin_run(void)
                             .body_total = 133000, .head_time = 1000,
                             .body_time = 1000, .body_rate = 1000, .idle = 3000, .stall = 2000,
                             .requests = 40}}, /* clang-format on */
-        .context = {.h2o = context(),
-                    .hosts = context()->globalconf->hosts,
-                    .timeouts = timeouts_new(context()->loop),
+        .context = {.loop = loop(),
+                    .exchanges = &run.exchanges,
+                    .timeouts = timeouts_new(loop()),
                     .on_request = conn_handlers_request,
                     .on_reject = conn_handlers_reject,
                     .arg = &run},
     };
     run.context.conf = &run.conf;
+    exchanges_init(&run.exchanges, &slot);
     for (size_t i = 0; i < CONN_FUZZ_CLIENTS; i++)
         run.clients[i].fd = run.clients[i].server_fd = -1;
     conn_context_init(&run.context);
-    run.make_room = run.context.bodies.make_room;
-    run.context.bodies.make_room = on_full;
+    run.make_room = run.context.bodies.bodies.limit.make_room;
+    run.context.bodies.bodies.limit.make_room = on_full;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -388,8 +386,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             conn_answers_check(&run, &run.clients[i]);
     }
     conn_context_dispose(&run.context);
+    exchanges_dispose(&run.exchanges);
     timeouts_free(run.context.timeouts);
-    FUZZ_CHECK(run.context.bodies.used == 0, "%zu bytes of bodies are left", run.context.bodies.used);
+    FUZZ_CHECK(run.context.bodies.bodies.limit.used == 0, "%zu bytes of bodies are left",
+               run.context.bodies.bodies.limit.used);
     for (size_t i = 0; i < CONN_FUZZ_CLIENTS; i++)
         free_client(&run.clients[i]);
     return 0;

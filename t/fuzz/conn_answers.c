@@ -91,17 +91,16 @@ static bool is_path_of(struct str seen, const struct expected *expected)
 }
 
 /* What a handler saw is what was sent. */
-static void check_request(const struct exchange *exchange, const struct expected *expected)
+static void check_request(const struct call *call, const struct expected *expected)
 {
-    struct str got = fuzz_str(&exchange->got), body = fuzz_str(&expected->body);
-    FUZZ_CHECK(
-        str_equal(fuzz_str(&exchange->method), http1_str(expected->bytes.base, expected->head.method)) &&
-            is_path_of(fuzz_str(&exchange->path), expected),
-        "request %u is another", exchange->number);
+    struct str got = fuzz_str(&call->got), body = fuzz_str(&expected->body);
+    FUZZ_CHECK(str_equal(fuzz_str(&call->method), http1_str(expected->bytes.base, expected->head.method)) &&
+                   is_path_of(fuzz_str(&call->path), expected),
+               "request %u is another", call->number);
     FUZZ_CHECK(got.len <= body.len && (got.len == 0 || memcmp(got.base, body.base, got.len) == 0),
-               "request %u has another body", exchange->number);
-    FUZZ_CHECK(!exchange->ended || (expected->whole && got.len == body.len),
-               "request %u: a body that was cut was taken for whole", exchange->number);
+               "request %u has another body", call->number);
+    FUZZ_CHECK(!call->ended || (expected->whole && got.len == body.len),
+               "request %u: a body that was cut was taken for whole", call->number);
 }
 
 /* Answers */
@@ -223,48 +222,46 @@ static bool read_chunked_body(struct reader *reader, struct fuzz_bytes *body)
 }
 
 /* By its handler, or because that kept no promise. */
-static bool is_aborted(const struct exchange *exchange)
+static bool is_aborted(const struct call *call)
 {
-    size_t promised = exchange->promised, sent = exchange->sent.len;
-    return exchange->aborted || (exchange->started && promised != SIZE_MAX && promised < sent) ||
-           (exchange->finished && promised != SIZE_MAX && promised > sent);
+    size_t promised = call->promised, sent = call->sent.len;
+    return call->aborted || (call->started && promised != SIZE_MAX && promised < sent) ||
+           (call->finished && promised != SIZE_MAX && promised > sent);
 }
 
 /* The body's end is what it must be, and what there is of it is what the handler sent. */
-static void check_body(const struct reader *reader, const struct exchange *exchange, bool whole,
+static void check_body(const struct reader *reader, const struct call *call, bool whole,
                        const struct fuzz_bytes *body)
 {
-    FUZZ_CHECK(body->len <= exchange->sent.len &&
-                   (body->len == 0 || memcmp(body->base, exchange->sent.base, body->len) == 0),
-               "answer %u has another body", exchange->number);
+    FUZZ_CHECK(body->len <= call->sent.len &&
+                   (body->len == 0 || memcmp(body->base, call->sent.base, body->len) == 0),
+               "answer %u has another body", call->number);
     if (whole) {
-        FUZZ_CHECK(exchange->finished && body->len == exchange->sent.len, "answer %u is cut but looks whole",
-                   exchange->number);
+        FUZZ_CHECK(call->finished && body->len == call->sent.len, "answer %u is cut but looks whole",
+                   call->number);
     } else {
-        FUZZ_CHECK(reader->at == reader->end, "answer %u is cut, but something follows", exchange->number);
-        FUZZ_CHECK(!exchange->finished || reader->excused || is_aborted(exchange), "answer %u is cut",
-                   exchange->number);
-        FUZZ_CHECK(!is_aborted(exchange) || exchange->promised == SIZE_MAX || reader->client->reset,
-                   "answer %u was aborted, and no reset tells", exchange->number);
+        FUZZ_CHECK(reader->at == reader->end, "answer %u is cut, but something follows", call->number);
+        FUZZ_CHECK(!call->finished || reader->excused || is_aborted(call), "answer %u is cut", call->number);
+        FUZZ_CHECK(!is_aborted(call) || call->promised == SIZE_MAX || reader->client->reset,
+                   "answer %u was aborted, and no reset tells", call->number);
     }
 }
 
-static void read_answer_body(struct reader *reader, const struct exchange *exchange,
-                             const struct answer *answer)
+static void read_answer_body(struct reader *reader, const struct call *call, const struct answer *answer)
 {
-    bool is_head = str_equal(fuzz_str(&exchange->method), STR("HEAD"));
+    bool is_head = str_equal(fuzz_str(&call->method), STR("HEAD"));
     struct fuzz_bytes body = {0};
     if (is_head || answer->status == 204 || answer->status == 304)
         return;
     if (answer->chunked) {
-        FUZZ_CHECK(exchange->version == 0x101, "chunks for HTTP/1.0");
-        check_body(reader, exchange, read_chunked_body(reader, &body), &body);
+        FUZZ_CHECK(call->minor_version == 1, "chunks for HTTP/1.0");
+        check_body(reader, call, read_chunked_body(reader, &body), &body);
     } else if (answer->length != SIZE_MAX) {
-        check_body(reader, exchange, take(reader, answer->length, &body), &body);
+        check_body(reader, call, take(reader, answer->length, &body), &body);
     } else {
         FUZZ_CHECK(answer->close, "a body without an end");
         take(reader, (size_t)(reader->end - reader->at), &body);
-        check_body(reader, exchange, reader->client->ended && !reader->client->reset, &body);
+        check_body(reader, call, reader->client->ended && !reader->client->reset, &body);
     }
     free(body.base);
 }
@@ -280,62 +277,61 @@ static void skip_continue(struct reader *reader, const struct expected *expected
     reader->at += len;
 }
 
-/* Reads the answer of an exchange. Returns false if there is none, or a part only. */
-static bool read_answer(struct reader *reader, const struct exchange *exchange)
+/* Reads the answer of an call. Returns false if there is none, or a part only. */
+static bool read_answer(struct reader *reader, const struct call *call)
 {
     struct answer answer;
     bool begun = reader->at < reader->end;
     FUZZ_CHECK(!begun || !reader->closing, "something comes after the last answer");
     if (!begun || !read_answer_head(reader, &answer)) {
-        FUZZ_CHECK(!exchange->finished || reader->excused || is_aborted(exchange), "answer %u is missing",
-                   exchange->number);
+        FUZZ_CHECK(!call->finished || reader->excused || is_aborted(call), "answer %u is missing",
+                   call->number);
         reader->at = reader->end;
         return false;
     }
-    FUZZ_CHECK(answer.status == exchange->status && answer.number == (int)exchange->number,
-               "answer %d (%d) for request %u", answer.number, answer.status, exchange->number);
-    FUZZ_CHECK(answer.close || exchange->version == 0x101 || answer.keep_alive, "HTTP/1.0 is left in doubt");
-    FUZZ_CHECK(answer.close || exchange->rejected == 0, "a connection goes on behind what is no request");
+    FUZZ_CHECK(answer.status == call->status && answer.number == (int)call->number,
+               "answer %d (%d) for request %u", answer.number, answer.status, call->number);
+    FUZZ_CHECK(answer.close || call->minor_version == 1 || answer.keep_alive, "HTTP/1.0 is left in doubt");
+    FUZZ_CHECK(answer.close || call->rejected == 0, "a connection goes on behind what is no request");
     reader->closing = answer.close;
-    read_answer_body(reader, exchange, &answer);
+    read_answer_body(reader, call, &answer);
     return true;
 }
 
 /* A refused request is where the parser says that it is. */
-static void check_rejected(const struct exchange *exchange, const struct requests *requests)
+static void check_rejected(const struct call *call, const struct requests *requests)
 {
-    const struct client *client = exchange->client;
-    bool too_slow = exchange->rejected == 408 && client->excused; /* what comes later might complete it */
-    FUZZ_CHECK(exchange->number + 1 == client->n_exchanges, "a request behind what is no request");
-    FUZZ_CHECK(too_slow || (exchange->number == requests->n && requests->bad), "%d for a good request",
-               exchange->rejected);
+    const struct client *client = call->client;
+    bool too_slow = call->rejected == 408 && client->excused; /* what comes later might complete it */
+    FUZZ_CHECK(call->number + 1 == client->n_calls, "a request behind what is no request");
+    FUZZ_CHECK(too_slow || (call->number == requests->n && requests->bad), "%d for a good request",
+               call->rejected);
 }
 
 /* Whoever closes his side early gets his answers all the same, as far as his requests are whole. */
 static void check_half_closed(const struct client *client, const struct requests *requests, bool answered)
 {
-    size_t n = client->n_exchanges;
+    size_t n = client->n_calls;
     FUZZ_CHECK(n >= requests->n, "%zu requests sent, %zu seen", requests->n, n);
     FUZZ_CHECK(answered || n == 0 || (n == requests->n && !requests->list[n - 1].whole),
                "no answer for one who has closed his side");
 }
 
-/* An exchange and what was sent and received of it. Returns whether there is an answer that is whole. */
-static bool check_exchange(struct reader *reader, const struct exchange *exchange,
-                           const struct requests *requests)
+/* An call and what was sent and received of it. Returns whether there is an answer that is whole. */
+static bool check_call(struct reader *reader, const struct call *call, const struct requests *requests)
 {
-    const struct client *client = exchange->client;
+    const struct client *client = call->client;
     FUZZ_CHECK(!reader->closing, "a request behind the last answer");
-    if (exchange->rejected != 0) {
-        check_rejected(exchange, requests);
+    if (call->rejected != 0) {
+        check_rejected(call, requests);
     } else {
-        FUZZ_CHECK(exchange->number < requests->n, "more requests than were sent");
-        const struct expected *expected = &requests->list[exchange->number];
-        check_request(exchange, expected);
+        FUZZ_CHECK(call->number < requests->n, "more requests than were sent");
+        const struct expected *expected = &requests->list[call->number];
+        check_request(call, expected);
         skip_continue(reader, expected);
         reader->excused = client->excused || (client->half && !expected->whole);
     }
-    return read_answer(reader, exchange);
+    return read_answer(reader, call);
 }
 
 void conn_answers_check(const struct run *run, const struct client *client)
@@ -347,15 +343,15 @@ void conn_answers_check(const struct run *run, const struct client *client)
         reader.end = reader.at + client->received.len;
     }
     bool answered = true, aborted = false;
-    for (size_t i = 0; i < client->n_exchanges; i++) {
-        const struct exchange *exchange = client->exchanges[i];
+    for (size_t i = 0; i < client->n_calls; i++) {
+        const struct call *call = client->calls[i];
         FUZZ_CHECK(answered || client->fd == -1, "a request behind one without an answer");
-        aborted = aborted || is_aborted(exchange);
-        answered = check_exchange(&reader, exchange, &requests);
+        aborted = aborted || is_aborted(call);
+        answered = check_call(&reader, call, &requests);
     }
     FUZZ_CHECK(reader.at == reader.end, "%zu bytes too many", (size_t)(reader.end - reader.at));
-    bool said_close = client->n_exchanges > 0 && client->n_exchanges <= requests.n &&
-                      !requests.list[client->n_exchanges - 1].head.keep_alive;
+    bool said_close = client->n_calls > 0 && client->n_calls <= requests.n &&
+                      !requests.list[client->n_calls - 1].head.keep_alive;
     FUZZ_CHECK(!client->unread || client->excused || aborted || said_close,
                "closed with bytes unread, which takes the answer with it");
     if (client->half && !client->excused && !aborted && !reader.closing && !run->full)
@@ -369,10 +365,9 @@ void conn_answers_check_idle(const struct run *run, const struct client *client)
         return;
     struct requests requests = read_requests(run, fuzz_str(&client->sent));
     FUZZ_CHECK(!requests.bad, "open behind what is no request");
-    FUZZ_CHECK(client->n_exchanges == requests.n, "%zu requests sent, %zu seen", requests.n,
-               client->n_exchanges);
+    FUZZ_CHECK(client->n_calls == requests.n, "%zu requests sent, %zu seen", requests.n, client->n_calls);
     if (requests.n > 0)
-        FUZZ_CHECK(client->exchanges[requests.n - 1]->req == NULL || !requests.list[requests.n - 1].whole,
+        FUZZ_CHECK(client->calls[requests.n - 1]->exchange == NULL || !requests.list[requests.n - 1].whole,
                    "a request waits for ever");
     free_requests(&requests);
 }

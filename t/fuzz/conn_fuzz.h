@@ -7,14 +7,14 @@
 #include "server/conn.h"
 #include "fuzz.h"
 
-/* One request as its handler saw it, and what the handler did. Outlives the request. */
-struct exchange {
+/* One request as its handler saw it, and what the handler did. It outlives the exchange. */
+struct call {
     struct client *client;
-    unsigned number;   /* on its connection, from 0 */
-    h2o_req_t *req;    /* NULL once the request's memory is gone */
-    struct body *body; /* NULL then, too */
-    int rejected;      /* the status, where it was not a request */
-    int version;       /* 0x100 or 0x101 */
+    unsigned number;           /* on its connection, from 0 */
+    struct exchange *exchange; /* NULL once the request's memory is gone */
+    struct body *body;         /* NULL then, too */
+    int rejected;              /* the status, where it was not a request */
+    int minor_version;
     struct fuzz_bytes method, path;
 
     struct fuzz_bytes got; /* of the body */
@@ -24,11 +24,10 @@ struct exchange {
     int status;
     size_t promised;                          /* Content-Length, or SIZE_MAX */
     bool started, writing, finished, aborted; /* of the answer; writing: its last part is under way */
-    h2o_generator_t generator;
     unsigned n_parts;
-    void (*on_room)(struct exchange *exchange);    /* whenever the last part is written */
-    void (*on_turn)(struct exchange *exchange);    /* once, in the next turn of the loop */
-    void (*on_release)(struct exchange *exchange); /* once, when the script says so, or at its end */
+    void (*on_room)(struct call *call);    /* whenever the last part is written */
+    void (*on_turn)(struct call *call);    /* once, in the next turn of the loop */
+    void (*on_release)(struct call *call); /* once, when the script says so, or at its end */
 };
 
 /* One connection, seen from its client. */
@@ -44,14 +43,15 @@ struct client {
     bool half;     /* the client has closed its side */
     bool excused;  /* time limits or the client itself may have cut off anything */
     struct fuzz_bytes sent, received;
-    struct exchange **exchanges;
-    size_t n_exchanges;
+    struct call **calls;
+    size_t n_calls;
 };
 
 enum { CONN_FUZZ_CLIENTS = 2 };
 
 struct run {
     struct conf conf;
+    struct exchanges exchanges;
     struct conn_context context;
     struct client clients[CONN_FUZZ_CLIENTS];
     size_t activity; /* grows with all that happens */
@@ -60,8 +60,8 @@ struct run {
 };
 
 /* conn_handlers.c: arg is the run. */
-void conn_handlers_request(void *arg, h2o_req_t *req, struct body *body);
-void conn_handlers_reject(void *arg, h2o_req_t *req, int status, const char *detail);
+void conn_handlers_request(void *arg, struct exchange *exchange);
+void conn_handlers_reject(void *arg, struct exchange *exchange, int status, const char *detail);
 
 /* conn_answers.c */
 

@@ -8,383 +8,378 @@ enum { TEXT_LEN = sizeof(text) - 1, PARTS = 3, LARGE_ANSWERS = 2, MANY = 70 };
 
 /* Answering */
 
-static void begin(struct exchange *exchange, int status, size_t promised)
+static void begin(struct call *call, int status, size_t promised)
 {
-    h2o_req_t *req = exchange->req;
-    char *number = h2o_mem_alloc_pool(&req->pool, 16);
-    int len = snprintf(number, 16, "%u", exchange->number);
-    exchange->status = status;
-    exchange->promised = promised;
-    req->res.status = status;
-    req->res.reason = "Fuzzed";
-    req->res.content_length = promised;
-    h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("X-Number"), 0, NULL, number,
-                          (size_t)len);
+    struct sink *sink = &call->exchange->sink;
+    const char *number = arena_printf(&sink->arena, "%u", call->number);
+    struct sink_field field = {STR("X-Number"), str_of(number)};
+    struct sink_head head = {
+        .status = status, .reason = "Fuzzed", .content_length = promised, .fields = &field, .n_fields = 1};
+    call->status = status;
+    call->promised = promised;
+    sink->ops->start(sink, &head);
 }
 
-static void on_proceed(h2o_generator_t *generator, h2o_req_t *req)
+static void on_room(struct sink *sink)
 {
-    struct exchange *exchange = H2O_STRUCT_FROM_MEMBER(struct exchange, generator, generator);
-    FUZZ_CHECK(exchange->req == req && exchange->writing, "room for more of an answer that is not written");
-    exchange->client->run->activity++;
-    exchange->writing = false;
-    if (exchange->on_room != NULL)
-        exchange->on_room(exchange);
+    struct call *call = sink->data;
+    FUZZ_CHECK(&call->exchange->sink == sink && call->writing,
+               "room for more of an answer that is not written");
+    call->client->run->activity++;
+    call->writing = false;
+    if (call->on_room != NULL)
+        call->on_room(call);
 }
 
 /* Sends a part of the answer; the bytes must live as long as the request. */
-static void send_parts(struct exchange *exchange, h2o_iovec_t *parts, size_t n, h2o_send_state_t state)
+static void send_parts(struct call *call, const struct str *parts, size_t n, enum exchange_part part)
 {
+    struct sink *sink = &call->exchange->sink;
     for (size_t i = 0; i < n; i++)
-        fuzz_append(&exchange->sent, parts[i].base, parts[i].len);
-    exchange->finished = state == H2O_SEND_STATE_FINAL;
-    exchange->aborted = state == H2O_SEND_STATE_ERROR;
-    exchange->writing = state == H2O_SEND_STATE_IN_PROGRESS;
-    exchange->generator.proceed = on_proceed;
-    if (!exchange->started)
-        h2o_start_response(exchange->req, &exchange->generator);
-    exchange->started = true;
-    h2o_send(exchange->req, parts, n, state);
-}
-
-static void push(struct exchange *exchange, const char *bytes, size_t len, h2o_send_state_t state)
-{
-    h2o_iovec_t part = h2o_strdup(&exchange->req->pool, bytes, len);
-    exchange->n_parts++;
-    send_parts(exchange, &part, len == 0 ? 0 : 1, state);
-}
-
-static void answer_with(struct exchange *exchange, int status, const char *bytes, size_t len)
-{
-    begin(exchange, status, len);
-    push(exchange, bytes, len, H2O_SEND_STATE_FINAL);
-}
-
-static void answer(struct exchange *exchange)
-{
-    answer_with(exchange, 200, text, TEXT_LEN);
-}
-
-static void abort_answer(struct exchange *exchange)
-{
-    send_parts(exchange, NULL, 0, H2O_SEND_STATE_ERROR);
-}
-
-static void push_and_finish(struct exchange *exchange)
-{
-    push(exchange, text, TEXT_LEN,
-         exchange->n_parts < PARTS ? H2O_SEND_STATE_IN_PROGRESS : H2O_SEND_STATE_FINAL);
-}
-
-static void push_in_turn(struct exchange *exchange)
-{
-    if (!exchange->writing)
-        push_and_finish(exchange);
-    if (!exchange->finished)
-        exchange->on_turn = push_in_turn;
-}
-
-static void finish(struct exchange *exchange)
-{
-    if (exchange->writing)
-        exchange->on_room = finish;
+        fuzz_append(&call->sent, parts[i].base, parts[i].len);
+    call->finished = part == EXCHANGE_LAST;
+    call->aborted = part == EXCHANGE_ABORTED;
+    call->writing = part == EXCHANGE_MORE;
+    call->started = true;
+    if (call->finished)
+        sink->ops->finish(sink, parts, n);
+    else if (call->writing)
+        sink->ops->push(sink, parts, n);
     else
-        push(exchange, text, TEXT_LEN, H2O_SEND_STATE_FINAL);
+        sink->ops->abort(sink);
+}
+
+static void push(struct call *call, const char *bytes, size_t len, enum exchange_part part)
+{
+    struct str copy = {arena_copy(&call->exchange->sink.arena, (struct str){bytes, len}), len};
+    call->n_parts++;
+    send_parts(call, &copy, len == 0 ? 0 : 1, part);
+}
+
+static void answer_with(struct call *call, int status, const char *bytes, size_t len)
+{
+    begin(call, status, len);
+    push(call, bytes, len, EXCHANGE_LAST);
+}
+
+static void answer(struct call *call)
+{
+    answer_with(call, 200, text, TEXT_LEN);
+}
+
+static void abort_answer(struct call *call)
+{
+    send_parts(call, NULL, 0, EXCHANGE_ABORTED);
+}
+
+static void push_and_finish(struct call *call)
+{
+    push(call, text, TEXT_LEN, call->n_parts < PARTS ? EXCHANGE_MORE : EXCHANGE_LAST);
+}
+
+static void push_in_turn(struct call *call)
+{
+    if (!call->writing)
+        push_and_finish(call);
+    if (!call->finished)
+        call->on_turn = push_in_turn;
+}
+
+static void finish(struct call *call)
+{
+    if (call->writing)
+        call->on_room = finish;
+    else
+        push(call, text, TEXT_LEN, EXCHANGE_LAST);
 }
 
 /* Handlers that do not look at the body */
 
-static void later(struct exchange *exchange)
+static void later(struct call *call)
 {
-    exchange->on_turn = answer;
+    call->on_turn = answer;
 }
 
-static void hold(struct exchange *exchange)
+static void hold(struct call *call)
 {
-    exchange->on_release = answer;
+    call->on_release = answer;
 }
 
-static void empty(struct exchange *exchange)
+static void empty(struct call *call)
 {
-    begin(exchange, 204, SIZE_MAX);
-    push(exchange, NULL, 0, H2O_SEND_STATE_FINAL);
+    begin(call, 204, SIZE_MAX);
+    push(call, NULL, 0, EXCHANGE_LAST);
 }
 
-static void unchanged(struct exchange *exchange)
+static void unchanged(struct call *call)
 {
-    begin(exchange, 304, TEXT_LEN);
-    push(exchange, NULL, 0, H2O_SEND_STATE_FINAL);
+    begin(call, 304, TEXT_LEN);
+    push(call, NULL, 0, EXCHANGE_LAST);
 }
 
-static void stream(struct exchange *exchange)
+static void stream(struct call *call)
 {
-    begin(exchange, 201, SIZE_MAX);
-    exchange->on_room = push_and_finish;
-    push(exchange, NULL, 0, H2O_SEND_STATE_IN_PROGRESS);
+    begin(call, 201, SIZE_MAX);
+    call->on_room = push_and_finish;
+    push(call, NULL, 0, EXCHANGE_MORE);
 }
 
-static void stream_held(struct exchange *exchange)
+static void stream_held(struct call *call)
 {
-    begin(exchange, 200, SIZE_MAX);
-    push(exchange, text, TEXT_LEN, H2O_SEND_STATE_IN_PROGRESS);
-    exchange->on_release = finish;
+    begin(call, 200, SIZE_MAX);
+    push(call, text, TEXT_LEN, EXCHANGE_MORE);
+    call->on_release = finish;
 }
 
-static void stream_length(struct exchange *exchange)
+static void stream_length(struct call *call)
 {
-    begin(exchange, 200, (PARTS + 1) * TEXT_LEN);
-    exchange->on_room = push_and_finish;
-    push_and_finish(exchange);
+    begin(call, 200, (PARTS + 1) * TEXT_LEN);
+    call->on_room = push_and_finish;
+    push_and_finish(call);
 }
 
-static void stream_turns(struct exchange *exchange)
+static void stream_turns(struct call *call)
 {
-    begin(exchange, 200, SIZE_MAX);
-    exchange->on_turn = push_in_turn;
+    begin(call, 200, SIZE_MAX);
+    call->on_turn = push_in_turn;
 }
 
-static void too_short(struct exchange *exchange)
+static void too_short(struct call *call)
 {
-    begin(exchange, 200, 10 * TEXT_LEN);
-    exchange->on_room = push_and_finish;
-    push_and_finish(exchange);
+    begin(call, 200, 10 * TEXT_LEN);
+    call->on_room = push_and_finish;
+    push_and_finish(call);
 }
 
-static void too_long(struct exchange *exchange)
+static void too_long(struct call *call)
 {
-    begin(exchange, 200, TEXT_LEN + 5);
-    exchange->on_room = push_and_finish;
-    push_and_finish(exchange);
+    begin(call, 200, TEXT_LEN + 5);
+    call->on_room = push_and_finish;
+    push_and_finish(call);
 }
 
-static void abort_at_once(struct exchange *exchange)
+static void abort_at_once(struct call *call)
 {
-    begin(exchange, 200, SIZE_MAX);
-    abort_answer(exchange);
+    begin(call, 200, SIZE_MAX);
+    abort_answer(call);
 }
 
-static void abort_begun(struct exchange *exchange)
+static void abort_begun(struct call *call)
 {
-    begin(exchange, 200, SIZE_MAX);
-    exchange->on_room = abort_answer;
-    push_and_finish(exchange);
+    begin(call, 200, SIZE_MAX);
+    call->on_room = abort_answer;
+    push_and_finish(call);
 }
 
-static void abort_length(struct exchange *exchange)
+static void abort_length(struct call *call)
 {
-    begin(exchange, 200, 2 * TEXT_LEN);
-    exchange->on_room = abort_answer;
-    push_and_finish(exchange);
+    begin(call, 200, 2 * TEXT_LEN);
+    call->on_room = abort_answer;
+    push_and_finish(call);
 }
 
-static void abort_while_writing(struct exchange *exchange)
+static void abort_while_writing(struct call *call)
 {
-    begin(exchange, 200, SIZE_MAX);
-    push_and_finish(exchange);
-    abort_answer(exchange);
+    begin(call, 200, SIZE_MAX);
+    push_and_finish(call);
+    abort_answer(call);
 }
 
-static void answer_large(struct exchange *exchange)
+static void answer_large(struct call *call)
 {
-    h2o_iovec_t part = h2o_iovec_init(large, sizeof(large));
-    begin(exchange, 200, exchange->number % 2 == 0 ? SIZE_MAX : sizeof(large));
-    if (exchange->number < LARGE_ANSWERS)
-        send_parts(exchange, &part, 1, H2O_SEND_STATE_FINAL);
+    struct str part = {large, sizeof(large)};
+    begin(call, 200, call->number % 2 == 0 ? SIZE_MAX : sizeof(large));
+    if (call->number < LARGE_ANSWERS)
+        send_parts(call, &part, 1, EXCHANGE_LAST);
     else
-        abort_answer(exchange);
+        abort_answer(call);
 }
 
-static void answer_in_many_parts(struct exchange *exchange)
+static void answer_in_many_parts(struct call *call)
 {
-    h2o_iovec_t parts[MANY];
+    struct str parts[MANY];
     for (size_t i = 0; i < MANY; i++)
-        parts[i] = h2o_iovec_init(text, i % (TEXT_LEN + 1));
-    begin(exchange, 200, SIZE_MAX);
-    send_parts(exchange, parts, MANY, H2O_SEND_STATE_FINAL);
+        parts[i] = (struct str){text, i % (TEXT_LEN + 1)};
+    begin(call, 200, SIZE_MAX);
+    send_parts(call, parts, MANY, EXCHANGE_LAST);
 }
 
 /* Handlers that read the body */
 
-static void read_on(struct exchange *exchange)
+static void read_on(struct call *call)
 {
-    exchange->reading = true;
-    body_read(exchange->body);
+    call->reading = true;
+    body_read(call->body);
 }
 
-/* Keeps the contract of body.h in view: what comes, and when it may. Returns the exchange. */
-static struct exchange *note_event(struct body *body, enum body_event event, struct str bytes)
+/* Keeps the contract of body.h in view: what comes, and when it may. Returns the call. */
+static struct call *note_event(struct body *body, enum body_event event, struct str bytes)
 {
-    struct exchange *exchange = body->data;
-    FUZZ_CHECK(exchange->req != NULL, "a body goes on after its request");
-    FUZZ_CHECK(exchange->reading, "event %d while paused", event);
-    FUZZ_CHECK(!exchange->ended && !exchange->broken, "event %d after the last one", event);
-    exchange->client->run->activity++;
-    exchange->ended = event == BODY_END;
-    exchange->broken = event == BODY_BROKEN;
+    struct call *call = body->data;
+    FUZZ_CHECK(call->exchange != NULL, "a body goes on after its request");
+    FUZZ_CHECK(call->reading, "event %d while paused", event);
+    FUZZ_CHECK(!call->ended && !call->broken, "event %d after the last one", event);
+    call->client->run->activity++;
+    call->ended = event == BODY_END;
+    call->broken = event == BODY_BROKEN;
     if (event == BODY_DATA) {
         FUZZ_CHECK(bytes.len > 0, "no data");
-        fuzz_append(&exchange->got, bytes.base, bytes.len);
-        FUZZ_CHECK(exchange->got.len <= exchange->client->run->conf.limits.body, "%zu bytes of a body",
-                   exchange->got.len);
+        fuzz_append(&call->got, bytes.base, bytes.len);
+        FUZZ_CHECK(call->got.len <= call->client->run->conf.limits.body, "%zu bytes of a body",
+                   call->got.len);
     }
     if (body->length != BODY_LENGTH_UNKNOWN)
-        FUZZ_CHECK(exchange->ended ? exchange->got.len == body->length : exchange->got.len <= body->length,
-                   "%zu bytes of %zu", exchange->got.len, (size_t)body->length);
-    if (exchange->broken)
+        FUZZ_CHECK(call->ended ? call->got.len == body->length : call->got.len <= body->length,
+                   "%zu bytes of %zu", call->got.len, (size_t)body->length);
+    if (call->broken)
         FUZZ_CHECK(body->status == 400 || body->status == 408 || body->status == 413 ||
-                       (body->status == 503 && exchange->client->run->full),
+                       (body->status == 503 && call->client->run->full),
                    "%d", body->status);
-    return exchange;
+    return call;
 }
 
-static void pause_body(struct exchange *exchange)
+static void pause_body(struct call *call)
 {
-    exchange->reading = false;
-    body_pause(exchange->body);
+    call->reading = false;
+    body_pause(call->body);
 }
 
-static void read_with(struct exchange *exchange, void (*on_event)(struct body *, enum body_event, struct str))
+static void read_with(struct call *call, void (*on_event)(struct body *, enum body_event, struct str))
 {
-    exchange->body->on_event = on_event;
-    exchange->body->data = exchange;
-    read_on(exchange);
+    call->body->on_event = on_event;
+    call->body->data = call;
+    read_on(call);
 }
 
 /* Answers with the body, or with what was wrong with it. */
-static void answer_body(struct exchange *exchange)
+static void answer_body(struct call *call)
 {
-    if (exchange->broken)
-        answer_with(exchange, exchange->body->status, text, TEXT_LEN);
+    if (call->broken)
+        answer_with(call, call->body->status, text, TEXT_LEN);
     else
-        answer_with(exchange, 200, exchange->got.base, exchange->got.len);
+        answer_with(call, 200, call->got.base, call->got.len);
 }
 
 static void on_read(struct body *body, enum body_event event, struct str bytes)
 {
-    struct exchange *exchange = note_event(body, event, bytes);
+    struct call *call = note_event(body, event, bytes);
     if (event != BODY_DATA)
-        answer_body(exchange);
+        answer_body(call);
 }
 
-static void read_all(struct exchange *exchange)
+static void read_all(struct call *call)
 {
-    read_with(exchange, on_read);
+    read_with(call, on_read);
 }
 
-static void read_later(struct exchange *exchange)
+static void read_later(struct call *call)
 {
-    exchange->on_turn = read_all;
+    call->on_turn = read_all;
 }
 
-static void read_when_released(struct exchange *exchange)
+static void read_when_released(struct call *call)
 {
-    exchange->on_release = read_all;
+    call->on_release = read_all;
 }
 
 static void on_drip(struct body *body, enum body_event event, struct str bytes)
 {
-    struct exchange *exchange = note_event(body, event, bytes);
+    struct call *call = note_event(body, event, bytes);
     if (event != BODY_DATA) {
-        answer_body(exchange);
+        answer_body(call);
         return;
     }
-    pause_body(exchange);
-    exchange->on_turn = read_on;
+    pause_body(call);
+    call->on_turn = read_on;
 }
 
-static void drip(struct exchange *exchange)
+static void drip(struct call *call)
 {
-    read_with(exchange, on_drip);
+    read_with(call, on_drip);
 }
 
 static void on_first(struct body *body, enum body_event event, struct str bytes)
 {
-    struct exchange *exchange = note_event(body, event, bytes);
-    if (!exchange->started)
-        answer(exchange);
+    struct call *call = note_event(body, event, bytes);
+    if (!call->started)
+        answer(call);
 }
 
-static void answer_early(struct exchange *exchange)
+static void answer_early(struct call *call)
 {
-    read_with(exchange, on_first);
+    read_with(call, on_first);
 }
 
 static void on_given_up(struct body *body, enum body_event event, struct str bytes)
 {
-    struct exchange *exchange = note_event(body, event, bytes);
+    struct call *call = note_event(body, event, bytes);
     if (event == BODY_DATA)
-        pause_body(exchange);
-    exchange->on_turn = answer;
+        pause_body(call);
+    call->on_turn = answer;
 }
 
-static void give_up(struct exchange *exchange)
+static void give_up(struct call *call)
 {
-    read_with(exchange, on_given_up);
+    read_with(call, on_given_up);
 }
 
 /* Sends the body back as it comes, and takes no more than is written. */
 static void on_duplex(struct body *body, enum body_event event, struct str bytes)
 {
-    struct exchange *exchange = note_event(body, event, bytes);
+    struct call *call = note_event(body, event, bytes);
     switch (event) {
     case BODY_DATA:
-        pause_body(exchange);
-        push(exchange, bytes.base, bytes.len, H2O_SEND_STATE_IN_PROGRESS);
+        pause_body(call);
+        push(call, bytes.base, bytes.len, EXCHANGE_MORE);
         break;
     case BODY_END:
-        push(exchange, NULL, 0, H2O_SEND_STATE_FINAL);
+        push(call, NULL, 0, EXCHANGE_LAST);
         break;
     case BODY_BROKEN:
-        abort_answer(exchange);
+        abort_answer(call);
         break;
     }
 }
 
-static void duplex(struct exchange *exchange)
+static void duplex(struct call *call)
 {
-    begin(exchange, 200, SIZE_MAX);
-    exchange->on_room = read_on;
-    read_with(exchange, on_duplex);
+    begin(call, 200, SIZE_MAX);
+    call->on_room = read_on;
+    read_with(call, on_duplex);
 }
 
 struct collected {
     struct body_whole whole;
-    struct arena arena;
-    struct exchange *exchange;
+    struct call *call;
 };
-
-static void *alloc_for(void *arg, size_t size)
-{
-    return h2o_mem_alloc_pool(arg, size);
-}
 
 static void on_collected(struct body_whole *whole, bool complete)
 {
-    struct exchange *exchange = ((struct collected *)whole)->exchange;
-    FUZZ_CHECK(exchange->req != NULL && !exchange->started, "collected twice, or too late");
-    exchange->ended = complete;
-    exchange->broken = !complete;
+    struct call *call = ((struct collected *)whole)->call;
+    FUZZ_CHECK(call->exchange != NULL && !call->started, "collected twice, or too late");
+    call->ended = complete;
+    call->broken = !complete;
     if (complete)
-        fuzz_append(&exchange->got, whole->bytes, whole->len);
-    answer_body(exchange);
+        fuzz_append(&call->got, whole->bytes, whole->len);
+    answer_body(call);
 }
 
-static void collect(struct exchange *exchange)
+static void collect(struct call *call)
 {
-    struct collected *collected = h2o_mem_alloc_pool(&exchange->req->pool, sizeof(*collected));
+    const struct arena *arena = &call->exchange->sink.arena;
+    struct collected *collected = arena_alloc(arena, sizeof(*collected));
     *collected = (struct collected){
-        .whole = {.arena = &collected->arena, .done = on_collected},
-        .arena = {alloc_for, &exchange->req->pool},
-        .exchange = exchange,
+        .whole = {.arena = arena, .done = on_collected},
+        .call = call,
     };
-    body_collect(&collected->whole, exchange->body);
+    body_collect(&collected->whole, call->body);
 }
 
 /* Requests */
 
 static const struct {
     const char *name;
-    void (*handle)(struct exchange *exchange);
+    void (*handle)(struct call *call);
 } handlers[] = {
     {"/later", later},
     {"/hold", hold},
@@ -412,18 +407,18 @@ static const struct {
     {"/collect", collect},
 };
 
-static void on_dispose(void *memory)
+static void on_gone(struct sink *sink)
 {
-    struct exchange *exchange = *(struct exchange **)memory;
-    exchange->client->run->activity++;
-    exchange->req = NULL;
-    exchange->body = NULL;
-    exchange->on_room = exchange->on_turn = exchange->on_release = NULL;
+    struct call *call = sink->data;
+    call->client->run->activity++;
+    call->exchange = NULL;
+    call->body = NULL;
+    call->on_room = call->on_turn = call->on_release = NULL;
 }
 
-static struct client *client_of(struct run *run, h2o_req_t *req)
+static struct client *client_of(struct run *run, const struct exchange *exchange)
 {
-    int fd = h2o_socket_get_fd(req->conn->callbacks->get_socket(req->conn));
+    int fd = h2o_socket_get_fd(exchange->peer->socket);
     size_t i = 0;
     while (i < CONN_FUZZ_CLIENTS && run->clients[i].server_fd != fd)
         i++;
@@ -431,47 +426,49 @@ static struct client *client_of(struct run *run, h2o_req_t *req)
     return &run->clients[i];
 }
 
-static struct exchange *exchange_new(struct run *run, h2o_req_t *req, struct body *body)
+static struct call *call_new(struct run *run, struct exchange *exchange)
 {
-    struct client *client = client_of(run, req);
-    struct exchange *exchange = mem_calloc(1, sizeof(*exchange));
-    struct exchange *before = client->n_exchanges == 0 ? NULL : client->exchanges[client->n_exchanges - 1];
-    FUZZ_CHECK(before == NULL || before->req == NULL, "two requests at once");
-    *exchange = (struct exchange){
+    struct client *client = client_of(run, exchange);
+    struct call *call = mem_calloc(1, sizeof(*call));
+    struct call *before = client->n_calls == 0 ? NULL : client->calls[client->n_calls - 1];
+    FUZZ_CHECK(before == NULL || before->exchange == NULL, "two requests at once");
+    *call = (struct call){
         .client = client,
-        .number = (unsigned)client->n_exchanges,
-        .req = req,
-        .body = body,
-        .version = req->version,
+        .number = (unsigned)client->n_calls,
+        .exchange = exchange,
+        .body = exchange->body,
+        .minor_version = exchange->minor_version,
     };
-    fuzz_append(&exchange->method, req->method.base, req->method.len);
-    fuzz_append(&exchange->path, req->path.base, req->path.len);
-    MEM_GROW(&client->exchanges, client->n_exchanges);
-    client->exchanges[client->n_exchanges++] = exchange;
-    *(struct exchange **)h2o_mem_alloc_shared(&req->pool, sizeof(exchange), on_dispose) = exchange;
+    fuzz_append(&call->method, exchange->method.base, exchange->method.len);
+    fuzz_append(&call->path, exchange->path.base, exchange->path.len);
+    MEM_GROW(&client->calls, client->n_calls);
+    client->calls[client->n_calls++] = call;
+    exchange->sink.data = call;
+    exchange->sink.room = on_room;
+    exchange->sink.gone = on_gone;
     run->activity++;
-    return exchange;
+    return call;
 }
 
-void conn_handlers_request(void *arg, h2o_req_t *req, struct body *body)
+void conn_handlers_request(void *arg, struct exchange *exchange)
 {
-    struct exchange *exchange = exchange_new(arg, req, body);
-    struct str path = fuzz_str(&exchange->path);
+    struct call *call = call_new(arg, exchange);
+    struct str path = fuzz_str(&call->path);
     const char *query = memchr(path.base, '?', path.len);
     if (query != NULL)
         path.len = (size_t)(query - path.base);
     for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++) {
         if (str_equal(path, str_of(handlers[i].name))) {
-            handlers[i].handle(exchange);
+            handlers[i].handle(call);
             return;
         }
     }
-    answer(exchange);
+    answer(call);
 }
 
-void conn_handlers_reject(void *arg, h2o_req_t *req, int status, const char *detail)
+void conn_handlers_reject(void *arg, struct exchange *exchange, int status, const char *detail)
 {
-    struct exchange *exchange = exchange_new(arg, req, NULL);
-    exchange->rejected = status;
-    answer_with(exchange, status, detail, strlen(detail));
+    struct call *call = call_new(arg, exchange);
+    call->rejected = status;
+    answer_with(call, status, detail, strlen(detail));
 }

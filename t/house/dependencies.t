@@ -22,7 +22,7 @@ my @HOUSE = (
     [
         [
             'server', 'connections of clients, HTTP/1, exchanges',
-            [qw(exchange CIRCLE bodies request link conn_private conn.h)],
+            [qw(server conn h1_answer h1_body bodies exchange peer link)],
         ],
     ],
     [
@@ -77,7 +77,6 @@ my @HOUSE = (
 );
 
 my %CIRCLE = (
-    server   => [qw(conn.c h1_answer h1_body)],
     handlers => [qw(sql sql_answer sql_error sql_stream)],
     db       => [qw(answers connection doubt flight lane.c merge place schema session.c statement types)],
 );
@@ -96,7 +95,7 @@ my %ONLY_FOR = (
     '<liburing.h>'        => qr{^loop/ring},
     '<h2o.h>'             => qr{^(?:process/worker|server/|upstream/|handlers/|db/|loop/)},
     '<pthread.h>'         => qr{^upstream/resolve},
-    '"server/exchange.h"' => qr{^(?:server/exchange|process/worker)},
+    '"server/server.h"'   => qr{^(?:server/server|process/worker)},
     '"process/worker.h"'  => qr{^process/},
     '"process/master.h"'  => qr{^(?:process/master|main)},
 );

@@ -45,24 +45,24 @@ enum {
 };
 
 struct echo {
-    h2o_globalconf_t config;
-    h2o_context_t context;
+    h2o_loop_t *loop;
     struct conf *conf;
+    struct exchanges exchanges;
     struct conn_context connections;
     h2o_timeout_t ticks;
     char pattern[PATTERN_SIZE]; /* what streams are made of: abc…zabc… */
 };
 
-/* One request and its answer. It lives in the request's memory; on_dispose is called when that goes. */
-struct exchange {
+/* What is made of an exchange. It lives in the request's memory; on_gone is called before that goes. */
+struct call {
     struct echo *echo;
-    h2o_req_t *req;
+    struct exchange *exchange;
+    struct sink *sink;
     struct str path, query;
     unsigned peer; /* the client's port */
     bool logged, answered;
 
     struct body *body;
-    struct arena arena; /* the request's */
     struct body_whole whole;
     char *kept;
     uint64_t taken, pause_every, pause_next;
@@ -70,14 +70,14 @@ struct exchange {
 
     h2o_timeout_entry_t timer;
     uint64_t due; /* clock_ms */
-    void (*on_due)(struct exchange *exchange);
+    void (*on_due)(struct call *call);
 
-    h2o_generator_t generator;
     uint64_t stream_at, stream_end;
     size_t stream_piece;
     bool stream_aborts;
 };
 
+static struct shm_slot slot; /* where answers are counted */
 static volatile sig_atomic_t stopped;
 
 static void on_signal(int number)
@@ -87,10 +87,10 @@ static void on_signal(int number)
 }
 
 /* The number that the query gives to a name; otherwise, where it gives none. */
-static uint64_t query_number(const struct exchange *exchange, const char *name, uint64_t otherwise)
+static uint64_t query_number(const struct call *call, const char *name, uint64_t otherwise)
 {
     size_t len = strlen(name);
-    const char *p = exchange->query.base, *end = p + exchange->query.len;
+    const char *p = call->query.base, *end = p + call->query.len;
     while (p < end) {
         const char *next = memchr(p, '&', (size_t)(end - p));
         if ((size_t)(end - p) > len && memcmp(p, name, len) == 0 && p[len] == '=')
@@ -104,19 +104,19 @@ static uint64_t query_number(const struct exchange *exchange, const char *name, 
 
 static void on_tick(h2o_timeout_entry_t *entry)
 {
-    struct exchange *exchange = H2O_STRUCT_FROM_MEMBER(struct exchange, timer, entry);
-    if (clock_ms() >= exchange->due)
-        exchange->on_due(exchange);
+    struct call *call = H2O_STRUCT_FROM_MEMBER(struct call, timer, entry);
+    if (clock_ms() >= call->due)
+        call->on_due(call);
     else
-        h2o_timeout_link(exchange->echo->context.loop, &exchange->echo->ticks, entry);
+        h2o_timeout_link(call->echo->loop, &call->echo->ticks, entry);
 }
 
-static void after(struct exchange *exchange, uint64_t ms, void (*on_due)(struct exchange *))
+static void after(struct call *call, uint64_t ms, void (*on_due)(struct call *))
 {
-    exchange->due = clock_ms() + ms;
-    exchange->on_due = on_due;
-    exchange->timer.cb = on_tick;
-    h2o_timeout_link(exchange->echo->context.loop, &exchange->echo->ticks, &exchange->timer);
+    call->due = clock_ms() + ms;
+    call->on_due = on_due;
+    call->timer.cb = on_tick;
+    h2o_timeout_link(call->echo->loop, &call->echo->ticks, &call->timer);
 }
 
 /* What the handler saw */
@@ -146,26 +146,26 @@ static void put_number(struct json_writer *json, uint64_t number)
 }
 
 /* broken: a JSON value, or NULL. bytes: the body, or NULL where it was not looked at or is long. */
-static struct json_writer describe(const struct exchange *exchange, const char *broken, const char *bytes)
+static struct json_writer describe(const struct call *call, const char *broken, const char *bytes)
 {
-    const h2o_req_t *req = exchange->req;
+    const struct exchange *exchange = call->exchange;
     struct json_writer json = json_writer_on(NULL, 0);
     put_text(&json, "{\"peer\":");
-    put_number(&json, exchange->peer);
+    put_number(&json, call->peer);
     put_text(&json, ",\"method\":");
-    put_bytes(&json, req->method.base, req->method.len);
+    put_bytes(&json, exchange->method.base, exchange->method.len);
     put_text(&json, ",\"path\":");
-    put_bytes(&json, req->path.base, req->path.len);
+    put_bytes(&json, exchange->path.base, exchange->path.len);
     put_text(&json, ",\"authority\":");
-    put_bytes(&json, req->authority.base, req->authority.len);
-    put_text(&json, req->version == 0x101 ? ",\"version\":\"1.1\"" : ",\"version\":\"1.0\"");
+    put_bytes(&json, exchange->authority.base, exchange->authority.len);
+    put_text(&json, exchange->minor_version == 1 ? ",\"version\":\"1.1\"" : ",\"version\":\"1.0\"");
     put_text(&json, ",\"length\":");
-    put_number(&json, exchange->taken);
+    put_number(&json, call->taken);
     put_text(&json, ",\"body\":");
     if (bytes == NULL)
         put_text(&json, "null");
     else
-        put_bytes(&json, bytes, exchange->taken);
+        put_bytes(&json, bytes, call->taken);
     if (broken != NULL) {
         put_text(&json, ",\"broken\":");
         put_text(&json, broken);
@@ -181,42 +181,38 @@ static void log_text(const char *text, size_t len)
 }
 
 /* Writes the request's line, and returns it in the request's memory. */
-static h2o_iovec_t log_request(struct exchange *exchange, const char *broken, const char *bytes)
+static struct str log_request(struct call *call, const char *broken, const char *bytes)
 {
-    struct json_writer json = describe(exchange, broken, bytes);
-    h2o_iovec_t line = h2o_strdup(&exchange->req->pool, json.base, json.len);
+    struct json_writer json = describe(call, broken, bytes);
+    struct str line = {arena_copy(&call->sink->arena, (struct str){json.base, json.len}), json.len};
     log_text(line.base, line.len);
     free(json.base);
-    exchange->logged = true;
+    call->logged = true;
     return line;
 }
 
 /* The body as it is shown: what was kept of it, if that is all. */
-static const char *shown_body(const struct exchange *exchange)
+static const char *shown_body(const struct call *call)
 {
-    return exchange->taken == 0 ? "" : exchange->taken <= KEEP ? exchange->kept : NULL;
+    return call->taken == 0 ? "" : call->taken <= KEEP ? call->kept : NULL;
 }
 
 /* Answers */
 
-static void begin_answer(struct exchange *exchange, int status, const char *type, size_t length)
+static void begin_answer(struct call *call, int status, const char *type, size_t length)
 {
-    h2o_req_t *req = exchange->req;
-    exchange->answered = true;
-    req->res.status = status;
-    req->res.reason = problem_reason(status);
-    req->res.content_length = length;
-    h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, "Content-Type", type, strlen(type));
-    h2o_start_response(req, &exchange->generator);
+    call->answered = true;
+    struct sink_head head = {.status = status, .content_type = str_of(type), .content_length = length};
+    call->sink->ops->start(call->sink, &head);
 }
 
-static void answer(struct exchange *exchange, int status, const char *type, h2o_iovec_t bytes)
+static void answer(struct call *call, int status, const char *type, struct str bytes)
 {
-    begin_answer(exchange, status, type, bytes.len);
-    h2o_send(exchange->req, &bytes, 1, H2O_SEND_STATE_FINAL);
+    begin_answer(call, status, type, bytes.len);
+    call->sink->ops->finish(call->sink, &bytes, 1);
 }
 
-static void answer_problem(struct exchange *exchange, int status, const char *detail)
+static void answer_problem(struct call *call, int status, const char *detail)
 {
     struct json_writer json = json_writer_on(NULL, 0);
     put_text(&json, "{\"type\":\"about:blank\",\"title\":");
@@ -226,231 +222,225 @@ static void answer_problem(struct exchange *exchange, int status, const char *de
     put_text(&json, ",\"detail\":");
     json_string(&json, detail, strlen(detail));
     put_text(&json, "}\n");
-    h2o_iovec_t text = h2o_strdup(&exchange->req->pool, json.base, json.len);
+    struct str text = {arena_copy(&call->sink->arena, (struct str){json.base, json.len}), json.len};
     free(json.base);
-    answer(exchange, status, "application/problem+json", text);
+    answer(call, status, "application/problem+json", text);
 }
 
-static void answer_seen(struct exchange *exchange, const char *bytes)
+static void answer_seen(struct call *call, const char *bytes)
 {
-    answer(exchange, 200, "application/json", log_request(exchange, NULL, bytes));
+    answer(call, 200, "application/json", log_request(call, NULL, bytes));
 }
 
-static void answer_broken(struct exchange *exchange)
+static void answer_broken(struct call *call)
 {
     char status[12];
-    snprintf(status, sizeof(status), "%d", exchange->body->status);
-    log_request(exchange, status, shown_body(exchange));
-    answer_problem(exchange, exchange->body->status, exchange->body->detail);
+    snprintf(status, sizeof(status), "%d", call->body->status);
+    log_request(call, status, shown_body(call));
+    answer_problem(call, call->body->status, call->body->detail);
 }
 
 /* Streams */
 
-static void stream_next(struct exchange *exchange)
+static void stream_next(struct call *call)
 {
-    uint64_t left = exchange->stream_end - exchange->stream_at;
-    size_t n = left < exchange->stream_piece ? (size_t)left : exchange->stream_piece;
-    h2o_iovec_t part = h2o_iovec_init(exchange->echo->pattern + exchange->stream_at % PERIOD, n);
-    h2o_send_state_t state = H2O_SEND_STATE_IN_PROGRESS;
-    exchange->stream_at += n;
-    if (left == 0 && exchange->stream_aborts)
-        state = H2O_SEND_STATE_ERROR;
-    else if (n == left && !exchange->stream_aborts)
-        state = H2O_SEND_STATE_FINAL;
-    h2o_send(exchange->req, &part, n > 0, state);
+    struct sink *sink = call->sink;
+    uint64_t left = call->stream_end - call->stream_at;
+    size_t n = left < call->stream_piece ? (size_t)left : call->stream_piece;
+    struct str part = {call->echo->pattern + call->stream_at % PERIOD, n};
+    call->stream_at += n;
+    if (left == 0 && call->stream_aborts)
+        sink->ops->abort(sink);
+    else if (n == left && !call->stream_aborts)
+        sink->ops->finish(sink, &part, n > 0);
+    else
+        sink->ops->push(sink, &part, 1);
 }
 
-static void on_proceed(h2o_generator_t *generator, h2o_req_t *req)
+static void on_room(struct sink *sink)
 {
-    (void)req;
-    stream_next(H2O_STRUCT_FROM_MEMBER(struct exchange, generator, generator));
+    stream_next(sink->data);
 }
 
-static void stream(struct exchange *exchange, size_t declared, uint64_t n, bool aborts)
+static void stream(struct call *call, size_t declared, uint64_t n, bool aborts)
 {
-    uint64_t piece = query_number(exchange, "chunk", PATTERN_SIZE - PERIOD);
-    exchange->stream_end = n;
-    exchange->stream_piece =
-        piece == 0 || piece > PATTERN_SIZE - PERIOD ? PATTERN_SIZE - PERIOD : (size_t)piece;
-    exchange->stream_aborts = aborts;
-    exchange->generator.proceed = on_proceed;
-    begin_answer(exchange, (int)query_number(exchange, "status", 200), "text/plain", declared);
-    stream_next(exchange);
+    uint64_t piece = query_number(call, "chunk", PATTERN_SIZE - PERIOD);
+    call->stream_end = n;
+    call->stream_piece = piece == 0 || piece > PATTERN_SIZE - PERIOD ? PATTERN_SIZE - PERIOD : (size_t)piece;
+    call->stream_aborts = aborts;
+    call->sink->room = on_room;
+    begin_answer(call, (int)query_number(call, "status", 200), "text/plain", declared);
+    stream_next(call);
 }
 
 /* Bodies */
 
-static void read_on(struct exchange *exchange)
+static void read_on(struct call *call)
 {
-    body_read(exchange->body);
+    body_read(call->body);
 }
 
-static void take(struct exchange *exchange, struct str bytes)
+static void take(struct call *call, struct str bytes)
 {
-    if (exchange->taken + bytes.len <= KEEP) {
-        if (exchange->kept == NULL)
-            exchange->kept = mem_alloc(KEEP);
-        memcpy(exchange->kept + exchange->taken, bytes.base, bytes.len);
+    if (call->taken + bytes.len <= KEEP) {
+        if (call->kept == NULL)
+            call->kept = mem_alloc(KEEP);
+        memcpy(call->kept + call->taken, bytes.base, bytes.len);
     }
-    exchange->taken += bytes.len;
-    if (exchange->pause_every != 0 && exchange->taken >= exchange->pause_next) {
-        exchange->pause_next = exchange->taken + exchange->pause_every;
-        body_pause(exchange->body);
-        after(exchange, exchange->pause_ms, read_on);
+    call->taken += bytes.len;
+    if (call->pause_every != 0 && call->taken >= call->pause_next) {
+        call->pause_next = call->taken + call->pause_every;
+        body_pause(call->body);
+        after(call, call->pause_ms, read_on);
     }
 }
 
-static void answer_shown(struct exchange *exchange)
+static void answer_shown(struct call *call)
 {
-    answer_seen(exchange, shown_body(exchange));
+    answer_seen(call, shown_body(call));
 }
 
-static void answer_later(struct exchange *exchange)
+static void answer_later(struct call *call)
 {
-    answer(exchange, 200, "application/json", h2o_iovec_init(H2O_STRLIT("{\"slow\":true}\n")));
+    answer(call, 200, "application/json", STR("{\"slow\":true}\n"));
 }
 
-static void on_body_end(struct exchange *exchange)
+static void on_body_end(struct call *call)
 {
-    if (str_equal(exchange->path, STR("/slow"))) {
-        log_request(exchange, NULL, shown_body(exchange));
-        after(exchange, query_number(exchange, "ms", 200), answer_later);
+    if (str_equal(call->path, STR("/slow"))) {
+        log_request(call, NULL, shown_body(call));
+        after(call, query_number(call, "ms", 200), answer_later);
     } else {
-        answer_shown(exchange);
+        answer_shown(call);
     }
 }
 
 static void on_body_event(struct body *body, enum body_event event, struct str bytes)
 {
-    struct exchange *exchange = body->data;
-    if (h2o_timeout_is_linked(&exchange->timer))
+    struct call *call = body->data;
+    if (h2o_timeout_is_linked(&call->timer))
         log_fatalx("something of a body came while it was paused");
     switch (event) {
     case BODY_DATA:
-        take(exchange, bytes);
+        take(call, bytes);
         break;
     case BODY_END:
-        on_body_end(exchange);
+        on_body_end(call);
         break;
     case BODY_BROKEN:
-        answer_broken(exchange);
+        answer_broken(call);
         break;
     }
-}
-
-static void *request_alloc(void *arg, size_t size)
-{
-    h2o_req_t *req = arg;
-    return h2o_mem_alloc_pool(&req->pool, size);
 }
 
 static void on_whole(struct body_whole *whole, bool complete)
 {
-    struct exchange *exchange = H2O_STRUCT_FROM_MEMBER(struct exchange, whole, whole);
-    exchange->taken = whole->len;
+    struct call *call = H2O_STRUCT_FROM_MEMBER(struct call, whole, whole);
+    call->taken = whole->len;
     if (complete)
-        answer_seen(exchange, whole->len == 0 ? "" : whole->len <= KEEP ? whole->bytes : NULL);
+        answer_seen(call, whole->len == 0 ? "" : whole->len <= KEEP ? whole->bytes : NULL);
     else
-        answer_broken(exchange);
+        answer_broken(call);
 }
 
 /* Requests */
 
-static void handle_late(struct exchange *exchange)
+static void handle_late(struct call *call)
 {
-    exchange->pause_ms = (unsigned)query_number(exchange, "pause", 0);
-    if (exchange->pause_ms != 0)
-        exchange->pause_every = exchange->pause_next = query_number(exchange, "every", 1);
-    after(exchange, query_number(exchange, "ms", 200), read_on);
+    call->pause_ms = (unsigned)query_number(call, "pause", 0);
+    if (call->pause_ms != 0)
+        call->pause_every = call->pause_next = query_number(call, "every", 1);
+    after(call, query_number(call, "ms", 200), read_on);
 }
 
-static void handle(struct exchange *exchange)
+static void handle(struct call *call)
 {
-    struct str path = exchange->path;
-    struct body *body = exchange->body;
+    struct str path = call->path;
+    struct body *body = call->body;
     if (str_equal(path, STR("/whole"))) {
-        exchange->arena = (struct arena){request_alloc, exchange->req};
-        exchange->whole = (struct body_whole){.arena = &exchange->arena, .done = on_whole};
-        body_collect(&exchange->whole, body);
+        call->whole = (struct body_whole){.arena = &call->sink->arena, .done = on_whole};
+        body_collect(&call->whole, body);
         return;
     }
     body->on_event = on_body_event;
-    body->data = exchange;
+    body->data = call;
     if (str_equal(path, STR("/nobody"))) {
-        answer_seen(exchange, NULL);
+        answer_seen(call, NULL);
     } else if (str_equal(path, STR("/late"))) {
-        handle_late(exchange);
+        handle_late(call);
     } else if (str_equal(path, STR("/stream"))) {
-        log_request(exchange, NULL, NULL);
-        stream(exchange, SIZE_MAX, query_number(exchange, "n", 100), false);
+        log_request(call, NULL, NULL);
+        stream(call, SIZE_MAX, query_number(call, "n", 100), false);
     } else if (str_equal(path, STR("/abort"))) {
-        log_request(exchange, NULL, NULL);
-        stream(exchange, query_number(exchange, "length", SIZE_MAX), query_number(exchange, "after", 100),
-               true);
+        log_request(call, NULL, NULL);
+        stream(call, query_number(call, "length", SIZE_MAX), query_number(call, "after", 100), true);
     } else if (str_equal(path, STR("/short"))) {
-        log_request(exchange, NULL, NULL);
-        stream(exchange, query_number(exchange, "length", 100), query_number(exchange, "send", 50), false);
+        log_request(call, NULL, NULL);
+        stream(call, query_number(call, "length", 100), query_number(call, "send", 50), false);
     } else if (str_equal(path, STR("/204")) || str_equal(path, STR("/304"))) {
-        log_request(exchange, NULL, NULL);
-        answer(exchange, path.base[1] == '2' ? 204 : 304, "text/plain",
-               h2o_iovec_init(H2O_STRLIT("not to be sent")));
+        log_request(call, NULL, NULL);
+        answer(call, path.base[1] == '2' ? 204 : 304, "text/plain", STR("not to be sent"));
     } else {
         body_read(body);
     }
 }
 
-static void on_dispose(void *memory)
+static void on_gone(struct sink *sink)
 {
-    struct exchange *exchange = memory;
-    h2o_timeout_unlink(&exchange->timer);
-    if (!exchange->logged) {
-        struct json_writer json = describe(exchange, "\"gone\"", shown_body(exchange));
+    struct call *call = sink->data;
+    h2o_timeout_unlink(&call->timer);
+    if (!call->logged) {
+        struct json_writer json = describe(call, "\"gone\"", shown_body(call));
         log_text(json.base, json.len);
         free(json.base);
-    } else if (!exchange->answered) {
+    } else if (!call->answered) {
         struct json_writer json = json_writer_on(NULL, 0);
         put_text(&json, "{\"gone\":");
-        put_bytes(&json, exchange->req->path.base, exchange->req->path.len);
+        put_bytes(&json, call->exchange->path.base, call->exchange->path.len);
         put_text(&json, "}\n");
         log_text(json.base, json.len);
         free(json.base);
     }
-    free(exchange->kept);
+    free(call->kept);
 }
 
-static unsigned peer_port(h2o_req_t *req)
+static unsigned peer_port(const struct exchange *exchange)
 {
     struct sockaddr_storage address = {0};
-    req->conn->callbacks->get_peername(req->conn, (struct sockaddr *)&address);
+    h2o_socket_getpeername(exchange->peer->socket, (struct sockaddr *)&address);
     int32_t port = h2o_socket_getport((struct sockaddr *)&address);
     return port < 0 ? 0 : (unsigned)port;
 }
 
-static struct exchange *exchange_new(struct echo *echo, h2o_req_t *req)
+static struct call *call_new(struct echo *echo, struct exchange *exchange)
 {
-    struct exchange *exchange = h2o_mem_alloc_shared(&req->pool, sizeof(*exchange), on_dispose);
-    *exchange = (struct exchange){.echo = echo, .req = req, .peer = peer_port(req)};
-    return exchange;
+    struct sink *sink = &exchange->sink;
+    struct call *call = arena_alloc(&sink->arena, sizeof(*call));
+    *call = (struct call){.echo = echo, .exchange = exchange, .sink = sink, .peer = peer_port(exchange)};
+    sink->data = call;
+    sink->gone = on_gone;
+    return call;
 }
 
-static void on_request(void *arg, h2o_req_t *req, struct body *body)
+static void on_request(void *arg, struct exchange *exchange)
 {
-    struct exchange *exchange = exchange_new(arg, req);
-    const char *mark = memchr(req->path.base, '?', req->path.len);
-    exchange->path = (struct str){req->path.base, req->path.len};
+    struct call *call = call_new(arg, exchange);
+    struct str path = exchange->path;
+    const char *mark = memchr(path.base, '?', path.len);
+    call->path = path;
     if (mark != NULL) {
-        exchange->path.len = (size_t)(mark - req->path.base);
-        exchange->query = (struct str){mark + 1, req->path.len - exchange->path.len - 1};
+        call->path.len = (size_t)(mark - path.base);
+        call->query = (struct str){mark + 1, path.len - call->path.len - 1};
     }
-    exchange->body = body;
-    handle(exchange);
+    call->body = exchange->body;
+    handle(call);
 }
 
-static void on_reject(void *arg, h2o_req_t *req, int status, const char *detail)
+static void on_reject(void *arg, struct exchange *exchange, int status, const char *detail)
 {
-    struct exchange *exchange = exchange_new(arg, req);
-    exchange->logged = true; /* no handler sees it */
-    answer_problem(exchange, status, detail);
+    struct call *call = call_new(arg, exchange);
+    call->logged = true; /* no handler sees it */
+    answer_problem(call, status, detail);
 }
 
 static void on_acceptable(h2o_socket_t *listener, const char *error)
@@ -509,16 +499,15 @@ static void echo_init(struct echo *echo, struct conf *conf)
     echo->conf = conf;
     for (size_t i = 0; i < sizeof(echo->pattern); i++)
         echo->pattern[i] = (char)('a' + i % PERIOD);
-    h2o_config_init(&echo->config);
-    h2o_config_register_host(&echo->config, h2o_iovec_init(H2O_STRLIT("default")), 65535);
-    h2o_context_init(&echo->context, h2o_evloop_create(), &echo->config);
-    h2o_timeout_init(echo->context.loop, &echo->ticks, TICK_MS);
+    echo->loop = h2o_evloop_create();
+    exchanges_init(&echo->exchanges, &slot);
+    h2o_timeout_init(echo->loop, &echo->ticks, TICK_MS);
     echo->connections = (struct conn_context){
-        .h2o = &echo->context,
-        .hosts = echo->config.hosts,
+        .loop = echo->loop,
         .conf = conf,
-        .timeouts = timeouts_new(echo->context.loop),
-        .outbox = conf->io_uring == CONF_ON ? outbox_new(echo->context.loop) : NULL,
+        .timeouts = timeouts_new(echo->loop),
+        .outbox = conf->io_uring == CONF_ON ? outbox_new(echo->loop) : NULL,
+        .exchanges = &echo->exchanges,
         .on_request = on_request,
         .on_reject = on_reject,
         .arg = echo,
@@ -529,13 +518,12 @@ static void echo_init(struct echo *echo, struct conf *conf)
 
 static void echo_free(struct echo *echo)
 {
-    h2o_loop_t *loop = echo->context.loop;
+    h2o_loop_t *loop = echo->loop;
     conn_context_dispose(&echo->connections);
+    exchanges_dispose(&echo->exchanges);
     timeouts_free(echo->connections.timeouts);
     outbox_free(echo->connections.outbox);
     h2o_timeout_dispose(loop, &echo->ticks);
-    h2o_context_dispose(&echo->context);
-    h2o_config_dispose(&echo->config);
     h2o_evloop_destroy(loop);
     conf_free(echo->conf);
     free(echo);
@@ -554,12 +542,12 @@ int main(int argc, char **argv)
     if (listen_open(&listener, echo->conf->listen[0].address, 1, false, &echo->conf->listen[0].rights) != 0 ||
         listen_begin(listener.fds[0]) != 0)
         return EXIT_FAILURE;
-    h2o_socket_t *socket = h2o_evloop_socket_create(echo->context.loop, dup(listener.fds[0]), 0);
+    h2o_socket_t *socket = h2o_evloop_socket_create(echo->loop, dup(listener.fds[0]), 0);
     socket->data = echo;
     h2o_socket_dont_read(socket, 1);
     h2o_socket_read_start(socket, on_acceptable);
     while (!stopped) {
-        h2o_evloop_run(echo->context.loop, 100);
+        h2o_evloop_run(echo->loop, 100);
         conn_turn_end(&echo->connections);
     }
     h2o_socket_close(socket);

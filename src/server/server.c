@@ -1,0 +1,160 @@
+/* server.c: what a worker serves: its connections, and which handler answers a request. */
+#include "server/server.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "http/problem.h"
+#include "server/conn.h"
+#include "server/exchange.h"
+
+struct server {
+    const struct conf *conf;
+    struct handler **handlers;
+    struct shm_slot *slot;
+    struct exchanges exchanges;
+    struct conn_context connections;
+};
+
+static void answer_without_route(struct exchange *exchange, enum route_outcome outcome, const char *methods)
+{
+    struct sink *sink = &exchange->sink;
+    struct sink_field allow = {STR("Allow"), str_of(methods)};
+    struct problem problem = {.field = allow};
+    if (outcome == ROUTE_NO_PATH) {
+        problem = (struct problem){.status = 404, .detail = "There is nothing at this path."};
+    } else if (outcome == ROUTE_UNKNOWN_METHOD) {
+        problem.status = 501;
+        problem.detail = "This server does not support this method.";
+    } else if (str_equal(exchange->method, STR("OPTIONS"))) {
+        struct sink_head head = {
+            .status = 204, .content_length = SINK_LENGTH_UNKNOWN, .fields = &allow, .n_fields = 1};
+        sink->ops->start(sink, &head);
+        sink->ops->finish(sink, NULL, 0);
+        return;
+    } else {
+        problem.status = 405;
+        problem.detail = "This path does not support this method.";
+    }
+    problem_send(sink, &problem);
+}
+
+static struct str request_field(const struct handler_request *request, struct str name)
+{
+    return exchange_field_list(H2O_STRUCT_FROM_MEMBER(struct exchange, sink, request->sink), name);
+}
+
+static struct handler_message message_of(const struct exchange *exchange, const char *allow)
+{
+    return (struct handler_message){
+        .host = exchange->authority,
+        .peer = peer_client(exchange->peer).address,
+        .minor_version = exchange->minor_version,
+        .allow = allow,
+        .fields = exchange->fields,
+        .n_fields = exchange->n_fields,
+        .bytes = exchange->bytes,
+    };
+}
+
+static void on_request(void *arg, struct exchange *exchange)
+{
+    struct server *server = arg;
+    struct str path = exchange->path, query = {NULL, 0};
+    const char *mark = memchr(path.base, '?', path.len);
+    if (mark != NULL) {
+        query = (struct str){mark + 1, path.len - (size_t)(mark + 1 - path.base)};
+        path.len = (size_t)(mark - path.base);
+    }
+    struct route_match match;
+    enum route_outcome outcome = route_match(exchange->listen->table, exchange->method, path, &match);
+    if (outcome != ROUTE_FOUND) {
+        answer_without_route(exchange, outcome, match.allow);
+        return;
+    }
+    const struct conf_route *route = match.route;
+    struct handler *to = server->handlers[route - server->conf->routes];
+    struct handler_request request = {
+        .method = exchange->method,
+        .path = path,
+        .captures = match.captures,
+        .query = query,
+        .field = request_field,
+        .body = exchange->body,
+        .sink = &exchange->sink,
+    };
+    if (route->takes_body)
+        request.content_type = exchange_field(exchange, STR("content-type"));
+    struct handler_message message;
+    if (to->wants_message) {
+        message = message_of(exchange, match.allow);
+        request.message = &message;
+    }
+    exchange->sink.route = route->label;
+    atomic_store_explicit(&server->slot->route, to->shown_as, memory_order_relaxed);
+    to->handle(to, &request);
+    atomic_store_explicit(&server->slot->route, 0, memory_order_relaxed);
+}
+
+static void on_reject(void *arg, struct exchange *exchange, int status, const char *detail)
+{
+    (void)arg;
+    problem_send(&exchange->sink, &(struct problem){.status = status, .detail = detail});
+}
+
+struct server *server_new(h2o_loop_t *loop, const struct conf *conf, struct handler **handlers,
+                          struct shm_slot *slot, struct timeouts *timeouts, struct outbox *outbox)
+{
+    struct server *server = mem_calloc(1, sizeof(*server));
+    server->conf = conf;
+    server->handlers = handlers;
+    server->slot = slot;
+    exchanges_init(&server->exchanges, slot);
+    server->connections = (struct conn_context){
+        .loop = loop,
+        .conf = conf,
+        .timeouts = timeouts,
+        .outbox = outbox,
+        .exchanges = &server->exchanges,
+        .on_request = on_request,
+        .on_reject = on_reject,
+        .arg = server,
+    };
+    conn_context_init(&server->connections);
+    return server;
+}
+
+void server_accept(struct server *server, h2o_socket_t *socket, const struct conf_listen *listen)
+{
+    conn_accept(&server->connections, socket, listen);
+}
+
+void server_drain(struct server *server)
+{
+    conn_drain(&server->connections);
+}
+
+void server_turn_end(struct server *server)
+{
+    conn_turn_end(&server->connections);
+}
+
+uint64_t server_steps(const struct server *server)
+{
+    return server->exchanges.n_begun + server->exchanges.n_answered;
+}
+
+void server_close_idle(struct server *server)
+{
+    conn_close_idle(&server->connections);
+}
+
+void server_free(struct server *server)
+{
+    conn_context_dispose(&server->connections);
+    exchanges_dispose(&server->exchanges);
+    for (size_t i = 0; i < server->conf->n_routes; i++)
+        server->handlers[i]->free(server->handlers[i]);
+    free(server->handlers);
+    free(server);
+}
