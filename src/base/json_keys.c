@@ -12,20 +12,34 @@ enum {
         1024, /* bytes of keys with the same hash, to be sure; of longer ones the hash is trusted */
 };
 
-void json_keys_begin(struct json_keys *keys)
+void json_keys_begin(struct json_keys *keys, struct store *store)
 {
+    keys->store = store;
     keys->keys = keys->first_keys;
     keys->n = 0;
     keys->capacity = JSON_KEYS_WITHOUT_HEAP;
     keys->table = NULL;
 }
 
+static void *resize(const struct json_keys *keys, void *old, size_t size)
+{
+    return keys->store == NULL ? mem_realloc(old, size) : store_resize(keys->store, old, size);
+}
+
+static void give_back(const struct json_keys *keys, void *memory)
+{
+    if (keys->store == NULL)
+        free(memory);
+    else
+        store_free(keys->store, memory);
+}
+
 void json_keys_end(struct json_keys *keys)
 {
     if (keys->keys != keys->first_keys)
-        free(keys->keys);
+        give_back(keys, keys->keys);
     if (keys->table != keys->first_table)
-        free(keys->table);
+        give_back(keys, keys->table);
 }
 
 struct json_keys_level json_keys_open(const struct json_keys *keys, uint32_t number)
@@ -111,7 +125,7 @@ static bool same(struct json_key *a, struct json_key *b, const struct json_keys_
 static size_t find_place(const struct json_keys *keys, size_t first, size_t number, bool *repeated)
 {
     const struct json_key *key = &keys->keys[number];
-    size_t mask = keys->table_size - 1, place = (size_t)(key->hash >> 32) & mask;
+    size_t mask = 2 * keys->capacity - 1, place = (size_t)(key->hash >> 32) & mask;
     *repeated = false;
     for (; keys->table[place] != 0 && !*repeated; place = (place + 1) & mask) {
         size_t other = keys->table[place] - 1;
@@ -137,49 +151,54 @@ static bool put(struct json_keys *keys, const struct json_keys_level *level, siz
     return !repeated;
 }
 
-/* A table for as many keys as there is room for. */
-static void make_table(struct json_keys *keys)
+/* A table for as many keys as there is room for; NULL where there is no memory. */
+static uint32_t *make_table(struct json_keys *keys)
 {
-    keys->table_size = 2 * keys->capacity;
-    if (keys->capacity > JSON_KEYS_WITHOUT_HEAP)
-        keys->table = mem_calloc(keys->table_size, sizeof(*keys->table));
-    else
-        keys->table = memset(keys->first_table, 0, sizeof(keys->first_table));
+    size_t size = 2 * keys->capacity * sizeof(*keys->table);
+    uint32_t *table = keys->capacity == JSON_KEYS_WITHOUT_HEAP ? keys->first_table : resize(keys, NULL, size);
+    return table == NULL ? NULL : memset(table, 0, size);
 }
 
 /* Makes room for twice as many keys. Those that are in the table go into the larger one in the same order. */
-static void grow(struct json_keys *keys)
+static bool grow(struct json_keys *keys)
 {
     struct json_key *old = keys->keys == keys->first_keys ? NULL : keys->keys;
     uint32_t *table = keys->table;
-    size_t table_size = keys->table_size;
     bool repeated;
-    keys->capacity *= 2;
-    keys->keys = mem_realloc(old, keys->capacity * sizeof(*keys->keys));
+    struct json_key *more = resize(keys, old, 2 * keys->capacity * sizeof(*more));
+    if (more == NULL)
+        return false;
     if (old == NULL)
-        memcpy(keys->keys, keys->first_keys, sizeof(keys->first_keys));
+        memcpy(more, keys->first_keys, sizeof(keys->first_keys));
+    size_t table_size = 2 * keys->capacity;
+    keys->keys = more;
+    keys->capacity *= 2;
     if (table == NULL)
-        return;
-    make_table(keys);
-    for (size_t i = 0; i < keys->n; i++) {
+        return true;
+    keys->table = make_table(keys);
+    for (size_t i = 0; keys->table != NULL && i < keys->n; i++) {
         uint32_t place = keys->keys[i].place;
         if (place < table_size && table[place] == i + 1)
             put_at(keys, i, find_place(keys, keys->n, i, &repeated));
     }
     if (table != keys->first_table)
-        free(table);
+        give_back(keys, table);
+    return keys->table != NULL;
 }
 
 /* The object has more keys than are compared one by one: all that it has so far go into the table. */
-static void enter_table(struct json_keys *keys, struct json_keys_level *level)
+static bool enter_table(struct json_keys *keys, struct json_keys_level *level)
 {
     if (keys->table == NULL)
-        make_table(keys);
+        keys->table = make_table(keys);
+    if (keys->table == NULL)
+        return false;
     level->is_in_table = true;
     for (size_t i = level->first; i < keys->n; i++) {
         hash_plain(&keys->keys[i], level);
         put(keys, level, i);
     }
+    return true;
 }
 
 enum json_keys_result json_keys_add(struct json_keys *keys, struct json_keys_level *level,
@@ -188,14 +207,14 @@ enum json_keys_result json_keys_add(struct json_keys *keys, struct json_keys_lev
     size_t number = keys->n;
     if (number == JSON_KEYS_MAX)
         return JSON_KEYS_TOO_MANY;
-    if (number == keys->capacity)
-        grow(keys);
+    if (number == keys->capacity && !grow(keys))
+        return JSON_KEYS_NO_MEMORY;
     struct json_key *added = &keys->keys[number];
     *added = *key;
     added->place = 0;
     added->hash = hash_in(level, key->hash);
-    if (!level->is_in_table && number - level->first >= COMPARED_ONE_BY_ONE)
-        enter_table(keys, level);
+    if (!level->is_in_table && number - level->first >= COMPARED_ONE_BY_ONE && !enter_table(keys, level))
+        return JSON_KEYS_NO_MEMORY;
     if (level->is_in_table) {
         hash_plain(added, level);
         if (!put(keys, level, number))

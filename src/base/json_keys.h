@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/siphash.h"
+#include "base/store.h"
 #include "base/str.h"
 
 enum {
@@ -28,10 +29,11 @@ struct json_key {
 };
 
 struct json_keys {
+    struct store *store;   /* for the memory; NULL: the heap */
     struct json_key *keys; /* the innermost object's last */
     size_t n, capacity;
-    uint32_t *table; /* numbers of keys, from 1 on; 0 is free. NULL until it is needed */
-    size_t table_size;
+    uint32_t
+        *table; /* of twice the capacity: numbers of keys, from 1 on; 0 is free. NULL until it is needed */
     struct json_key first_keys[JSON_KEYS_WITHOUT_HEAP];
     uint32_t first_table[2 * JSON_KEYS_WITHOUT_HEAP];
 };
@@ -43,7 +45,7 @@ struct json_keys_level {
     bool is_in_table;
 };
 
-void json_keys_begin(struct json_keys *keys);
+void json_keys_begin(struct json_keys *keys, struct store *store);
 
 /* Frees what it holds. */
 void json_keys_end(struct json_keys *keys);
@@ -54,7 +56,7 @@ struct json_keys_level json_keys_open(const struct json_keys *keys, uint32_t num
 /* The innermost object ends: its keys are forgotten. */
 void json_keys_close(struct json_keys *keys, const struct json_keys_level *level);
 
-enum json_keys_result { JSON_KEYS_NEW, JSON_KEYS_REPEATED, JSON_KEYS_TOO_MANY };
+enum json_keys_result { JSON_KEYS_NEW, JSON_KEYS_REPEATED, JSON_KEYS_TOO_MANY, JSON_KEYS_NO_MEMORY };
 
 /*
  * Adds a key to the innermost object. One that has escapes or is longer than JSON_KEYS_PLAIN must be hashed,

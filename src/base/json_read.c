@@ -66,12 +66,13 @@ static enum json_kind kind_of(char first)
 
 static struct json_value value_between(const char *begin, const char *end)
 {
-    return (struct json_value){kind_of(*begin), {begin, (size_t)(end - begin)}};
+    return (struct json_value){.kind = kind_of(*begin), .text = {begin, (size_t)(end - begin)}};
 }
 
 static void tell_member(struct json_check *check, const char *begin)
 {
     struct json_value value = value_between(begin, check->at);
+    value.has_escapes = value.kind == JSON_STRING && check->has_escapes;
     check->member(check->arg, check->name, &value);
 }
 
@@ -149,6 +150,9 @@ static void end_key(struct json_check *check)
         break;
     case JSON_KEYS_TOO_MANY:
         fail(check, check->token, "an object and those around it have more than 131072 keys");
+        break;
+    case JSON_KEYS_NO_MEMORY:
+        fail(check, check->token, json_check_no_memory);
         break;
     }
 }
@@ -419,7 +423,9 @@ static void read_on(struct json_check *check)
         fail(check, check->end, "it ends too early");
 }
 
-void json_check_begin(struct json_check *check, struct str text)
+const char json_check_no_memory[] = "there is no memory for its keys";
+
+void json_check_begin(struct json_check *check, struct str text, struct store *store)
 {
     if (text.len == 0)
         text = STR("");
@@ -430,7 +436,7 @@ void json_check_begin(struct json_check *check, struct str text)
     check->at = text.base;
     check->end = text.base + text.len;
     check->depth = 0;
-    json_keys_begin(&check->keys);
+    json_keys_begin(&check->keys, store);
     if (text.len >= 3 && memcmp(text.base, "\xef\xbb\xbf", 3) == 0)
         fail(check, text.base, "it must not begin with a byte order mark");
 }
@@ -457,7 +463,7 @@ void json_check_end(struct json_check *check)
 const char *json_read_check(struct str text, struct json_value *root, size_t *error_at)
 {
     struct json_check check; /* not cleared as a whole: most texts use little of it */
-    json_check_begin(&check, text);
+    json_check_begin(&check, text, NULL);
     json_check_go_on(&check, text.len);
     json_check_end(&check);
     if (check.error == NULL)
@@ -518,7 +524,7 @@ bool json_next(struct json_iterator *iterator, struct str *name, struct json_val
         p = skip_blanks(behind + 1, iterator->end);
         stop = skip_value(p, iterator->end);
     }
-    *value = (struct json_value){kind_of(*p), {p, (size_t)(stop - p)}};
+    *value = (struct json_value){.kind = kind_of(*p), .text = {p, (size_t)(stop - p)}};
     iterator->at = stop;
     return true;
 }

@@ -24,7 +24,8 @@ enum json_kind { JSON_NULL, JSON_TRUE, JSON_FALSE, JSON_NUMBER, JSON_STRING, JSO
 /* A value inside a text that json_read_check has accepted. */
 struct json_value {
     enum json_kind kind;
-    struct str text; /* as it stands, from its first byte to its last, quotes and brackets included */
+    bool has_escapes; /* of a string; only where a member is told of */
+    struct str text;  /* as it stands, from its first byte to its last, quotes and brackets included */
 };
 
 /*
@@ -69,8 +70,12 @@ struct json_check {
     struct json_keys keys; /* of all open objects */
 };
 
-/* text must stay until the end of the check. */
-void json_check_begin(struct json_check *check, struct str text);
+/* text must stay until the end of the check. store has the memory for many keys; NULL: they are on the heap.
+ */
+void json_check_begin(struct json_check *check, struct str text, struct store *store);
+
+/* What is "wrong" where the store has no memory; told by its address. */
+extern const char json_check_no_memory[];
 
 /* Goes on over about so many bytes. Returns whether the end is reached. */
 bool json_check_go_on(struct json_check *check, size_t bytes);

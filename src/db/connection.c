@@ -356,7 +356,7 @@ void db_connection_flush(struct db_connection *connection)
     struct db_io *io = &connection->io;
     if (connection->wants_types)
         db_types_ask(connection);
-    if (connection->ends || io->out_from == io->out.len)
+    if (connection->ends || pgwire_left(&io->out) == 0)
         return;
     if (db_io_flush(io) == DB_IO_WAIT && !h2o_socket_is_writing(io->socket))
         h2o_socket_notify_write(io->socket, on_socket);

@@ -92,7 +92,8 @@ struct db_query {
     h2o_linklist_t link; /* in its statement's waiting or doubts, or lane->spare_queries */
     struct db_statement *statement;
     struct db_flight *flight; /* NULL while it waits */
-    const char *const *values;
+    const struct str *values;
+    struct store *store; /* where they lie, as far as they are long; may be NULL */
     unsigned fit; /* they are for the parameters that the statement had then */
     const struct db_asker *asker;
     void *owner;

@@ -92,9 +92,9 @@ void db_send(struct db_connection *connection, struct db_query *query, bool alon
         flight->unbounded = flight->in_prefix = true;
         flight->phase = AT_PARSE;
         pgwire_parse(out, "", lift, NULL, 0);
-        pgwire_execute(out, "", NULL, 0);
+        pgwire_execute(out, "", NULL, 0, NULL);
     }
-    pgwire_execute(out, preparation->name, query->values, statement->conf.statement->n_params);
+    pgwire_execute(out, preparation->name, query->values, statement->conf.statement->n_params, query->store);
     pgwire_sync(out);
 }
 

@@ -12,9 +12,12 @@
 #include "base/mem.h"
 
 enum {
-    IN_FIRST = 16 * 1024, /* bytes: enough for most turns */
-    IN_BULK = 64 * 1024,  /* for one that was filled */
-    IN_LEAST = 4 * 1024,  /* room for a read, or it is not worth its system call */
+    IN_FIRST = 16 * 1024,   /* bytes: enough for most turns */
+    IN_BULK = 64 * 1024,    /* for one that was filled */
+    IN_LEAST = 4 * 1024,    /* room for a read, or it is not worth its system call */
+    IN_MOST = 1 << 30,      /* read at a time */
+    OUT_PIECE = 256 * 1024, /* sent at a time, */
+    OUT_MOST = 1024 * 1024, /* and in one turn of the loop */
 };
 
 bool db_io_watch(struct db_io *io, h2o_loop_t *loop, const PGconn *pg, void *data)
@@ -42,8 +45,8 @@ bool db_io_begin(struct db_io *io, PGconn *pg)
         return false;
     io->fd = PQsocket(pg);
     io->tls = PQsslInUse(pg) ? PQsslStruct(pg, "OpenSSL") : NULL;
-    io->in_from = io->in_to = io->out.len = io->out_from = 0;
-    io->n_out = io->n_sent = 0;
+    io->in_from = io->in_to = 0;
+    io->n_sent = 0;
     io->out_broken = false;
     io->wants = PGWIRE_HEAD;
     return true;
@@ -95,11 +98,6 @@ static enum db_io_result tls_result(struct db_io *io, int result)
     }
 }
 
-static int bounded(size_t size)
-{
-    return size > (1 << 30) ? 1 << 30 : (int)size;
-}
-
 enum db_io_result db_io_read(struct db_io *io)
 {
     if (io->in_from == io->in_to || io->in_capacity - io->in_to < IN_LEAST ||
@@ -111,7 +109,7 @@ enum db_io_result db_io_read(struct db_io *io)
     if (io->tls != NULL) {
         ERR_clear_error();
         errno = 0;
-        int got = SSL_read(io->tls, io->in + io->in_to, bounded(room));
+        int got = SSL_read(io->tls, io->in + io->in_to, room < IN_MOST ? (int)room : IN_MOST);
         if (got <= 0)
             return tls_result(io, got);
         io->in_to += (size_t)got;
@@ -136,36 +134,37 @@ bool db_io_has_more(const struct db_io *io)
 
 uint64_t db_io_position(const struct db_io *io)
 {
-    return io->n_out + io->out.len;
+    return io->n_sent + pgwire_left(&io->out);
 }
 
+/*
+ * What could not be sent through TLS has to be tried again as it is, or with more after it (SSL_write(3)):
+ * a piece only ever becomes longer.
+ */
 static enum db_io_result send_some(struct db_io *io)
 {
-    while (io->out_from < io->out.len) {
-        const char *base = io->out.base + io->out_from;
-        size_t left = io->out.len - io->out_from;
+    for (size_t left = OUT_MOST; pgwire_left(&io->out) > 0;) {
+        struct str piece = pgwire_peek(&io->out);
+        size_t size = piece.len < OUT_PIECE ? piece.len : OUT_PIECE;
         ssize_t sent;
         if (io->tls != NULL) {
             ERR_clear_error();
             errno = 0;
-            sent = SSL_write(io->tls, base, bounded(left));
+            sent = SSL_write(io->tls, piece.base, (int)size);
             if (sent <= 0)
                 return tls_result(io, (int)sent);
         } else {
-            sent = send(io->fd, base, left, MSG_NOSIGNAL);
+            sent = send(io->fd, piece.base, size, MSG_NOSIGNAL);
             if (sent < 0 && errno == EINTR)
                 continue;
             if (sent < 0)
                 return errno == EAGAIN || errno == EWOULDBLOCK ? DB_IO_WAIT : DB_IO_FAILED;
         }
-        io->out_from += (size_t)sent;
+        pgwire_take(&io->out, (size_t)sent);
         io->n_sent += (size_t)sent;
-    }
-    io->n_out += io->out.len;
-    io->out.len = io->out_from = 0;
-    if (io->out.capacity > IN_BULK) { /* after a large value */
-        free(io->out.base);
-        io->out = (struct pgwire_writer){NULL, 0, 0};
+        if (left <= (size_t)sent)
+            return pgwire_left(&io->out) > 0 ? DB_IO_WAIT : DB_IO_DONE;
+        left -= (size_t)sent;
     }
     return DB_IO_DONE;
 }
@@ -183,6 +182,6 @@ void db_io_dispose(struct db_io *io)
 {
     db_io_unwatch(io);
     free(io->in);
-    free(io->out.base);
+    pgwire_writer_dispose(&io->out);
     *io = (struct db_io){.n_sent = io->n_sent};
 }

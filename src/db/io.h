@@ -19,10 +19,9 @@ struct db_io {
     char *in;             /* what was read; [from, to) is not used yet */
     size_t in_from, in_to, in_capacity;
     size_t wants;             /* bytes from in_from that the next message has */
-    struct pgwire_writer out; /* what is to be sent, from out_from on */
-    size_t out_from;
-    uint64_t n_out, n_sent; /* bytes that were ever to be sent before out.base, and that ever were */
-    bool out_broken;        /* nothing can be sent any longer; what the server has sent may still be read */
+    struct pgwire_writer out; /* what is to be sent */
+    uint64_t n_sent;          /* bytes that ever were */
+    bool out_broken;          /* nothing can be sent any longer; what the server has sent may still be read */
 };
 
 /*
@@ -52,8 +51,9 @@ bool db_io_has_more(const struct db_io *io);
 uint64_t db_io_position(const struct db_io *io);
 
 /*
- * Sends what is to be sent. DB_IO_WAIT: the rest has to wait until the socket takes more. Where it fails, the
- * server may have said why: reading meets that, and then the end.
+ * Sends what is to be sent, but no more than holds up the loop for a moment. DB_IO_WAIT: the rest has to wait
+ * until the socket takes more. Where it fails, the server may have said why: reading meets that, and then the
+ * end.
  */
 enum db_io_result db_io_flush(struct db_io *io);
 

@@ -264,8 +264,8 @@ enum db_refusal db_check(struct db_lane *lane, struct db_statement *statement)
     return statement->unusable || statement->description == NULL ? DB_UNPREPARED : DB_ACCEPTED;
 }
 
-struct db_query *db_submit(struct db_lane *lane, struct db_statement *statement, const char *const *values,
-                           const struct db_asker *asker, void *owner)
+struct db_query *db_submit(struct db_lane *lane, struct db_statement *statement, const struct str *values,
+                           struct store *store, const struct db_asker *asker, void *owner)
 {
     struct db_query *query;
     if (h2o_linklist_is_empty(&lane->spare_queries)) {
@@ -276,6 +276,7 @@ struct db_query *db_submit(struct db_lane *lane, struct db_statement *statement,
     }
     *query = (struct db_query){.statement = statement,
                                .values = values,
+                               .store = store,
                                .fit = statement->fit,
                                .asker = asker,
                                .owner = owner,

@@ -75,7 +75,7 @@ struct db_asker {
      * The parameters are others than those that its values were made for: the values for these, as db_submit
      * takes them. NULL where there are none: then the query is over, and nothing more is called.
      */
-    const char *const *(*values)(void *owner, const struct pgtypes_parameter *parameters);
+    const struct str *(*values)(void *owner, const struct pgtypes_parameter *parameters);
     /* Called exactly once, unless the query is abandoned. */
     void (*done)(void *owner, enum db_outcome outcome, const struct db_answer *answer);
     /* Stands for the network that the question came from: see db_lane_is_wanted. */
@@ -122,13 +122,14 @@ enum db_refusal db_check(struct db_lane *lane, struct db_statement *statement);
 
 /*
  * Hands a query to the lane. It is sent at the end of the loop's turn, or when there is room. values are
- * the parameters as text (NULL is SQL NULL); they must stay until done was called, the asker has given
- * others, or the query is abandoned. Without any (values is NULL) the statement is described again, and then
+ * the parameters as text (base is NULL for SQL NULL); they must stay until done was called, the asker has
+ * given others, or the query is abandoned. Long ones lie in the store, which may be NULL and is kept where
+ * they are still needed after that. Without any (values is NULL) the statement is described again, and then
  * the asker is asked for them: that is what to do with a request that does not fit the parameters, since the
  * tables may have changed. To be called only where db_check accepts the statement.
  */
-struct db_query *db_submit(struct db_lane *lane, struct db_statement *statement, const char *const *values,
-                           const struct db_asker *asker, void *owner);
+struct db_query *db_submit(struct db_lane *lane, struct db_statement *statement, const struct str *values,
+                           struct store *store, const struct db_asker *asker, void *owner);
 
 /*
  * To be called from row: the result is larger than the asker wants to hold. True: what is left may be taken

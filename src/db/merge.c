@@ -108,7 +108,7 @@ static char *form(const struct db_description *description, const char *rows, ui
 static void probe(struct db_connection *connection, struct db_statement *statement,
                   const struct db_preparation *preparation)
 {
-    static const char *const nothing[SQL_MAX_PARAMS];
+    static const struct str nothing[SQL_MAX_PARAMS];
     struct pgwire_writer *out = &connection->io.out;
     uint32_t types[SQL_MAX_PARAMS];
     size_t n = preparation->description->n_types;
@@ -118,7 +118,7 @@ static void probe(struct db_connection *connection, struct db_statement *stateme
     char *sql = mem_printf("EXPLAIN (COSTS OFF) %s", merged);
     db_flight_new(connection, statement, FLIGHT_PROBES);
     pgwire_parse(out, "", sql, types, n);
-    pgwire_execute(out, "", nothing, n);
+    pgwire_execute(out, "", nothing, n, NULL);
     pgwire_sync(out);
     free(one);
     free(rows);
@@ -226,7 +226,7 @@ static size_t length_of(const struct db_query *query)
 {
     size_t len = 0;
     for (size_t i = 0; i < query->statement->conf.statement->n_params; i++)
-        len += query->values[i] == NULL ? 0 : strlen(query->values[i]);
+        len += query->values[i].len;
     return len;
 }
 
@@ -277,7 +277,7 @@ void db_merge_send(struct db_connection *connection, struct db_statement *statem
 {
     const struct db_preparation *preparation = &connection->preparations[statement->number];
     struct db_flight *flight = db_flight_new(connection, statement, FLIGHT_QUERIES);
-    const char *const *rows[DB_MERGE_MOST];
+    const struct str *rows[DB_MERGE_MOST];
     flight->description = db_description_keep(preparation->description);
     flight->generation = statement->generation;
     flight->queries = mem_calloc(n, sizeof(*flight->queries));

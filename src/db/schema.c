@@ -215,7 +215,10 @@ static void look(struct db_connection *connection)
         pgwire_parse(out, name, sql, types, N_VALUES);
     if (schema->n_looks++ % LOOKS_OF_A_KIND == 0)
         set(schema, SNAPSHOT, mem_strdup(""));
-    pgwire_execute(out, name, (const char *const *)schema->values, N_VALUES);
+    struct str values[N_VALUES];
+    for (size_t i = 0; i < N_VALUES; i++)
+        values[i] = str_of(schema->values[i]);
+    pgwire_execute(out, name, values, N_VALUES, NULL);
     pgwire_sync(out);
 }
 

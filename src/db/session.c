@@ -196,7 +196,7 @@ void db_session_look(struct db_connection *connection)
     char *sql = look_sql();
     db_flight_new(connection, NULL, FLIGHT_LOOKS);
     pgwire_parse(&connection->io.out, name, sql, NULL, 0);
-    pgwire_execute(&connection->io.out, name, NULL, 0);
+    pgwire_execute(&connection->io.out, name, NULL, 0, NULL);
     pgwire_sync(&connection->io.out);
     free(sql);
     for (size_t i = 0; i < DB_SESSION_PARAMETERS; i++) {

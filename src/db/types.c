@@ -71,7 +71,7 @@ void db_types_ask(struct db_connection *connection)
     flight->catalogue = pgcatalogue_new();
     char *oids = pgcatalogue_array(wanted.oids, wanted.n);
     pgwire_parse(out, "", pgcatalogue_sql, NULL, 0);
-    pgwire_execute(out, "", (const char *const *)&oids, 1);
+    pgwire_execute(out, "", &(struct str){oids, strlen(oids)}, 1, NULL);
     pgwire_sync(out);
     free(oids);
     free(wanted.oids);

@@ -7,6 +7,7 @@
 struct db_lane;
 struct upstream_context;
 struct readers;
+struct slices;
 
 /* What handlers are made of besides their routes. All of it must outlive them, and so must the routes. */
 struct handler_env {
@@ -14,6 +15,7 @@ struct handler_env {
     struct db_lane **lanes; /* by index in conf->lanes; NULL for one that no route needs */
     struct upstream_context *upstreams;
     struct readers *readers;
+    struct slices *slices;
 };
 
 /* The handler of a route; its `free` frees it. */

@@ -5,16 +5,18 @@
 
 #include "handlers/make.h"
 #include "handlers/sql_private.h"
+#include "base/clock.h"
 #include "base/mem.h"
-#include "route/params.h"
+
+enum { LONG_BODY = 4096 /* bytes: the values of a longer one are made in steps, for the loop to go on */ };
 
 bool handler_sql_parameter(void *arg, const char *name, struct str *value)
 {
     const struct call *call = arg;
     const struct sql_statement *statement = &call->handler->route->statement;
     for (size_t i = 0; call->values != NULL && i < statement->n_params; i++) {
-        if (strcmp(statement->names[i], name) == 0 && call->values[i] != NULL) {
-            *value = str_of(call->values[i]);
+        if (strcmp(statement->names[i], name) == 0 && call->values[i].base != NULL) {
+            *value = call->values[i];
             return true;
         }
     }
@@ -29,10 +31,24 @@ void handler_sql_refuse(struct call *call, struct problem problem)
     problem_send(call->sink, &problem);
 }
 
+/*
+ * What came of a body is not needed any longer, and its client may take its time to read the answer; but the
+ * headers of that may have values of it.
+ */
+static void release_body(struct call *call)
+{
+    if (call->body.body == NULL || call->body.body->store == NULL || call->handler->n_names > 0)
+        return;
+    call->values = NULL;
+    body_release(call->body.body);
+}
+
 static void on_done(void *owner, enum db_outcome outcome, const struct db_answer *answer)
 {
     struct call *call = owner;
     call->pending = NULL;
+    if (outcome == DB_OK)
+        release_body(call);
     if (call->stream != NULL && call->stream->is_started) {
         handler_sql_stream_end(call, outcome == DB_OK);
         if (outcome != DB_OK)
@@ -76,74 +92,74 @@ static bool parameter_in_answer(void *arg, const char *name, struct str *value)
            !db_statement_has_column(call->handler->statement, name);
 }
 
-/* Makes the values of the parameters from the request. False, with *problem filled in, where it has none. */
-static bool gather(struct call *call, const struct pgtypes_parameter *parameters,
-                   struct params_problem *problem)
+/* What params.h is asked for a call. */
+static struct params_gathering question(struct call *call, const struct pgtypes_parameter *parameters,
+                                        struct params_request *request, struct params_problem *problem)
 {
-    const struct handler_sql *self = call->handler;
-    const struct conf_route *route = self->route;
-    const struct arena *arena = &call->sink->arena;
+    const struct conf_route *route = call->handler->route;
     size_t n = route->statement.n_params;
-    struct params_request request = {
+    *request = (struct params_request){
         .captures = call->captures,
         .query = call->query,
         .body = {call->body.bytes, call->body.len},
+        .keeper = call->body.len > BODY_SMALL ? call->body.body : NULL,
         .ignore_unknown_query = route->ignore_unknown_query,
         .body_fields = route->body_fields,
         .n_body_fields = route->n_body_fields,
     };
-    const char **values = arena_alloc(arena, (n + 1) * sizeof(*values));
-    call->values = NULL;
-    if (!params_gather(route->params, parameters, n, &request, arena, values, problem))
-        return false;
-    call->values = values;
+    return (struct params_gathering){
+        .specs = route->params,
+        .types = parameters,
+        .n = n,
+        .request = request,
+        .arena = &call->sink->arena,
+        .values = arena_alloc(&call->sink->arena, (n + 1) * sizeof(struct str)),
+        .problem = problem,
+    };
+}
+
+/* The values are there: may they go into the answer? False, with the problem filled in, if not. */
+static bool take_values(struct call *call, const struct params_gathering *gathered)
+{
+    const struct handler_sql *self = call->handler;
+    call->values = gathered->values;
     const char *name = self->n_names == 0 ? NULL
-                                          : headers_find_refused(route->headers, route->n_headers,
+                                          : headers_find_refused(self->route->headers, self->route->n_headers,
                                                                  parameter_in_answer, call);
     if (name != NULL)
-        *problem =
-            (struct params_problem){.parameter = name, .detail = arena_printf(arena, HEADERS_REFUSED, name)};
+        *gathered->problem = (struct params_problem){
+            .parameter = name, .detail = arena_printf(gathered->arena, HEADERS_REFUSED, name)};
     return name == NULL;
+}
+
+/* Makes the values of the parameters from the request. False, with *problem filled in, where it has none. */
+static bool gather(struct call *call, const struct pgtypes_parameter *parameters,
+                   struct params_problem *problem)
+{
+    struct params_request request;
+    struct params_rest *rest;
+    struct params_gathering all = question(call, parameters, &request, problem);
+    call->values = NULL;
+    return params_gather(&all, SIZE_MAX, &rest) == PARAMS_DONE && take_values(call, &all);
+}
+
+/* The body is not to be had: the connection says why. */
+static void refuse_body(struct call *call)
+{
+    const struct body *body = call->body.body;
+    handler_sql_refuse(call, (struct problem){.status = body->status, .detail = body->detail});
 }
 
 static void refuse_request(struct call *call, const struct params_problem *problem)
 {
+    if (problem->is_of_memory) {
+        call->values = NULL;
+        body_refuse(call->body.body);
+        refuse_body(call);
+        return;
+    }
     handler_sql_refuse(
         call, (struct problem){.status = 400, .detail = problem->detail, .parameter = problem->parameter});
-}
-
-/* The parameters are others than they were, or are known now. */
-static const char *const *on_values(void *owner, const struct pgtypes_parameter *parameters)
-{
-    struct call *call = owner;
-    struct params_problem problem = {0};
-    if (gather(call, parameters, &problem))
-        return call->values;
-    call->pending = NULL;
-    refuse_request(call, &problem);
-    return NULL;
-}
-
-static uint64_t network_of(void *owner)
-{
-    struct sink *sink = ((struct call *)owner)->sink;
-    return sink->ops->client(sink).network;
-}
-
-static const struct db_asker asker = {handler_sql_row, handler_sql_again, on_values, on_done, network_of};
-
-/* The client has left, or the answer is out: the query, if it is under way, goes on without us. */
-static void on_gone(struct sink *sink)
-{
-    struct call *call = sink->data;
-    if (call->pending != NULL)
-        db_abandon(call->pending);
-    if (call->reader != NULL)
-        reader_end(call->reader);
-    if (call->stream != NULL)
-        stream_dispose(call->stream);
-    else if (call->answer.owned)
-        free(call->answer.base);
 }
 
 /* Says why there can be no query now; false if there can. */
@@ -163,6 +179,136 @@ static bool refused(struct call *call, enum db_refusal refusal)
     return true;
 }
 
+/* Long bodies */
+
+/* Values that are made in steps. In the request's memory. */
+struct gathering {
+    struct slice slice;
+    struct call *call;
+    struct params_gathering all;
+    struct params_request request;
+    struct params_problem problem;
+    struct params_rest *rest;             /* NULL: it has not begun */
+    struct pgtypes_parameter *parameters; /* that they are for */
+    bool are_certain;                     /* they were looked at again */
+    uint64_t until;                       /* clock_ms: the request's deadline */
+};
+
+static bool is_long(const struct call *call)
+{
+    return call->body.len > LONG_BODY;
+}
+
+static void gather_in_steps(struct call *call, const struct pgtypes_parameter *parameters, bool are_certain);
+static void submit(struct call *call);
+
+/* The values are made, or it is known why there are none. */
+static void end_gathering(struct gathering *gathering, bool fits)
+{
+    struct call *call = gathering->call;
+    const struct handler_sql *self = call->handler;
+    size_t size = gathering->all.n * sizeof(*gathering->parameters);
+    enum db_refusal refusal = db_check(self->lane, self->statement);
+    if (refused(call, refusal))
+        return;
+    if (refusal != DB_ACCEPTED) {
+        call->values = NULL;
+        submit(call);
+    } else if (memcmp(gathering->parameters, db_statement_parameters(self->statement), size) != 0) {
+        gather_in_steps(call, db_statement_parameters(self->statement), false); /* they are others by now */
+    } else if (fits || (gathering->problem.is_of_type && !gathering->are_certain)) {
+        submit(call);
+    } else {
+        refuse_request(call, &gathering->problem);
+    }
+}
+
+static void on_step(struct slice *slice)
+{
+    struct gathering *gathering = H2O_STRUCT_FROM_MEMBER(struct gathering, slice, slice);
+    struct call *call = gathering->call;
+    if (clock_ms() > gathering->until) {
+        handler_sql_refuse(
+            call, (struct problem){.status = 503, .detail = "There was no time to read all of the body."});
+        return;
+    }
+    enum params_progress progress = gathering->rest == NULL
+                                        ? params_gather(&gathering->all, SLICES_STEP, &gathering->rest)
+                                        : params_go_on(gathering->rest, SLICES_STEP);
+    if (progress == PARAMS_MORE)
+        slices_add(call->handler->slices, slice);
+    else
+        end_gathering(gathering, progress == PARAMS_DONE && take_values(call, &gathering->all));
+}
+
+/* Begins to make the values, which the end of this turn or a later one goes on with. */
+static void gather_in_steps(struct call *call, const struct pgtypes_parameter *parameters, bool are_certain)
+{
+    const struct arena *arena = &call->sink->arena;
+    size_t n = call->handler->route->statement.n_params;
+    struct gathering *gathering = call->gathering;
+    if (gathering == NULL) {
+        gathering = call->gathering = arena_alloc(arena, sizeof(*gathering));
+        gathering->slice = (struct slice){.step = on_step};
+        gathering->call = call;
+        gathering->parameters = arena_alloc(arena, (n + 1) * sizeof(*gathering->parameters));
+        gathering->until = clock_ms() + call->handler->route->deadline;
+    }
+    memcpy(gathering->parameters, parameters, n * sizeof(*parameters));
+    gathering->all = question(call, gathering->parameters, &gathering->request, &gathering->problem);
+    gathering->problem = (struct params_problem){0};
+    gathering->rest = NULL;
+    gathering->are_certain = are_certain;
+    call->values = NULL;
+    slices_add(call->handler->slices, &gathering->slice);
+}
+
+/* The parameters are others than they were, or are known now. */
+static const struct str *on_values(void *owner, const struct pgtypes_parameter *parameters)
+{
+    struct call *call = owner;
+    struct params_problem problem = {0};
+    if (!is_long(call) && gather(call, parameters, &problem))
+        return call->values;
+    call->pending = NULL;
+    if (is_long(call))
+        gather_in_steps(call, parameters, true);
+    else
+        refuse_request(call, &problem);
+    return NULL;
+}
+
+static uint64_t network_of(void *owner)
+{
+    struct sink *sink = ((struct call *)owner)->sink;
+    return sink->ops->client(sink).network;
+}
+
+static const struct db_asker asker = {handler_sql_row, handler_sql_again, on_values, on_done, network_of};
+
+/* The client has left, or the answer is out: the query, if it is under way, goes on without us. */
+static void on_gone(struct sink *sink)
+{
+    struct call *call = sink->data;
+    if (call->pending != NULL)
+        db_abandon(call->pending);
+    if (call->gathering != NULL)
+        slices_remove(&call->gathering->slice);
+    if (call->reader != NULL)
+        reader_end(call->reader);
+    if (call->stream != NULL)
+        stream_dispose(call->stream);
+    else if (call->answer.owned)
+        free(call->answer.base);
+}
+
+static void submit(struct call *call)
+{
+    const struct handler_sql *self = call->handler;
+    call->pending = db_submit(self->lane, self->statement, call->values,
+                              call->body.body == NULL ? NULL : call->body.body->store, &asker, call);
+}
+
 /*
  * A request that does not fit the parameters is refused when it is certain that these are still what they
  * were; so the lane may be given no values.
@@ -174,11 +320,15 @@ static void ask(struct call *call)
     struct params_problem problem = {0};
     if (refused(call, refusal))
         return;
+    if (refusal == DB_ACCEPTED && is_long(call)) {
+        gather_in_steps(call, db_statement_parameters(self->statement), false);
+        return;
+    }
     bool fits = refusal == DB_ACCEPTED && gather(call, db_statement_parameters(self->statement), &problem);
     if (refusal == DB_ACCEPTED && !fits && !problem.is_of_type)
         refuse_request(call, &problem);
     else
-        call->pending = db_submit(self->lane, self->statement, fits ? call->values : NULL, &asker, call);
+        submit(call);
 }
 
 static void on_body(struct body_whole *whole, bool complete)
@@ -187,8 +337,7 @@ static void on_body(struct body_whole *whole, bool complete)
     if (complete)
         ask(call);
     else
-        handler_sql_refuse(call,
-                           (struct problem){.status = whole->body->status, .detail = whole->body->detail});
+        refuse_body(call);
 }
 
 /* application/json, or a type that is JSON by its suffix (RFC 6839 section 3.1); parameters do not matter. */
@@ -281,6 +430,7 @@ struct handler *handler_sql_new(const struct conf_route *route, const struct han
         .buffer = env->conf->limits.buffer,
         .part = env->conf->limits.buffer < STREAM_FULL ? env->conf->limits.buffer : STREAM_FULL,
         .lane = lane,
+        .slices = env->slices,
         .readers = handler_sql_source(env->readers, lane),
     };
     find_names(self);

@@ -122,7 +122,7 @@ static bool is_of_client(const struct call *call, size_t i)
 {
     const struct params_spec *spec = &call->handler->route->params[i];
     bool may_be_default = spec->source == PARAMS_QUERY || spec->source == PARAMS_BODY;
-    return !may_be_default || call->values[i] != spec->default_text;
+    return !may_be_default || call->values[i].base != spec->default_text;
 }
 
 static bool has_values_of_client(const struct call *call)

@@ -8,8 +8,10 @@
 #include "handlers/headers.h"
 #include "handlers/readers.h"
 #include "handlers/stream.h"
+#include "loop/slices.h"
 #include "pg/pgjson.h"
 #include "http/problem.h"
+#include "route/params.h"
 
 struct handler_sql {
     struct handler super;
@@ -17,6 +19,7 @@ struct handler_sql {
     size_t buffer; /* bytes: an answer of rows up to here is held in memory */
     size_t part;   /* bytes: one that is smaller needs no stream */
     struct db_lane *lane;
+    struct slices *slices;
     struct readers_source *readers; /* those who take its answers */
     struct db_statement *statement;
     size_t n_captures;  /* of the route's path */
@@ -32,8 +35,9 @@ struct call {
     struct str query;
     bool is_head;
     struct body_whole body;
-    const char **values;      /* of the parameters, once they are gathered */
-    struct db_query *pending; /* NULL while there is none */
+    const struct str *values;    /* of the parameters, once they are gathered */
+    struct gathering *gathering; /* of the values of a long body; NULL for others */
+    struct db_query *pending;    /* NULL while there is none */
 
     /* What the rows so far gave. */
     uint64_t n_rows;

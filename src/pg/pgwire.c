@@ -6,9 +6,69 @@
 
 #include "base/mem.h"
 
-enum { FIRST_CAPACITY = 1024 };
+enum {
+    FIRST_CAPACITY = 1024,
+    KEPT_CAPACITY = 64 * 1024, /* bytes: a larger buffer is freed when it is empty */
+};
 
 /* Writing */
+
+size_t pgwire_left(const struct pgwire_writer *writer)
+{
+    return writer->len - writer->from + writer->longs_left;
+}
+
+struct str pgwire_peek(const struct pgwire_writer *writer)
+{
+    size_t to = writer->len;
+    if (writer->longs_taken < writer->n_longs) {
+        const struct pgwire_long *next = &writer->longs[writer->longs_taken];
+        if (next->at == writer->from)
+            return (struct str){next->bytes.base + writer->long_from, next->bytes.len - writer->long_from};
+        to = next->at;
+    }
+    return (struct str){writer->base + writer->from, to - writer->from};
+}
+
+/* All was taken: begins again at its front. */
+static void rewind_writer(struct pgwire_writer *writer)
+{
+    writer->from = writer->len = 0;
+    writer->n_longs = writer->longs_taken = 0;
+    if (writer->capacity > KEPT_CAPACITY) {
+        free(writer->base);
+        writer->base = NULL;
+        writer->capacity = 0;
+    }
+}
+
+void pgwire_take(struct pgwire_writer *writer, size_t n)
+{
+    const struct pgwire_long *next =
+        writer->longs_taken < writer->n_longs ? &writer->longs[writer->longs_taken] : NULL;
+    if (next == NULL || next->at != writer->from) {
+        writer->from += n;
+    } else {
+        writer->long_from += n;
+        writer->longs_left -= n;
+        if (writer->long_from == next->bytes.len) {
+            store_drop(next->store);
+            writer->longs_taken++;
+            writer->long_from = 0;
+        }
+    }
+    if (writer->from == writer->len && writer->longs_taken == writer->n_longs)
+        rewind_writer(writer);
+}
+
+void pgwire_writer_dispose(struct pgwire_writer *writer)
+{
+    for (size_t i = writer->longs_taken; i < writer->n_longs; i++)
+        store_drop(writer->longs[i].store);
+    free(writer->longs);
+    free(writer->base);
+    *writer = (struct pgwire_writer){0};
+}
 
 static char *reserve(struct pgwire_writer *writer, size_t size)
 {
@@ -85,71 +145,91 @@ void pgwire_describe(struct pgwire_writer *writer, const char *name)
     put_about(writer, 'D', name);
 }
 
-/* A Bind's body: portal, statement, formats of the values, then the n values. Returns where it begins. */
-static size_t begin_bind(struct pgwire_writer *writer, const char *name, size_t n)
+static void put_long(struct pgwire_writer *writer, struct str bytes, struct store *store)
 {
-    size_t name_len = strlen(name), begin = writer->len;
+    MEM_GROW(&writer->longs, writer->n_longs);
+    writer->longs[writer->n_longs++] = (struct pgwire_long){writer->len, bytes, store_keep(store)};
+    writer->longs_left += bytes.len;
+}
+
+/* A message that is being written: where it begins, and what longs_left was then. */
+struct begun {
+    size_t at, longs_left;
+};
+
+/* A Bind's body: portal, statement, formats of the values, then the n values. */
+static struct begun begin_bind(struct pgwire_writer *writer, const char *name, size_t n)
+{
+    size_t name_len = strlen(name);
+    struct begun begun = {writer->len, writer->longs_left};
     char *out = reserve(writer, PGWIRE_HEAD + 1 + name_len + 1 + 2 + 2) + PGWIRE_HEAD;
     *out++ = '\0';
     out = put_text(out, name, name_len);
     out = put16(out, 0);
     out = put16(out, n);
     writer->len = (size_t)(out - writer->base);
-    return begin;
+    return begun;
 }
 
 /* … and the formats of the columns. Then Execute. */
-static void end_bind(struct pgwire_writer *writer, size_t begin)
+static void end_bind(struct pgwire_writer *writer, struct begun begun)
 {
     static const char execute[] = {'E', 0, 0, 0, 9, '\0', 0, 0, 0, 0}; /* unnamed portal, all rows */
     char *out = put16(reserve(writer, 2 + sizeof(execute)), 0);
     memcpy(out, execute, sizeof(execute));
-    put_head(writer->base + begin, 'B', writer->len + 2 - begin - PGWIRE_HEAD);
+    put_head(writer->base + begun.at, 'B',
+             writer->len + 2 - begun.at - PGWIRE_HEAD + writer->longs_left - begun.longs_left);
     writer->len += 2 + sizeof(execute);
 }
 
-void pgwire_execute(struct pgwire_writer *writer, const char *name, const char *const *values, size_t n)
+void pgwire_execute(struct pgwire_writer *writer, const char *name, const struct str *values, size_t n,
+                    struct store *store)
 {
-    size_t begin = begin_bind(writer, name, n);
+    struct begun begun = begin_bind(writer, name, n);
     for (size_t i = 0; i < n; i++) {
-        size_t len = values[i] == NULL ? 0 : strlen(values[i]);
-        char *out = reserve(writer, 4 + len);
-        out = put32(out, values[i] == NULL ? UINT32_MAX : (uint32_t)len);
-        if (len > 0)
-            memcpy(out, values[i], len);
-        writer->len += 4 + len;
+        size_t len = values[i].len;
+        bool is_long = len >= PGWIRE_LONG && store != NULL;
+        char *out = reserve(writer, 4 + (is_long ? 0 : len));
+        out = put32(out, values[i].base == NULL ? UINT32_MAX : (uint32_t)len);
+        writer->len += 4;
+        if (is_long) {
+            put_long(writer, values[i], store);
+        } else if (len > 0) {
+            memcpy(out, values[i].base, len);
+            writer->len += len;
+        }
     }
-    end_bind(writer, begin);
+    end_bind(writer, begun);
 }
 
 /* An element in quotes, which no element needs to be without; but NULL is NULL only without them. */
-static char *put_element(char *out, const char *text)
+static char *put_element(char *out, struct str text)
 {
-    if (text == NULL) {
+    if (text.base == NULL) {
         memcpy(out, "NULL", 4);
         return out + 4;
     }
     *out++ = '"';
-    for (; *text != '\0'; text++) {
-        if (*text == '"' || *text == '\\')
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.base[i] == '"' || text.base[i] == '\\')
             *out++ = '\\';
-        *out++ = *text;
+        *out++ = text.base[i];
     }
     *out++ = '"';
     return out;
 }
 
-void pgwire_execute_arrays(struct pgwire_writer *writer, const char *name, const char *const *const *rows,
+void pgwire_execute_arrays(struct pgwire_writer *writer, const char *name, const struct str *const *rows,
                            size_t n_rows, size_t n)
 {
-    size_t begin = begin_bind(writer, name, n);
+    struct begun begun = begin_bind(writer, name, n);
     for (size_t i = 0; i < n; i++) {
         size_t at = writer->len;
         put32(reserve(writer, 4), 0);
         writer->len += 4;
         for (size_t k = 0; k < n_rows; k++) {
-            const char *text = rows[k][i];
-            size_t room = text == NULL ? 4 : 2 * strlen(text) + 2;
+            struct str text = rows[k][i];
+            size_t room = text.base == NULL ? 4 : 2 * text.len + 2;
             char *out = reserve(writer, 1 + room + 1);
             *out++ = k == 0 ? '{' : ',';
             writer->len = (size_t)(put_element(out, text) - writer->base);
@@ -157,7 +237,7 @@ void pgwire_execute_arrays(struct pgwire_writer *writer, const char *name, const
         writer->base[writer->len++] = '}'; /* there is room for it */
         put32(writer->base + at, (uint32_t)(writer->len - at - 4));
     }
-    end_bind(writer, begin);
+    end_bind(writer, begun);
 }
 
 void pgwire_sync(struct pgwire_writer *writer)

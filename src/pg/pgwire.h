@@ -12,11 +12,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/store.h"
 #include "base/str.h"
 
 enum {
     PGWIRE_HEAD = 5, /* bytes: the type, and the length of what follows with its own 4 bytes */
     PGWIRE_MAX_MESSAGE = 0x3fffffff, /* bytes: what PostgreSQL can have in one piece (its MaxAllocSize) */
+    PGWIRE_LONG = 16 * 1024,         /* bytes: such a value is better not copied */
 };
 
 /* The types of a server's messages (section 55.7). */
@@ -38,14 +40,40 @@ enum pgwire_type {
 };
 
 /*
- * Writing. Messages are appended to a buffer that grows; base is to be freed with free(). The server refuses
- * one that is longer than PGWIRE_MAX_MESSAGE: it is the caller who sees to that.
+ * Writing. Messages are appended to a buffer that grows, and taken from its front. Long values are not copied
+ * into it, but remembered with their place. The server refuses a message that is longer than
+ * PGWIRE_MAX_MESSAGE: it is the caller who sees to that.
  */
 
-struct pgwire_writer {
-    char *base;
-    size_t len, capacity;
+/* A value that comes before what is at base + at. */
+struct pgwire_long {
+    size_t at;
+    struct str bytes;
+    struct store *store; /* that they lie in; kept */
 };
+
+/* All zero at first. */
+struct pgwire_writer {
+    char *base; /* what was taken is before base + from */
+    size_t from, len, capacity;
+    struct pgwire_long *longs; /* in their order */
+    size_t n_longs;
+    size_t longs_taken; /* all of so many, */
+    size_t long_from;   /* and so many bytes of the next one */
+    size_t longs_left;  /* bytes of the others, and of its rest */
+};
+
+/* How many bytes were not taken yet. */
+size_t pgwire_left(const struct pgwire_writer *writer);
+
+/* The bytes to be taken next, at least one if any are left. They stay until something is written. */
+struct str pgwire_peek(const struct pgwire_writer *writer);
+
+/* So many of these were taken. */
+void pgwire_take(struct pgwire_writer *writer, size_t n);
+
+/* Frees what it holds: it is empty then. */
+void pgwire_writer_dispose(struct pgwire_writer *writer);
 
 /* Parse: sql gets a name. types[0..n) are those of the first parameters, 0 is left to the server. */
 void pgwire_parse(struct pgwire_writer *writer, const char *name, const char *sql, const uint32_t *types,
@@ -57,15 +85,19 @@ void pgwire_close(struct pgwire_writer *writer, const char *name);
 /* Describe, of a prepared statement. */
 void pgwire_describe(struct pgwire_writer *writer, const char *name);
 
-/* Bind to the unnamed portal, all values and all columns as text; NULL is SQL NULL. Then Execute, all rows.
+/*
+ * Bind to the unnamed portal, all values and all columns as text; a base that is NULL is SQL NULL. Then
+ * Execute, all rows. Values of PGWIRE_LONG bytes and more are not copied where there is a store: that is
+ * where they lie, unless they stay for ever, and it is kept until they were taken. store may be NULL.
  */
-void pgwire_execute(struct pgwire_writer *writer, const char *name, const char *const *values, size_t n);
+void pgwire_execute(struct pgwire_writer *writer, const char *name, const struct str *values, size_t n,
+                    struct store *store);
 
 /*
  * Likewise, but value i is an array (section 8.15) of what is value i in each of the n_rows rows, at least
  * one; elements of built-in types, between which PostgreSQL has a comma.
  */
-void pgwire_execute_arrays(struct pgwire_writer *writer, const char *name, const char *const *const *rows,
+void pgwire_execute_arrays(struct pgwire_writer *writer, const char *name, const struct str *const *rows,
                            size_t n_rows, size_t n);
 
 void pgwire_sync(struct pgwire_writer *writer);

@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "loop/outbox.h"
+#include "loop/slices.h"
 #include "metrics/memory.h"
 #include "loop/timeouts.h"
 #include "process/privileges.h"
@@ -52,6 +53,7 @@ struct worker {
     h2o_socket_t *passed; /* the queue of connections that other workers pass to this one */
     h2o_socket_t *signals;
     struct handoff_worker handoff;
+    struct slices slices; /* of work that would hold up the loop */
     struct yielding yielding;
     struct busypoll busypoll;
     uint64_t steps;        /* of requests, up to the turn before */
@@ -370,7 +372,12 @@ static struct handler **make_handlers(struct worker *worker)
 {
     const struct conf *conf = worker->inherited->conf;
     const struct handler_env env = {
-        .conf = conf, .lanes = worker->lanes, .upstreams = worker->upstreams, .readers = worker->readers};
+        .conf = conf,
+        .lanes = worker->lanes,
+        .upstreams = worker->upstreams,
+        .readers = worker->readers,
+        .slices = &worker->slices,
+    };
     struct handler **handlers = mem_calloc(conf->n_routes, sizeof(*handlers));
     for (size_t i = 0; i < conf->n_routes; i++) {
         const struct conf_route *route = &conf->routes[i];
@@ -508,6 +515,8 @@ static void run_loop(struct worker *worker)
 {
     while (!worker->stop && (worker->drain_since == 0 || !is_drained(worker))) {
         int wait = worker->drain_since == 0 ? HEARTBEAT_MS : HEARTBEAT_MS / 20;
+        if (slices_run(&worker->slices))
+            wait = 0;
         if (end_turn(worker))
             wait = 0;
         server_turn_end(worker->server);
@@ -591,6 +600,7 @@ int worker_run(const struct worker_inheritance *inherited)
                     .index = inherited->index},
     };
     worker.loop = h2o_evloop_create();
+    slices_init(&worker.slices);
     worker.timeouts = timeouts_new(worker.loop);
     watch_signals(&worker);
     open_listeners(&worker);

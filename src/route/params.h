@@ -3,18 +3,21 @@
  * their PostgreSQL types, so that a wrong value is answered with its name before a query is made.
  *
  * route/params.c goes through the sources, route/params_url.c reads the query, route/params_body.c the body,
- * route/params_value.c checks what they give, route/params_check.c knows what the types take,
- * route/params_array.c writes arrays, and route/params_gathering.c is what all of them work on.
+ * route/params_json.c its values, route/params_value.c checks what they give, route/params_check.c knows what
+ * the types take, route/params_array.c writes arrays, and route/params_gathering.c is what all of them work
+ * on.
  */
 #ifndef HAYFORK_ROUTE_PARAMS_H
 #define HAYFORK_ROUTE_PARAMS_H
 
 #include "route/params_gathering.h"
 
+struct params_rest;
+
 /*
- * Fills values[0..n) with NUL-terminated text, or NULL for SQL NULL, for n parameters, of which types[i] is
- * the type (0 is unknown). Values lie in the arena or are the specs' default_text. Returns
- * true, or false with *problem filled in; then values are undefined.
+ * Fills in all->values. Returns PARAMS_DONE, or PARAMS_FAILED with the problem filled in; then values are
+ * undefined. A body of more than so many bytes is only begun with: PARAMS_MORE, and *rest is what is left for
+ * params_go_on, in memory of the body's; nothing need be done where it is given up.
  *
  * Path and query: percent-encoding is undone once (RFC 3986 section 2.1), in queries '+' is a blank (WHATWG
  * URL Standard section 5.1). Refused: a broken escape, a NUL byte, an escape of '/' in one segment of a path,
@@ -39,8 +42,10 @@
  * one_of, and a decimal number within min and max if there is one of these (NaN and Infinity are not).
  * Defaults are the conf's and are not checked.
  */
-bool params_gather(const struct params_spec *specs, const struct pgtypes_parameter *types, size_t n,
-                   const struct params_request *request, const struct arena *arena, const char **values,
-                   struct params_problem *problem);
+enum params_progress params_gather(const struct params_gathering *all, size_t bytes,
+                                   struct params_rest **rest);
+
+/* Goes on over about so many bytes of the body, or of what is made of it. */
+enum params_progress params_go_on(struct params_rest *rest, size_t bytes);
 
 #endif

@@ -1,163 +1,201 @@
-/* params_body.c: parameters out of a JSON body. */
+/* params_body.c: parameters out of a JSON body: it is checked, its fields are found, and become values. */
 #include "route/params_body.h"
 
-#include "base/json_read.h"
-#include "pg/pgtypes.h"
-#include "route/params_array.h"
-#include "route/params_value.h"
+#include "base/json_escape.h"
 
-static bool is_json(uint32_t type)
-{
-    return type == PGTYPES_JSON || type == PGTYPES_JSONB;
-}
+enum {
+    ESCAPED_MAX = 6,  /* bytes that a byte of a name takes at most */
+    SHOWN_MAX = 1024, /* bytes of a name that is not known: more are not shown */
+};
 
-/* The type to check a value's text for: JSON from the body was read already. */
-static uint32_t checked_type(uint32_t type)
-{
-    return is_json(type) ? 0 : type;
-}
+enum stage {
+    CHECKING, /* the text */
+    LOCATING, /* what is wrong with it */
+    MAKING,   /* values of its fields */
+};
 
-/* What is wrong with a value that is not a scalar where there must be one; NULL if it is a scalar. */
-static const char *why_no_scalar(enum json_kind kind)
-{
-    return kind == JSON_ARRAY    ? "must be a single value, not an array"
-           : kind == JSON_OBJECT ? "must be a single value, not an object"
-                                 : NULL;
-}
+/* Names */
 
-/* The text of a value that is not null, for a type. out has room for value->text.len bytes. */
-static struct str read_text(const struct json_value *value, uint32_t type, char *out)
+/* The text of a raw key, as far as it has room in out, whose size is SHOWN_MAX + 4. */
+static struct str read_name(struct str key, char *out)
 {
-    if (value->kind != JSON_STRING || is_json(type))
-        return value->text;
-    return (struct str){out, json_unescape(value->text, out)};
-}
-
-static bool set_scalar(const struct params_gathering *all, size_t i, const struct json_value *value)
-{
-    uint32_t type = all->types[i].type;
-    char *copy = arena_alloc(all->arena, value->text.len + 1);
-    struct str text = read_text(value, type, copy);
-    if (text.base != copy)
-        memcpy(copy, text.base, text.len);
-    copy[text.len] = '\0';
-    all->values[i] = copy;
-    return params_value_check(all, i, checked_type(type), text, 0);
-}
-
-static bool set_array(const struct params_gathering *all, size_t i, const struct json_value *value)
-{
-    const char *name = all->specs[i].name, *error;
-    uint32_t element_type = all->types[i].element;
-    struct json_iterator counting = json_members(*value), elements = counting;
-    struct json_value element;
-    struct str no_name;
-    size_t n = 0, len = 0;
-    while (json_next(&counting, &no_name, &element)) {
-        n++;
-        len += element.text.len;
+    const char *at = key.base + 1, *end = key.base + key.len - 1;
+    size_t len = 0;
+    while (at < end && len < SHOWN_MAX) {
+        if (*at == '\\')
+            len += json_escape_read(&at, out + len);
+        else
+            out[len++] = *at++;
     }
-    struct params_array array = params_array_begin(all, i, params_array_size(n, len));
-    char *scratch = arena_alloc(all->arena, value->text.len);
-    for (n = 1; json_next(&elements, &no_name, &element); n++) {
-        if (element.kind == JSON_NULL) {
-            params_array_add_null(&array);
-            continue;
-        }
-        if (!is_json(element_type) && (error = why_no_scalar(element.kind)) != NULL)
-            return params_fail_of_type(all, name, "%s: element %zu %s", name, n, error);
-        struct str text = read_text(&element, element_type, scratch);
-        if (!params_value_check(all, i, checked_type(element_type), text, n))
+    return (struct str){out, len};
+}
+
+static bool is_name(struct str key, const char *name)
+{
+    struct str raw = {key.base + 1, key.len - 2};
+    size_t len = strlen(name);
+    if (raw.len == len)
+        return memcmp(raw.base, name, len) == 0;
+    if (raw.len < len || raw.len > len * ESCAPED_MAX || memchr(raw.base, '\\', raw.len) == NULL)
+        return false;
+    char bytes[4];
+    const char *at = raw.base, *end = raw.base + raw.len, *expected = name, *name_end = name + len;
+    while (at < end) {
+        size_t n = 1;
+        bytes[0] = *at;
+        if (*at == '\\')
+            n = json_escape_read(&at, bytes);
+        else
+            at++;
+        if ((size_t)(name_end - expected) < n || memcmp(bytes, expected, n) != 0)
             return false;
-        params_array_add(&array, text);
+        expected += n;
     }
-    all->values[i] = params_array_end(&array);
-    return true;
+    return expected == name_end;
 }
 
-static bool set_value(const struct params_gathering *all, size_t i, const struct json_value *value)
+/* Is it a field that the body may have, though no parameter is made of it? */
+static bool is_allowed(const struct params_gathering *all, struct str key)
 {
-    const char *name = all->specs[i].name;
-    uint32_t type = all->types[i].type;
-    bool is_array = all->types[i].element != 0;
-    if (value->kind == JSON_NULL) {
-        all->values[i] = NULL;
-        return true;
-    }
-    if (is_json(type))
-        return set_scalar(all, i, value);
-    if (value->kind == JSON_ARRAY && is_array)
-        return set_array(all, i, value);
-    if (is_array && value->kind != JSON_STRING)
-        return params_fail_of_type(all, name, "%s must be an array", name);
-    const char *error = why_no_scalar(value->kind);
-    return error == NULL ? set_scalar(all, i, value) : params_fail_of_type(all, name, "%s %s", name, error);
-}
-
-static bool set_field(const struct params_gathering *all, struct str name, const struct json_value *value)
-{
-    for (size_t i = 0; i < all->n; i++) {
-        if (all->specs[i].source == PARAMS_BODY && str_equal(str_of(all->specs[i].name), name))
-            return set_value(all, i, value);
-    }
     for (size_t i = 0; i < all->request->n_body_fields; i++) {
-        if (str_equal(str_of(all->request->body_fields[i]), name))
+        if (is_name(key, all->request->body_fields[i]))
             return true;
     }
-    if (name.len == 0)
-        return params_fail(all, NULL, "a field whose name is empty is not a body field of this route");
-    return params_fail_unknown(all, name, "is not a body field of this route");
+    return false;
 }
 
-static bool set_fields(const struct params_gathering *all, struct json_value object)
+static void on_field(void *arg, struct str key, const struct json_value *value)
 {
-    struct json_iterator members = json_members(object);
-    struct json_value value;
-    struct str key;
-    while (json_next(&members, &key, &value)) {
-        struct str name = {key.base + 1, key.len - 2};
-        if (memchr(name.base, '\\', name.len) != NULL) {
-            char *plain = arena_alloc(all->arena, key.len);
-            name = (struct str){plain, json_unescape(key, plain)};
+    struct params_rest *rest = arg;
+    const struct params_gathering *all = rest->all;
+    if (rest->has_unknown)
+        return;
+    for (size_t i = 0; i < all->n; i++) {
+        if (all->specs[i].source == PARAMS_BODY && is_name(key, all->specs[i].name)) {
+            rest->fields[rest->n_fields++] = (struct params_field){i, *value};
+            return;
         }
-        if (!set_field(all, name, &value))
-            return false;
     }
-    return true;
+    if (is_allowed(all, key))
+        return;
+    rest->has_unknown = true;
+    rest->unknown = key;
 }
 
-/* Fails with the place in the body as an editor shows it. */
-static bool fail_json(const struct params_gathering *all, size_t at, const char *error)
+static enum params_progress fail_unknown(const struct params_rest *rest)
 {
-    size_t line = 1, column = 1;
-    for (size_t i = 0; i < at; i++) {
-        unsigned char c = (unsigned char)all->request->body.base[i];
-        line += c == '\n' ? 1 : 0;
-        column = c == '\n' ? 1 : column + ((c & 0xc0) == 0x80 ? 0 : 1);
-    }
-    return params_fail(all, NULL, "the body cannot be read as JSON: %s (line %zu, column %zu)", error, line,
-                       column);
+    const struct params_gathering *all = rest->all;
+    char shown[SHOWN_MAX + 4];
+    struct str name = read_name(rest->unknown, shown);
+    if (name.len == 0)
+        params_fail(all, NULL, "a field whose name is empty is not a body field of this route");
+    else
+        params_fail_unknown(all, name, "is not a body field of this route");
+    return PARAMS_FAILED;
 }
 
-bool params_body_read(const struct params_gathering *all)
+/* Stages */
+
+/* Looks for the place in the body as an editor shows it. */
+static enum params_progress locate(struct params_rest *rest, size_t bytes)
 {
-    struct str body = all->request->body;
-    struct json_value root;
-    size_t error_at;
+    size_t at = rest->check.error_at, stop = at - rest->looked_at > bytes ? rest->looked_at + bytes : at;
+    for (; rest->looked_at < stop; rest->looked_at++) {
+        unsigned char c = (unsigned char)rest->all->request->body.base[rest->looked_at];
+        rest->line += c == '\n' ? 1 : 0;
+        rest->column = c == '\n' ? 1 : rest->column + ((c & 0xc0) == 0x80 ? 0 : 1);
+    }
+    if (stop < at)
+        return PARAMS_MORE;
+    params_fail(rest->all, NULL, "the body cannot be read as JSON: %s (line %zu, column %zu)",
+                rest->check.error, rest->line, rest->column);
+    return PARAMS_FAILED;
+}
+
+static enum params_progress make(struct params_rest *rest, size_t bytes)
+{
+    while (rest->n_made < rest->n_fields) {
+        const struct params_field *field = &rest->fields[rest->n_made];
+        enum params_progress progress =
+            rest->is_making ? params_json_go_on(&rest->making, bytes)
+                            : params_json_begin(&rest->making, rest->all, field->i, &field->value);
+        if (progress == PARAMS_FAILED || (progress == PARAMS_MORE && rest->is_making))
+            return progress;
+        rest->is_making = progress == PARAMS_MORE;
+        rest->n_made += progress == PARAMS_DONE;
+    }
+    return rest->has_unknown ? fail_unknown(rest) : PARAMS_DONE;
+}
+
+/* The text is JSON: is it what the route wants? */
+static enum params_progress begin_to_make(struct params_rest *rest)
+{
+    const struct params_gathering *all = rest->all;
+    const struct json_value *root = &rest->check.root;
     bool fields = all->request->n_body_fields > 0;
-    if (body.len == 0)
-        return params_fail(all, NULL, "the body is empty");
-    const char *error = json_read_check(body, &root, &error_at);
-    if (error != NULL)
-        return fail_json(all, error_at, error);
     for (size_t i = 0; i < all->n; i++) {
         fields = fields || all->specs[i].source == PARAMS_BODY;
         if (all->specs[i].source == PARAMS_BODY_AS)
-            all->values[i] = arena_copy(all->arena, root.text);
+            all->values[i] = root->text;
     }
-    if (fields && root.kind != JSON_OBJECT)
-        return params_fail(all, NULL, "the body must be a JSON object");
-    if (root.kind != JSON_OBJECT && root.kind != JSON_ARRAY)
-        return params_fail(all, NULL, "the body must be a JSON object or array");
-    return !fields || set_fields(all, root);
+    rest->stage = MAKING;
+    if (fields && root->kind != JSON_OBJECT)
+        params_fail(all, NULL, "the body must be a JSON object");
+    else if (root->kind != JSON_OBJECT && root->kind != JSON_ARRAY)
+        params_fail(all, NULL, "the body must be a JSON object or array");
+    else
+        return PARAMS_MORE;
+    return PARAMS_FAILED;
+}
+
+/* The check has come to its end. */
+static enum params_progress checked(struct params_rest *rest)
+{
+    const char *error = rest->check.error;
+    json_check_end(&rest->check);
+    if (error == NULL)
+        return begin_to_make(rest);
+    if (error == json_check_no_memory) {
+        params_fail_of_memory(rest->all);
+        return PARAMS_FAILED;
+    }
+    rest->stage = LOCATING;
+    return PARAMS_MORE;
+}
+
+void params_body_begin(struct params_rest *rest, const struct params_gathering *all)
+{
+    const struct body *keeper = all->request->keeper;
+    size_t n = 0;
+    for (size_t i = 0; i < all->n; i++)
+        n += all->specs[i].source == PARAMS_BODY;
+    rest->all = all;
+    rest->stage = CHECKING;
+    rest->fields = n == 0 ? NULL : arena_alloc(all->arena, n * sizeof(*rest->fields));
+    rest->n_fields = rest->n_made = 0;
+    rest->is_making = rest->has_unknown = false;
+    rest->looked_at = 0;
+    rest->line = rest->column = 1;
+    json_check_begin(&rest->check, all->request->body, keeper == NULL ? NULL : keeper->store);
+    if (n > 0 || all->request->n_body_fields > 0) {
+        rest->check.member = on_field;
+        rest->check.arg = rest;
+    }
+}
+
+enum params_progress params_body_go_on(struct params_rest *rest, size_t bytes)
+{
+    enum params_progress progress = PARAMS_MORE;
+    if (rest->all->request->body.len == 0) {
+        params_fail(rest->all, NULL, "the body is empty");
+        return PARAMS_FAILED;
+    }
+    if (rest->stage == CHECKING) {
+        if (!json_check_go_on(&rest->check, bytes))
+            return PARAMS_MORE;
+        progress = checked(rest);
+    }
+    if (progress == PARAMS_MORE)
+        progress = rest->stage == LOCATING ? locate(rest, bytes) : make(rest, bytes);
+    return progress;
 }

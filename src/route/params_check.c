@@ -107,8 +107,30 @@ static bool is_json(struct str text)
     return json_read_check(text, &root, &error_at) == NULL;
 }
 
+bool params_check_knows(uint32_t type)
+{
+    switch (type) {
+    case PGTYPES_INT2:
+    case PGTYPES_INT4:
+    case PGTYPES_INT8:
+    case PGTYPES_OID:
+    case PGTYPES_BOOL:
+    case PGTYPES_UUID:
+    case PGTYPES_JSON:
+    case PGTYPES_JSONB:
+    case PGTYPES_NUMERIC:
+    case PGTYPES_FLOAT4:
+    case PGTYPES_FLOAT8:
+        return true;
+    default:
+        return false;
+    }
+}
+
 const char *params_check(uint32_t type, struct str text)
 {
+    if (text.len > PARAMS_CHECKED_MAX && type != PGTYPES_JSON && type != PGTYPES_JSONB)
+        text.len = 0; /* which is of none of the types, either */
     switch (type) {
     case PGTYPES_INT4:
         return is_whole_number(text, (uint64_t)INT32_MAX + 1, INT32_MAX)

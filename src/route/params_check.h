@@ -2,9 +2,15 @@
 #ifndef HAYFORK_ROUTE_PARAMS_CHECK_H
 #define HAYFORK_ROUTE_PARAMS_CHECK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/str.h"
+
+enum { PARAMS_CHECKED_MAX = 150000 }; /* bytes: PostgreSQL's longest numeric has 147,455 digits */
+
+/* Does params_check look at texts of this type? */
+bool params_check_knows(uint32_t type);
 
 /*
  * Is text something that PostgreSQL's input function for this type takes (PostgreSQL 15, chapter 8)?
@@ -19,7 +25,8 @@
  *   numeric, float4, float8  a decimal number with an optional exponent, NaN, or [+-]Infinity or inf in any
  *                     case; whether it is in range is left to the server
  *   json, jsonb       what json_read_check accepts: no \u0000 in strings either, which json would take
- * Any other type is left to the server (NULL).
+ * None of these, but for json, is longer than PARAMS_CHECKED_MAX. Any other type is left to the server
+ * (NULL).
  */
 const char *params_check(uint32_t type, struct str text);
 

@@ -49,3 +49,20 @@ bool params_fail_unknown(const struct params_gathering *all, struct str name, co
     memcpy(shown + len, len < name.len ? mark : "", len < name.len ? sizeof(mark) : 1);
     return params_fail(all, shown, "%s %s", shown, end);
 }
+
+bool params_fail_of_memory(const struct params_gathering *all)
+{
+    *all->problem = (struct params_problem){.is_of_memory = true};
+    return false;
+}
+
+void *params_resize(const struct params_gathering *all, void *block, size_t had, size_t size)
+{
+    struct body *keeper = all->request->keeper;
+    void *larger = keeper == NULL ? arena_alloc(all->arena, size) : body_resize(keeper, block, size);
+    if (larger == NULL)
+        params_fail_of_memory(all);
+    else if (keeper == NULL && had > 0)
+        memcpy(larger, block, had);
+    return larger;
+}

@@ -29,24 +29,22 @@ static const char *decode_rest(struct str raw, size_t at, enum params_part part,
     return utf8_is_valid((struct str){out, n}) ? NULL : "must be UTF-8";
 }
 
-/* What there is nothing to decode in, nearly all there is, is copied and no more. */
 const char *params_url_decode(const struct params_gathering *all, struct str raw, enum params_part part,
                               struct str *text)
 {
-    char *out = arena_alloc(all->arena, raw.len + 1);
-    const char *error = NULL;
     size_t i = 0;
     for (; i < raw.len; i++) {
         char c = raw.base[i];
         if (c == '%' || (signed char)c <= 0 || (c == '+' && part == PARAMS_PART_QUERY))
             break;
-        out[i] = c;
     }
-    if (i < raw.len)
-        error = decode_rest(raw, i, part, out, &i);
-    out[i] = '\0';
-    *text = (struct str){out, i};
-    return error;
+    *text = raw; /* there is nothing to decode in nearly all there is */
+    if (i == raw.len)
+        return NULL;
+    char *out = arena_alloc(all->arena, raw.len);
+    memcpy(out, raw.base, i);
+    text->base = out;
+    return decode_rest(raw, i, part, out, &text->len);
 }
 
 /* A text that was given for a parameter that may be an array. */
@@ -94,10 +92,10 @@ static bool takes_empty(uint32_t type)
 static bool set_value(const struct params_gathering *all, size_t i, struct str text)
 {
     if (text.len == 0 && !takes_empty(all->types[i].type)) {
-        all->values[i] = params_given_empty;
+        all->values[i] = (struct str){params_given_empty, 0};
         return true;
     }
-    all->values[i] = text.base;
+    all->values[i] = text;
     return params_value_check(all, i, all->types[i].type, text, 0);
 }
 
@@ -105,15 +103,18 @@ static bool set_array(const struct params_gathering *all, size_t i, const struct
 {
     uint32_t element = all->types[i].element;
     if (list->n == 1 && list->len == 0 && !takes_empty(element)) {
-        all->values[i] = params_given_empty;
+        all->values[i] = (struct str){params_given_empty, 0};
         return true;
     }
-    struct params_array array = params_array_begin(all, i, params_array_size(list->n, list->len));
+    struct params_array array;
     size_t n = 0;
+    if (!params_array_begin(&array, all, i, list->len + 3 * list->n))
+        return false;
     for (const struct given *given = list->first; given != NULL; given = given->next) {
         if (!params_value_check(all, i, element, given->text, list->n == 1 ? 0 : ++n))
             return false;
-        params_array_add(&array, given->text);
+        if (!params_array_add(&array, given->text))
+            return false;
     }
     all->values[i] = params_array_end(&array);
     return true;
@@ -125,7 +126,7 @@ static bool take_value(struct query *query, size_t i, struct str raw)
     const char *name = all->specs[i].name;
     bool may_repeat = all->types[i].element != 0;
     struct str text;
-    if (all->values[i] != params_not_given && !may_repeat)
+    if (all->values[i].base != params_not_given && !may_repeat)
         return params_fail_of_type(all, name, "%s is given twice", name);
     const char *error = params_url_decode(all, raw, PARAMS_PART_QUERY, &text);
     if (error != NULL)

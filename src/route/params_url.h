@@ -8,8 +8,8 @@
 enum params_part { PARAMS_PART_PATH, PARAMS_PART_REST, PARAMS_PART_QUERY };
 
 /*
- * Undoes percent-encoding. Sets *text, in the arena, which ends in a NUL that it does not count. Returns NULL
- * or the end of a sentence about what is wrong.
+ * Undoes percent-encoding. Sets *text, in the arena where there was any. Returns NULL or the end of a
+ * sentence about what is wrong.
  */
 const char *params_url_decode(const struct params_gathering *all, struct str raw, enum params_part part,
                               struct str *text);

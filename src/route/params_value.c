@@ -69,14 +69,22 @@ static bool is_within(const struct params_spec *spec, struct str text)
     return spec->max == NULL || (decimal_compare(text, str_of(spec->max), &order) && order <= 0);
 }
 
+bool params_value_is_checked(const struct params_gathering *all, size_t i, uint32_t type)
+{
+    const struct params_spec *spec = &all->specs[i];
+    return spec->n_one_of > 0 || spec->min != NULL || spec->max != NULL || params_check_knows(type);
+}
+
 bool params_value_check(const struct params_gathering *all, size_t i, uint32_t type, struct str text,
                         size_t element)
 {
     const struct params_spec *spec = &all->specs[i];
     const char *error = params_check(type, text);
+    bool is_long = text.len > PARAMS_CHECKED_MAX;
     if (error != NULL)
         return fail_of_type(all, i, element, error);
-    if (spec->n_one_of > 0 && !is_one_of(spec, text))
+    if (spec->n_one_of > 0 && (is_long || !is_one_of(spec, text)))
         return fail_choice(all, i, element);
-    return is_within(spec, text) || fail_bounds(all, i, element);
+    bool is_bounded = spec->min != NULL || spec->max != NULL;
+    return !is_bounded || (!is_long && is_within(spec, text)) || fail_bounds(all, i, element);
 }

@@ -4,6 +4,10 @@
 
 #include "route/params_gathering.h"
 
+/* Is it looked at at all, if it is of that type? What is, and is longer than PARAMS_CHECKED_MAX, is refused.
+ */
+bool params_value_is_checked(const struct params_gathering *all, size_t i, uint32_t type);
+
 /*
  * Fails if text is not of the type, or not what the parameter i may be. element is 0 for the value itself,
  * else which one of an array it is, from 1 on.

@@ -159,7 +159,7 @@ static void check_steps(struct str text, struct fuzz_chance chance, const char *
     struct json_check check;
     struct told told = {0};
     size_t bytes = 1 + fuzz_below(&chance, 9), n_members = 0;
-    json_check_begin(&check, text);
+    json_check_begin(&check, text, NULL);
     check.member = on_member;
     check.arg = &told;
     while (!json_check_go_on(&check, bytes))

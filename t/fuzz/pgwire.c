@@ -46,29 +46,26 @@ static bool is_ended(const struct pgwire_message *message)
 /* What is read of a row, in the writer's own form: a Bind has its values as a DataRow has them. */
 static void check_bound(const struct pgwire_message *message, size_t n, struct pgwire_row row)
 {
-    char **values = mem_calloc(n + 1, sizeof(*values));
+    struct str *values = mem_calloc(n + 1, sizeof(*values));
     struct pgwire_writer writer = {0};
     struct pgwire_message sent = {0};
     size_t wants, head = 1 + sizeof("name") + 2;
-    bool has_nul = false;
     for (size_t i = 0; i < n; i++) {
         struct pgwire_value value = pgwire_row_next(&row);
-        if (value.len >= 0) {
-            values[i] = mem_strndup(value.text, (size_t)value.len);
-            has_nul |= strlen(values[i]) != (size_t)value.len;
-        }
+        if (value.len >= 0)
+            values[i] = (struct str){fuzz_copy(value.text, (size_t)value.len), (size_t)value.len};
     }
-    pgwire_execute(&writer, "name", (const char *const *)values, n);
+    pgwire_execute(&writer, "name", values, n, NULL);
     FUZZ_CHECK(pgwire_next(writer.base, writer.len, &sent, &wants) == PGWIRE_MESSAGE && sent.type == 'B',
                "Bind");
-    FUZZ_CHECK(has_nul || (sent.len == head + message->len + 2 &&
-                           memcmp(sent.body + head, message->body, message->len) == 0),
+    FUZZ_CHECK(sent.len == head + message->len + 2 &&
+                   memcmp(sent.body + head, message->body, message->len) == 0,
                "%zu values are bound as others", n);
     FUZZ_CHECK(pgwire_next(writer.base + wants, writer.len - wants, &sent, &head) == PGWIRE_MESSAGE &&
                    sent.type == 'E' && wants + head == writer.len,
                "Execute");
     for (size_t i = 0; i < n; i++)
-        free(values[i]);
+        free((char *)values[i].base);
     free(values);
     free(writer.base);
 }

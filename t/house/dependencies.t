@@ -51,7 +51,7 @@ my @HOUSE = (
     [
         [
             'route', 'paths and parameters',
-            [qw(route params params_url params_body params_value params_check params_array params_gathering)],
+            [qw(route params params_url params_body params_json params_value params_check params_array params_gathering)],
         ],
     ],
     [

@@ -78,7 +78,7 @@ static void test_objects(unsigned keys)
     struct test *test = mem_calloc(1, sizeof(*test));
     size_t n_wrong = 0;
     test->chance = keys;
-    json_keys_begin(&test->keys);
+    json_keys_begin(&test->keys, NULL);
     for (int i = 0; i < STEPS; i++) {
         bool changes = below(test, keys) == 0, deeper = below(test, 2) == 0;
         if (test->depth == 0 || (changes && deeper && test->depth < LEVELS))

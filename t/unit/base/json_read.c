@@ -334,7 +334,7 @@ static const struct {
 static const char *check_in_steps(struct str text, size_t bytes, struct json_value *root, size_t *error_at)
 {
     struct json_check check;
-    json_check_begin(&check, text);
+    json_check_begin(&check, text, NULL);
     while (!json_check_go_on(&check, bytes))
         continue;
     json_check_end(&check);
@@ -553,7 +553,7 @@ static void test_members(void)
         for (size_t bytes = 1; bytes < 100; bytes *= 6) {
             struct json_check check;
             struct told told = {""};
-            json_check_begin(&check, str_of(objects[i].text));
+            json_check_begin(&check, str_of(objects[i].text), NULL);
             check.member = on_member;
             check.arg = &told;
             while (!json_check_go_on(&check, bytes))

@@ -133,23 +133,25 @@ static void test_describe_and_sync(void)
 static void test_execute(void)
 {
     struct pgwire_writer writer = {0};
-    pgwire_execute(&writer, "", NULL, 0);
+    pgwire_execute(&writer, "", NULL, 0, NULL);
     wrote(&writer, "'B' 0000000c 00 00 0000 0000 0000 'E' 00000009 00 00000000",
           "Bind and Execute: no values");
 
-    pgwire_execute(&writer, "s1", (const char *const[]){"42"}, 1);
+    pgwire_execute(&writer, "s1", (const struct str[]){STR("42")}, 1, NULL);
     wrote(&writer, "'B' 00000014 00 's1' 00 0000 0001 00000002 '42' 0000 'E' 00000009 00 00000000",
           "Bind and Execute: a value");
 
-    pgwire_execute(&writer, "s1", (const char *const[]){NULL}, 1);
+    pgwire_execute(&writer, "s1", (const struct str[]){{NULL, 0}}, 1, NULL);
     wrote(&writer, "'B' 00000012 00 's1' 00 0000 0001 ffffffff 0000 'E' 00000009 00 00000000",
           "Bind and Execute: NULL");
 
-    pgwire_execute(&writer, "s1", (const char *const[]){""}, 1);
+    pgwire_execute(&writer, "s1", (const struct str[]){STR("")}, 1, NULL);
     wrote(&writer, "'B' 00000012 00 's1' 00 0000 0001 00000000 0000 'E' 00000009 00 00000000",
           "Bind and Execute: an empty value is not NULL");
 
-    pgwire_execute(&writer, "s1", (const char *const[]){NULL, "Zürich", "", NULL, "{1,2}", ""}, 6);
+    pgwire_execute(&writer, "s1",
+                   (const struct str[]){{NULL, 0}, STR("Zürich"), STR(""), {NULL, 0}, STR("{1,2}"), STR("")},
+                   6, NULL);
     wrote(&writer,
           "'B' 00000032 00 's1' 00 0000 0006 ffffffff 00000007 'Zürich' 00000000 ffffffff 00000005 "
           "'{1,2}' 00000000 0000 'E' 00000009 00 00000000",
@@ -158,13 +160,13 @@ static void test_execute(void)
 
 static void test_execute_arrays(void)
 {
-    static const char *const first[] = {"1", "a"}, *const second[] = {"22", NULL},
-                             *const third[] = {NULL, "\"\\"};
+    static const struct str first[] = {{"1", 1}, {"a", 1}}, second[] = {{"22", 2}, {NULL, 0}},
+                            third[] = {{NULL, 0}, {"\"\\", 2}};
     struct pgwire_writer writer = {0};
-    pgwire_execute_arrays(&writer, "m", (const char *const *const[]){first}, 1, 1);
+    pgwire_execute_arrays(&writer, "m", (const struct str *const[]){first}, 1, 1);
     wrote(&writer, "'B' 00000016 00 'm' 00 0000 0001 00000005 '{\"1\"}' 0000 'E' 00000009 00 00000000",
           "Bind and Execute: an array of one value");
-    pgwire_execute_arrays(&writer, "m", (const char *const *const[]){first, second, third}, 3, 2);
+    pgwire_execute_arrays(&writer, "m", (const struct str *const[]){first, second, third}, 3, 2);
     wrote(&writer,
           "'B' 00000035 00 'm' 00 0000 0002 0000000f '{\"1\",\"22\",NULL}' 00000011 "
           "'{\"a\",NULL,\"\\\"\\\\\"}' 0000 'E' 00000009 00 00000000",
@@ -175,9 +177,9 @@ static void test_execute_arrays(void)
 static void test_many_values(void)
 {
     enum { N = 65535 };
-    static const char *const three[] = {NULL, "", "v"};
+    static const struct str three[] = {{NULL, 0}, {"", 0}, {"v", 1}};
     static const char written[] = "\xff\xff\xff\xff\0\0\0\0\0\0\0\1v";
-    const char **values = mem_calloc(N, sizeof(*values));
+    struct str *values = mem_calloc(N, sizeof(*values));
     struct pgwire_writer writer = {0};
     struct bytes want = bytes_of("'B' 00045561 00 'many' 00 0000 ffff");
     for (size_t i = 0; i < N; i++)
@@ -185,7 +187,7 @@ static void test_many_values(void)
     for (size_t i = 0; i < N / 3; i++)
         append(&want, written, sizeof(written) - 1);
     append_written(&want, "0000 'E' 00000009 00 00000000");
-    pgwire_execute(&writer, "many", values, N);
+    pgwire_execute(&writer, "many", values, N, NULL);
     ok(is_same(writer.base, writer.len, &want), "Bind and Execute: 65535 values");
     free(writer.base);
     free(want.base);
@@ -195,11 +197,10 @@ static void test_many_values(void)
 static void test_long_value(void)
 {
     enum { LEN = 0x123456, HEAD = 5 + 1 + 2 + 2 + 2 + 4 };
-    char *value = mem_alloc(LEN + 1);
+    char *value = mem_alloc(LEN);
     struct pgwire_writer writer = {0};
     memset(value, 'x', LEN);
-    value[LEN] = '\0';
-    pgwire_execute(&writer, "n", (const char *const[]){value, NULL}, 2);
+    pgwire_execute(&writer, "n", (const struct str[]){{value, LEN}, {NULL, 0}}, 2, NULL);
     if (is_int((long long)writer.len, HEAD + LEN + 4 + 12, "Bind and Execute: a long value")) {
         is_bytes(writer.base, HEAD, "'B' 0012346b 00 'n' 00 0000 0002 00123456", "and its lengths");
         ok(memcmp(writer.base + HEAD, value, LEN) == 0, "and all of its text");
@@ -208,6 +209,83 @@ static void test_long_value(void)
     }
     free(writer.base);
     free(value);
+}
+
+/* Takes all that is left, no more than most bytes at a time. */
+static struct bytes take_all(struct pgwire_writer *writer, size_t most)
+{
+    struct bytes taken = {0};
+    while (pgwire_left(writer) > 0) {
+        size_t left = pgwire_left(writer);
+        struct str next = pgwire_peek(writer);
+        size_t n = next.len < most ? next.len : most;
+        append(&taken, next.base, n);
+        pgwire_take(writer, n);
+        if (n == 0 || pgwire_left(writer) != left - n)
+            break;
+    }
+    return taken;
+}
+
+static void is_all(struct pgwire_writer *writer, size_t most, const struct bytes *want, const char *name)
+{
+    struct bytes got = take_all(writer, most);
+    ok(is_same(got.base, got.len, want) && pgwire_left(writer) == 0, "%s, taken by up to %zu bytes", name,
+       most);
+    free(got.base);
+}
+
+/* Long values in a store are not copied, and are kept until they were taken. */
+static void test_kept_values(void)
+{
+    static const size_t steps[] = {1, 7, PGWIRE_LONG, SIZE_MAX};
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        struct store_limit limit = {.most = SIZE_MAX};
+        struct store *store = store_new(&limit);
+        char *text = store_resize(store, NULL, 2 * PGWIRE_LONG);
+        memset(text, 'x', PGWIRE_LONG);
+        memset(text + PGWIRE_LONG, 'y', PGWIRE_LONG);
+        const struct str values[] = {
+            {text, PGWIRE_LONG}, {text + PGWIRE_LONG, PGWIRE_LONG}, STR("short"), {text, PGWIRE_LONG + 1}};
+        struct pgwire_writer copying = {0}, writer = {0};
+        for (size_t round = 0; round < 3; round++) {
+            pgwire_execute(&copying, "n", values, 4, NULL);
+            pgwire_sync(&copying);
+            pgwire_execute(&writer, "n", values, 4, store);
+            pgwire_sync(&writer);
+        }
+        ok(writer.len < 3 * 128, "long values are not copied");
+        is_int((long long)pgwire_left(&writer), (long long)copying.len, "but counted");
+        store_drop(store);
+        struct bytes want = {copying.base, copying.len, copying.len};
+        is_all(&writer, steps[i], &want, "they come where they belong");
+        is_int((long long)limit.used, 0, "then they are let go");
+        pgwire_writer_dispose(&writer);
+        free(copying.base);
+    }
+}
+
+/* What was not taken is let go with the writer; and what is written after long values comes after them. */
+static void test_kept_values_go(void)
+{
+    struct store_limit limit = {.most = SIZE_MAX};
+    struct store *store = store_new(&limit);
+    char *text = store_resize(store, NULL, PGWIRE_LONG);
+    memset(text, 'x', PGWIRE_LONG);
+    const struct str values[] = {{text, PGWIRE_LONG}, {text, PGWIRE_LONG}};
+    struct pgwire_writer writer = {0};
+    pgwire_execute(&writer, "n", values, 2, store);
+    store_drop(store);
+    pgwire_take(&writer, pgwire_peek(&writer).len);
+    pgwire_take(&writer, PGWIRE_LONG);
+    ok(limit.used > PGWIRE_LONG, "one is there still");
+    pgwire_close(&writer, "n");
+    pgwire_take(&writer, pgwire_peek(&writer).len);
+    pgwire_take(&writer, 1);
+    ok(pgwire_peek(&writer).base == text + 1, "the rest of it comes next");
+    pgwire_writer_dispose(&writer);
+    is_int((long long)limit.used, 0, "and goes with the writer");
+    ok(pgwire_left(&writer) == 0, "which is empty then");
 }
 
 static void write_parse(struct pgwire_writer *writer)
@@ -227,12 +305,14 @@ static void write_close(struct pgwire_writer *writer)
 
 static void write_execute(struct pgwire_writer *writer)
 {
-    pgwire_execute(writer, "s1", (const char *const[]){"one", NULL, "", "a somewhat longer text"}, 4);
+    pgwire_execute(writer, "s1",
+                   (const struct str[]){STR("one"), {NULL, 0}, STR(""), STR("a somewhat longer text")}, 4,
+                   NULL);
 }
 
 static void write_execute_nothing(struct pgwire_writer *writer)
 {
-    pgwire_execute(writer, "s1", NULL, 0);
+    pgwire_execute(writer, "s1", NULL, 0, NULL);
 }
 
 static void (*const writes[])(struct pgwire_writer *) = {write_parse,   write_describe,        write_close,
@@ -251,7 +331,7 @@ static void test_every_room(void)
         size_t wrong = 0;
         writes[i](&alone);
         for (size_t room = 0; room <= MOST; room++) {
-            struct pgwire_writer writer = {mem_alloc(3 + room), 3, 3 + room};
+            struct pgwire_writer writer = {.base = mem_alloc(3 + room), .len = 3, .capacity = 3 + room};
             memcpy(writer.base, "old", 3);
             writes[i](&writer);
             wrong += writer.len > writer.capacity || writer.len != 3 + alone.len ||
@@ -757,6 +837,8 @@ int main(void)
     test_execute_arrays();
     test_many_values();
     test_long_value();
+    test_kept_values();
+    test_kept_values_go();
     test_every_room();
     test_growth();
     test_every_split();

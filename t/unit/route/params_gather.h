@@ -74,9 +74,12 @@ struct route {
 
 enum { MOST_PARAMS = 16 };
 
-/* What comes of a request: the values with '|' between them, or "parameter! detail". */
-TAP_UNUSED static char *gather_all(const struct route *route, struct str captures[2], struct str query,
-                                   struct str body)
+/*
+ * What comes of a request, with its body read in steps of so many bytes: the values with '|' between them, or
+ * "parameter! detail".
+ */
+static char *gather_in_steps(const struct route *route, struct str captures[2], struct str query,
+                             struct str body, size_t bytes)
 {
     struct blocks blocks = {0};
     struct arena arena = {.alloc = blocks_alloc, .arg = &blocks};
@@ -90,17 +93,30 @@ TAP_UNUSED static char *gather_all(const struct route *route, struct str capture
         .body_fields = route->body_fields,
         .n_body_fields = route->n_body_fields,
     };
-    const char *values[MOST_PARAMS];
+    struct str values[MOST_PARAMS];
     struct pgtypes_parameter types[MOST_PARAMS];
     struct params_problem problem;
     char *text;
     for (size_t i = 0; i < route->n; i++)
         types[i] = parameter_of(route->types[i]);
-    if (params_gather(route->specs, types, route->n, &request, &arena, values, &problem)) {
+    struct params_gathering all = {
+        .specs = route->specs,
+        .types = types,
+        .n = route->n,
+        .request = &request,
+        .arena = &arena,
+        .values = values,
+        .problem = &problem,
+    };
+    struct params_rest *rest;
+    enum params_progress progress = params_gather(&all, bytes, &rest);
+    while (progress == PARAMS_MORE)
+        progress = params_go_on(rest, bytes);
+    if (progress == PARAMS_DONE) {
         text = mem_strdup("");
         for (size_t i = 0; i < route->n; i++) {
-            const char *value = values[i] == NULL ? "NULL" : values[i];
-            char *longer = mem_printf("%s%s%s", text, i == 0 ? "" : "|", value);
+            struct str value = values[i].base == NULL ? STR("NULL") : values[i];
+            char *longer = mem_printf("%s%s%.*s", text, i == 0 ? "" : "|", (int)value.len, value.base);
             free(text);
             text = longer;
         }
@@ -108,6 +124,23 @@ TAP_UNUSED static char *gather_all(const struct route *route, struct str capture
         text = mem_printf("%s! %s", problem.parameter == NULL ? "NULL" : problem.parameter, problem.detail);
     }
     blocks_free(&blocks);
+    return text;
+}
+
+/* The same in steps of any size. */
+TAP_UNUSED static char *gather_all(const struct route *route, struct str captures[2], struct str query,
+                                   struct str body)
+{
+    char *text = gather_in_steps(route, captures, query, body, SIZE_MAX);
+    for (size_t bytes = 1; bytes <= 4 && body.len > 0; bytes++) {
+        char *again = gather_in_steps(route, captures, query, body, bytes);
+        if (strcmp(again, text) != 0) {
+            char *both = mem_printf("%s, but in steps of %zu: %s", text, bytes, again);
+            free(text);
+            text = both;
+        }
+        free(again);
+    }
     return text;
 }
 
