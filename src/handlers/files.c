@@ -268,7 +268,7 @@ static void send_file(struct sending *sending, struct sink_head *head, bool with
     sink->ops->finish(sink, NULL, 0);
 }
 
-static void answer_file(struct sending *sending, const struct handler_request *request)
+static void answer_file(struct sending *sending, const struct request *request)
 {
     bool is_head = str_equal(request->method, STR("HEAD"));
     struct conditional_request wish = {
@@ -313,7 +313,7 @@ static void answer_file(struct sending *sending, const struct handler_request *r
 /* Finding */
 
 /* A folder whose '/' is missing: relative links on its page would go astray. */
-static void redirect(struct sending *sending, const struct handler_request *request)
+static void redirect(struct sending *sending, const struct request *request)
 {
     struct sink *sink = sending->sink;
     struct str path = request->path, query = request->query;
@@ -350,7 +350,7 @@ static bool is_missing(int error)
     return error == ENOENT || error == ENOTDIR || error == ENAMETOOLONG;
 }
 
-static void find_file(struct sending *sending, const struct handler_request *request, enum folder_wish wish)
+static void find_file(struct sending *sending, const struct request *request, enum folder_wish wish)
 {
     const struct conf_route *route = sending->handler->route;
     int error = open_path(sending);
@@ -370,7 +370,7 @@ static void find_file(struct sending *sending, const struct handler_request *req
         refuse_by_errno(sending, error);
 }
 
-static void handle(struct handler *handler, const struct handler_request *request)
+static void handle(struct handler *handler, const struct request *request)
 {
     struct handler_files *self = (struct handler_files *)handler;
     struct sink *sink = request->sink;

@@ -16,7 +16,7 @@ struct handler_json {
     struct str pieces[];
 };
 
-static void handle(struct handler *handler, const struct handler_request *request)
+static void handle(struct handler *handler, const struct request *request)
 {
     struct handler_json *self = (struct handler_json *)handler;
     struct sink *sink = request->sink;

@@ -288,7 +288,7 @@ static const char *find_refused(struct relay_call *call)
  */
 static bool read_max_forwards(struct relay_call *call)
 {
-    const struct handler_message *message = &call->message;
+    const struct request_message *message = &call->message;
     struct str value = {NULL, 0};
     unsigned n = 0;
     if (!relay_fields_has(&call->fields, RELAY_MAX_FORWARDS) || !str_equal(call->method, STR("OPTIONS")))
@@ -315,7 +315,7 @@ static bool read_max_forwards(struct relay_call *call)
  */
 static bool is_circling(const struct relay_call *call)
 {
-    const struct handler_message *message = &call->message;
+    const struct request_message *message = &call->message;
     struct str name = STR(RELAY_NAME);
     unsigned n = 0;
     if (!relay_fields_has(&call->fields, RELAY_VIA))
@@ -350,7 +350,7 @@ static bool is_safe(struct str method)
            str_equal(method, STR("OPTIONS"));
 }
 
-static struct relay_call *call_new(const struct handler_relay *self, const struct handler_request *request)
+static struct relay_call *call_new(const struct handler_relay *self, const struct request *request)
 {
     struct sink *sink = request->sink;
     struct relay_call *call = arena_alloc(&sink->arena, sizeof(*call));
@@ -378,7 +378,7 @@ static struct relay_call *call_new(const struct handler_relay *self, const struc
     return call;
 }
 
-static void handle(struct handler *handler, const struct handler_request *request)
+static void handle(struct handler *handler, const struct request *request)
 {
     struct relay_call *call = call_new((struct handler_relay *)handler, request);
     take_captures(call, request->captures);

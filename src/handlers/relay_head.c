@@ -70,12 +70,12 @@ static char *put_target(char *out, const struct relay_call *call)
     return out;
 }
 
-static struct str name_at(const struct handler_message *message, size_t i)
+static struct str name_at(const struct request_message *message, size_t i)
 {
     return http1_str(message->bytes, message->fields[i].name);
 }
 
-static struct str value_at(const struct handler_message *message, size_t i)
+static struct str value_at(const struct request_message *message, size_t i)
 {
     return http1_str(message->bytes, message->fields[i].value);
 }
@@ -88,7 +88,7 @@ static struct str value_at(const struct handler_message *message, size_t i)
 static char *put_list(char *out, const struct relay_call *call, struct str name, enum relay_fate fate,
                       bool (*is_valid)(struct str value), struct str item)
 {
-    const struct handler_message *message = &call->message;
+    const struct request_message *message = &call->message;
     const uint8_t *fates = call->fields.fates;
     bool any = false,
          has_client = relay_fields_has(&call->fields, fate) && !relay_hop_names(&call->fields.hop, name);
@@ -108,7 +108,7 @@ static char *put_list(char *out, const struct relay_call *call, struct str name,
 }
 
 /* RFC 7239 section 4: an IPv6 address stands in brackets and quotes. */
-static struct str forwarded_item(struct sink *sink, const struct handler_message *message)
+static struct str forwarded_item(struct sink *sink, const struct request_message *message)
 {
     bool is_v6 = message->peer.len > 0 && memchr(message->peer.base, ':', message->peer.len) != NULL;
     char *item = arena_alloc(&sink->arena, message->peer.len + message->host.len + 64), *out = item;
@@ -124,7 +124,7 @@ static struct str forwarded_item(struct sink *sink, const struct handler_message
 
 static char *put_forwarded(char *out, const struct relay_call *call)
 {
-    const struct handler_message *message = &call->message;
+    const struct request_message *message = &call->message;
     enum conf_forwarded how = call->handler->route->forwarded;
     if (how == CONF_FORWARDED_X || how == CONF_FORWARDED_BOTH) {
         out = put_list(out, call, STR("X-Forwarded-For"), RELAY_FORWARDED_FOR, forwarded_for_is_valid,
@@ -152,7 +152,7 @@ static bool is_set(const struct conf_route *route, struct str name)
 static char *put_clients_fields(char *out, const struct relay_call *call)
 {
     const struct conf_route *route = call->handler->route;
-    const struct handler_message *message = &call->message;
+    const struct request_message *message = &call->message;
     for (size_t i = 0; i < message->n_fields; i++) {
         struct str name = name_at(message, i);
         if (name.len > 0 && memchr(name.base, '_', name.len) != NULL)
@@ -182,7 +182,7 @@ static char *put_framing(char *out, const struct relay_call *call, uint64_t leng
 
 static size_t size_of_head(const struct relay_call *call, const struct headers *sent)
 {
-    const struct handler_message *message = &call->message;
+    const struct request_message *message = &call->message;
     const struct conf_route *route = call->handler->route;
     size_t size = SPARE + sent->content_type.len + call->method.len + call->path.len + call->query.len +
                   3 * message->host.len + 2 * message->peer.len;

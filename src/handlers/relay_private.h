@@ -28,7 +28,7 @@ struct relay_call {
     const struct handler_relay *handler;
     struct sink *sink;
     struct body *body;
-    struct handler_message message;
+    struct request_message message;
     struct str method, path, query; /* raw */
     struct relay_fields fields;     /* of the request, sorted */
     bool counts_forwards;           /* it has a Max-Forwards that counts: */

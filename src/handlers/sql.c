@@ -353,13 +353,13 @@ static bool is_json(struct str type)
 }
 
 /* Is the body compressed (RFC 9110 section 8.4)? */
-static bool is_encoded(const struct handler_request *request)
+static bool is_encoded(const struct request *request)
 {
     struct str coding = request->field(request, STR("content-encoding"));
     return coding.len > 0 && !http1_same(coding, STR("identity"));
 }
 
-static void handle(struct handler *handler, const struct handler_request *request)
+static void handle(struct handler *handler, const struct request *request)
 {
     struct handler_sql *self = (struct handler_sql *)handler;
     struct sink *sink = request->sink;

@@ -11,7 +11,7 @@ struct handler_text {
     struct str body;
 };
 
-static void handle(struct handler *handler, const struct handler_request *request)
+static void handle(struct handler *handler, const struct request *request)
 {
     struct handler_text *self = (struct handler_text *)handler;
     struct sink_head head;

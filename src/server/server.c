@@ -39,14 +39,14 @@ static void answer_without_route(struct exchange *exchange, enum route_outcome o
     problem_send(sink, &problem);
 }
 
-static struct str request_field(const struct handler_request *request, struct str name)
+static struct str request_field(const struct request *request, struct str name)
 {
-    return exchange_field_list(H2O_STRUCT_FROM_MEMBER(struct exchange, sink, request->sink), name);
+    return exchange_field_list(request->of, name);
 }
 
-static struct handler_message message_of(const struct exchange *exchange, const char *allow)
+static struct request_message message_of(const struct exchange *exchange, const char *allow)
 {
-    return (struct handler_message){
+    return (struct request_message){
         .host = exchange->authority,
         .peer = peer_client(exchange->peer).address,
         .minor_version = exchange->minor_version,
@@ -74,18 +74,20 @@ static void on_request(void *arg, struct exchange *exchange)
     }
     const struct conf_route *route = match.route;
     struct handler *to = server->handlers[route - server->conf->routes];
-    struct handler_request request = {
+    struct request request = {
         .method = exchange->method,
         .path = path,
         .captures = match.captures,
+        .n_captures = match.n_captures,
         .query = query,
         .field = request_field,
+        .of = exchange,
         .body = exchange->body,
         .sink = &exchange->sink,
     };
     if (route->takes_body)
         request.content_type = exchange_field(exchange, STR("content-type"));
-    struct handler_message message;
+    struct request_message message;
     if (to->wants_message) {
         message = message_of(exchange, match.allow);
         request.message = &message;

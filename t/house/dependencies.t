@@ -59,7 +59,7 @@ my @HOUSE = (
         [
             'http', 'requests and answers as bytes',
             [
-                qw(problem sink http1_response http1 forwarded http1_field http1_class folder conditional body)
+                qw(request problem sink http1_response http1 forwarded http1_field http1_class folder conditional body)
             ],
         ],
         ['loop',    'timers, what is sent, whom to let go first', [qw(yield slices timeouts outbox ring busypoll)]],
@@ -84,7 +84,7 @@ my %CIRCLE = (
 # Where a file calls one above it: by functions that this one has handed down in such a struct. One that is not named
 # *_ops is here, and either holds other things as well or is made by whoever asks.
 my %HANDS_DOWN = map { $_ => 1 } qw(arena body body_whole conf_kind conn_context db_asker db_lane db_lane_conf handler
-  handler_request json_check reader readers_source_conf
+  json_check reader readers_source_conf request
   sink slice store_limit);
 
 # Who may include a header that is not for all above it.
