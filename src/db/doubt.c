@@ -20,13 +20,13 @@
  * began, and a statement is described ten times a second at most; who has to wait for that has made a
  * mistake, mostly.
  */
+#include "db/doubt.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "db/db_private.h"
 
 enum {
     INTERVAL_MS = 100,         /* between two descriptions of a statement */
@@ -36,6 +36,40 @@ enum {
 static bool is_class(const char *state, const char *class)
 {
     return strncmp(state, class, 2) == 0;
+}
+
+bool db_doubts_error(const char *error, bool ran)
+{
+    const char *state = pgwire_error_field(error, PG_DIAG_SQLSTATE);
+    if (strcmp(state, "42501") == 0)
+        return false;
+    /* features that are missing, names, types and syntax; what PostgreSQL has not found in its catalogue */
+    if (is_class(state, "0A") || is_class(state, "3F") || is_class(state, "42") || is_class(state, "XX"))
+        return true;
+    /* values, rules of domains, limits */
+    return !ran && (is_class(state, "22") || is_class(state, "23") || is_class(state, "54"));
+}
+
+/* Looks at what is in doubt again, after a while. */
+static void tick(struct db_doubts *doubts)
+{
+    if (!h2o_timeout_is_linked(&doubts->tick) && !doubts->env->ended)
+        h2o_timeout_link(doubts->env->loop, doubts->tick_timeout, &doubts->tick);
+}
+
+/* A type that was found out is not told by describing the text of the statement. */
+static bool has_declared(const struct db_statement *statement)
+{
+    for (size_t i = 0; i < statement->conf.statement->n_params; i++) {
+        if (statement->declared[i] != 0)
+            return true;
+    }
+    return false;
+}
+
+static struct db_doubted *doubted_of(const struct db_statement *statement)
+{
+    return statement->parts.doubted;
 }
 
 /*
@@ -50,78 +84,54 @@ static bool is_of_session(const char *error)
                    strlen("plpgsql_param_eval")) == 0;
 }
 
-bool db_renew(struct db_connection *connection, const char *error)
+bool db_doubts_renew(struct db_connection *connection, const struct db_statement *statement,
+                     const char *error)
 {
-    struct db_lane *lane = connection->lane;
+    struct db_doubts *doubts = doubted_of(statement)->doubts;
+    uint64_t now = doubts->env->now;
     if (!is_of_session(error))
         return false;
     if (connection->retires)
         return true;
-    if (lane->renewed_at != 0 && lane->now - lane->renewed_at < RENEW_INTERVAL_MS)
+    if (doubts->renewed_at != 0 && now - doubts->renewed_at < RENEW_INTERVAL_MS)
         return false;
-    lane->renewed_at = lane->now;
-    log_info("lane %s: functions of its sessions have outdated types: they are made again", lane->conf.name);
-    for (size_t i = 0; i < lane->n_connections; i++) {
-        if (lane->connections[i]->state == DB_READY)
-            db_connection_retire(lane->connections[i]);
-    }
+    doubts->renewed_at = now;
+    log_info("lane %s: functions of its sessions have outdated types: they are made again",
+             doubts->env->conf.name);
+    db_pool_renew(doubts->pool);
     return true;
 }
 
-bool db_doubts(const struct db_flight *flight)
+static const char *on_checked(struct db_flight *flight, bool spoilt);
+
+static void dispose(struct db_flight *flight)
 {
-    const struct db_query *query = flight->query;
-    const char *state = pgwire_error_field(flight->error, PG_DIAG_SQLSTATE);
-    if (query->settled || query->streaming || strcmp(state, "42501") == 0)
-        return false;
-    /* features that are missing, names, types and syntax; what PostgreSQL has not found in its catalogue */
-    if (is_class(state, "0A") || is_class(state, "3F") || is_class(state, "42") || is_class(state, "XX"))
-        return true;
-    /* values, rules of domains, limits */
-    return !flight->ran && (is_class(state, "22") || is_class(state, "23") || is_class(state, "54"));
+    struct db_doubted *doubted = doubted_of(flight->statement);
+    if (doubted->check == flight)
+        doubted->check = NULL;
+    db_flight_clear(flight);
+    free(flight);
 }
 
-/* Looks at what is in doubt again, after a while. */
-static void tick(struct db_lane *lane)
-{
-    if (!h2o_timeout_is_linked(&lane->doubt) && !lane->ended)
-        h2o_timeout_link(lane->loop, lane->tick_timeout, &lane->doubt);
-}
-
-static struct db_connection *any_open(const struct db_lane *lane)
-{
-    for (size_t i = 0; i < lane->n_connections; i++) {
-        if (db_is_open_to_others(lane->connections[i]))
-            return lane->connections[i];
-    }
-    return NULL;
-}
-
-/* A type that was found out is not told by describing the text of the statement. */
-static bool has_declared(const struct db_statement *statement)
-{
-    for (size_t i = 0; i < statement->conf.statement->n_params; i++) {
-        if (statement->declared[i] != 0)
-            return true;
-    }
-    return false;
-}
+static const struct db_flight_ops checking = {.end = on_checked, .lost = dispose, .describes = true};
 
 static void send_check(struct db_connection *connection, struct db_statement *statement)
 {
-    struct pgwire_writer *out = &connection->io.out;
-    statement->check = db_flight_new(connection, statement, FLIGHT_CHECKS);
+    struct pgwire_writer *out = &connection->pipeline.io.out;
+    struct db_flight *flight = mem_alloc(sizeof(*flight));
+    db_flight_begin(flight, &connection->pipeline, &checking, statement, DB_AT_PARSE);
+    doubted_of(statement)->check = flight;
     pgwire_parse(out, "", statement->conf.statement->text, NULL, 0);
     pgwire_describe(out, "");
     pgwire_sync(out);
 }
 
-void db_doubts_check(struct db_connection *connection)
+void db_doubt_check_all(struct db_connection *connection)
 {
-    struct db_lane *lane = connection->lane;
-    for (size_t i = 0; i < lane->n_statements; i++) {
-        struct db_statement *statement = lane->statements[i];
-        if (connection->preparations[i].state == PREPARED && statement->check == NULL &&
+    const struct db_preparations *preparations = connection->preparations;
+    for (size_t i = 0; i < preparations->statements->n; i++) {
+        struct db_statement *statement = preparations->statements->all[i];
+        if (preparations->of[i].state == DB_PREPARED && doubted_of(statement)->check == NULL &&
             !has_declared(statement))
             send_check(connection, statement);
     }
@@ -135,80 +145,73 @@ static struct db_query *query_at(h2o_linklist_t *link)
 /* Describes the statement for those that are in doubt now, unless that has to wait. */
 static void start(struct db_statement *statement)
 {
-    struct db_lane *lane = statement->lane;
-    h2o_linklist_t *anchor = &statement->doubts;
-    if (h2o_linklist_is_empty(anchor) || statement->check != NULL || lane->ended)
+    struct db_doubted *doubted = doubted_of(statement);
+    struct db_doubts *doubts = doubted->doubts;
+    uint64_t now = doubts->env->now;
+    h2o_linklist_t *anchor = &doubted->queries;
+    if (h2o_linklist_is_empty(anchor) || doubted->check != NULL || doubts->env->ended)
         return;
-    tick(lane); /* should it be lost */
-    struct db_connection *connection = any_open(lane);
-    bool too_soon = statement->checked_at != 0 && lane->now - statement->checked_at < INTERVAL_MS;
-    if (connection == NULL || too_soon || db_is_being_prepared(lane, statement))
+    tick(doubts); /* should it be lost */
+    struct db_connection *connection = db_pool_first_open(doubts->pool);
+    bool too_soon = doubted->checked_at != 0 && now - doubted->checked_at < INTERVAL_MS;
+    if (connection == NULL || too_soon || db_pool_prepares(doubts->pool, statement))
         return;
-    statement->checked_at = lane->now;
+    doubted->checked_at = now;
     for (h2o_linklist_t *link = anchor->next; link != anchor; link = link->next)
-        query_at(link)->in_check = true;
+        query_at(link)->doubt->in_check = true;
     if (statement->unusable || statement->description == NULL || has_declared(statement))
-        db_refresh(connection, statement);
+        db_statement_refresh(connection, statement);
     else
         send_check(connection, statement);
 }
 
-void db_doubt(struct db_query *query, enum db_doubt why, struct db_flight *flight)
+void db_doubt_begin(struct db_query *query, struct db_doubt why)
 {
-    query->doubt = why;
-    query->in_check = false;
-    if (flight != NULL) {
-        query->error = flight->error;
-        query->ran = flight->ran;
-        query->gave_rows = flight->gave_rows;
-        query->may_run_again = !flight->ran || flight->connection->read_only;
-        query->digest = flight->description->digest;
-        flight->error = NULL;
-        db_leave(query);
-    }
-    h2o_linklist_insert(&query->statement->doubts, &query->link);
+    struct db_statement *statement = query->statement;
+    struct db_doubted *doubted = doubted_of(statement);
+    struct db_doubt *doubt = mem_alloc(sizeof(*doubt));
+    *doubt = why;
     /* what describes it was sent after the query */
-    query->in_check = why == DB_MISREAD && db_is_being_prepared(query->statement->lane, query->statement);
-    start(query->statement);
+    doubt->in_check = why.why == DB_MISREAD && db_pool_prepares(doubted->doubts->pool, statement);
+    db_query_set_doubt(query, doubt);
+    h2o_linklist_insert(&doubted->queries, &query->link);
+    start(statement);
+}
+
+/* What was known of it; it is not in doubt any longer. */
+static struct db_doubt take(struct db_query *query)
+{
+    struct db_doubt doubt = *query->doubt;
+    h2o_linklist_unlink(&query->link);
+    free(query->doubt);
+    db_query_set_doubt(query, NULL);
+    db_query_try(query, DB_TRIED_DOUBT);
+    return doubt;
 }
 
 void db_doubt_leave(struct db_query *query)
 {
-    h2o_linklist_unlink(&query->link);
-    query->doubt = DB_NO_DOUBT;
-    query->settled = true;
+    struct db_doubt doubt = take(query);
+    free(doubt.error);
 }
 
 /* The query ends with its error, and with what is known of its statement since. */
-static void tell(struct db_query *query, bool stands)
+static void tell(struct db_query *query, const struct db_doubt *doubt, bool stands)
 {
-    char *error = query->error;
-    struct db_answer answer = {.error = error, .ran = query->ran, .stands = stands};
-    query->error = NULL;
+    struct db_answer answer = {.error = doubt->error, .ran = doubt->ran, .stands = stands};
     db_query_end(query, DB_REJECTED, &answer);
-    free(error);
-}
-
-/* To the queue, if values can be made of its request now. */
-static void ask_again(struct db_query *query)
-{
-    if (query->gave_rows)
-        query->asker->again(query->owner);
-    free(query->error);
-    query->error = NULL;
-    db_wait_again(query);
 }
 
 /* The row that was kept, with what is known of its types now, if it is of the same columns. */
-static void read_again(struct db_query *query)
+static void read_again(struct db_query *query, const struct db_doubt *doubt)
 {
     struct db_description *description = db_description_keep(query->statement->description);
     struct pgwire_message message = {PGWIRE_DATA_ROW, query->kept, query->kept_len};
     struct db_answer answer = {.columns = description->columns, .tag = ""};
     struct pgwire_row row;
-    bool same = description->digest == query->digest && !pgjson_by_server(description->columns) &&
+    bool same = description->digest == doubt->digest && !pgjson_by_server(description->columns) &&
                 pgwire_row(&message, pgjson_values(description->columns), &row);
-    query->misread = !same;
+    db_query_set_misread(query, !same);
     if (same)
         query->asker->row(query->owner, description->columns, row);
     db_query_end(query, query->misread ? DB_UNREADABLE : DB_OK, &answer);
@@ -218,37 +221,37 @@ static void read_again(struct db_query *query)
 /* Its statement could be described, and is or is not what it was. */
 static void settle(struct db_query *query, bool changed)
 {
-    enum db_doubt doubt = query->doubt;
-    db_doubt_leave(query);
-    if (doubt == DB_MISREAD)
-        read_again(query);
-    else if (doubt == DB_UNFIT || (changed && query->may_run_again))
-        ask_again(query);
+    struct db_doubt doubt = take(query);
+    if (doubt.why == DB_MISREAD)
+        read_again(query, &doubt);
+    else if (doubt.why == DB_UNFIT || (changed && doubt.may_run_again))
+        db_query_ask_again(query, doubt.gave_rows);
     else
-        tell(query, true);
+        tell(query, &doubt, true);
+    free(doubt.error);
 }
 
 /* Its statement cannot be described: the schema is to blame. */
 static void give_up(struct db_query *query)
 {
-    enum db_doubt doubt = query->doubt;
-    db_doubt_leave(query);
-    if (doubt == DB_UNFIT)
+    struct db_doubt doubt = take(query);
+    if (doubt.why == DB_UNFIT)
         db_query_end(query, DB_UNUSABLE, NULL);
-    else if (doubt == DB_MISREAD)
+    else if (doubt.why == DB_MISREAD)
         db_query_end(query, DB_UNREADABLE, NULL);
     else
-        tell(query, false);
+        tell(query, &doubt, false);
+    free(doubt.error);
 }
 
 /* Ends the doubts that the present description answers for. */
 static void settle_all(struct db_statement *statement, bool good, bool changed)
 {
-    h2o_linklist_t *anchor = &statement->doubts, settling;
+    h2o_linklist_t *anchor = &doubted_of(statement)->queries, settling;
     h2o_linklist_init_anchor(&settling);
     for (h2o_linklist_t *link = anchor->next, *next; link != anchor; link = next) {
         next = link->next;
-        if (!query_at(link)->in_check)
+        if (!query_at(link)->doubt->in_check)
             continue;
         h2o_linklist_unlink(link);
         h2o_linklist_insert(&settling, link);
@@ -256,83 +259,81 @@ static void settle_all(struct db_statement *statement, bool good, bool changed)
     while (!h2o_linklist_is_empty(&settling)) { /* from the last to the first: they go to the queue's head */
         struct db_query *query = query_at(settling.prev);
         if (good)
-            settle(query, changed || query->digest != statement->description->digest);
+            settle(query, changed || query->doubt->digest != statement->description->digest);
         else
             give_up(query);
     }
 }
 
-void db_doubts_checked(struct db_connection *connection, struct db_flight *flight)
+static const char *on_checked(struct db_flight *flight, bool spoilt)
 {
     struct db_statement *statement = flight->statement;
+    struct db_doubted *doubted = doubted_of(statement);
     bool good = flight->error == NULL;
-    statement->check = NULL;
+    (void)spoilt;
+    doubted->check = NULL;
     if (!good && db_is_passing(pgwire_error_field(flight->error, PG_DIAG_SQLSTATE))) {
-        tick(statement->lane); /* it could not be looked into now */
+        tick(doubted->doubts); /* it could not be looked into now */
     } else if (good && statement->description != NULL &&
                flight->told->digest == statement->description->digest) {
         settle_all(statement, true, false);
         start(statement);
     } else {
-        db_refresh(connection, statement);
+        db_statement_refresh(db_connection_of_flight(flight), statement);
     }
+    dispose(flight);
+    return NULL;
 }
 
-void db_doubts_prepared(struct db_statement *statement, bool good)
+void db_doubt_prepared(struct db_statement *statement, bool good)
 {
-    if (h2o_linklist_is_empty(&statement->doubts))
+    if (h2o_linklist_is_empty(&doubted_of(statement)->queries))
         return;
     settle_all(statement, good, true);
     start(statement);
 }
 
-void db_doubt_expired(struct db_query *query)
+void db_doubt_expire(struct db_query *query)
 {
-    enum db_doubt doubt = query->doubt;
-    db_doubt_leave(query);
-    if (doubt == DB_FAILED)
-        tell(query, false);
-    else if (doubt == DB_MISREAD)
+    struct db_doubt doubt = take(query);
+    if (doubt.why == DB_FAILED)
+        tell(query, &doubt, false);
+    else if (doubt.why == DB_MISREAD)
         db_query_end(query, DB_UNREADABLE, NULL);
     else
         db_query_end(query, DB_NOT_SENT, NULL);
+    free(doubt.error);
 }
 
-void db_misread(struct db_query *query)
+void db_doubt_expire_all(struct db_statement *statement)
 {
-    struct db_flight *flight = query->flight;
-    bool reads = flight != NULL && flight->connection->read_only && !query->refreshed && !query->streaming;
-    if (flight != NULL)
-        db_refresh(flight->connection, query->statement);
-    if (!reads) {
-        query->misread = true;
-        return;
-    }
-    query->refreshed = true;
-    db_leave(query);
-    query->asker->again(query->owner);
-    db_wait_again(query);
+    h2o_linklist_t *anchor = &doubted_of(statement)->queries;
+    while (!h2o_linklist_is_empty(anchor))
+        db_doubt_expire(query_at(anchor->next));
 }
 
-void db_misread_keep(struct db_query *query, const struct pgwire_message *message)
+static void on_tick(h2o_timeout_entry_t *entry)
 {
-    if (query->flight->connection->read_only || query->settled || query->statement->conf.streams)
-        return;
-    query->kept = mem_alloc(message->len);
-    query->kept_len = message->len;
-    memcpy(query->kept, message->body, message->len);
+    struct db_doubts *doubts = H2O_STRUCT_FROM_MEMBER(struct db_doubts, tick, entry);
+    db_env_wake(doubts->env);
+    for (size_t i = 0; i < doubts->statements->n; i++)
+        start(doubts->statements->all[i]);
 }
 
-void db_doubts_end(struct db_statement *statement)
+void db_doubts_init(struct db_doubts *doubts, struct db_env *env, struct db_pool *pool,
+                    const struct db_statements *statements, h2o_timeout_t *tick_timeout)
 {
-    while (!h2o_linklist_is_empty(&statement->doubts))
-        db_doubt_expired(query_at(statement->doubts.next));
+    *doubts = (struct db_doubts){
+        .env = env, .pool = pool, .statements = statements, .tick_timeout = tick_timeout, .tick.cb = on_tick};
 }
 
-void db_doubts_on_tick(h2o_timeout_entry_t *entry)
+void db_doubted_init(struct db_doubted *doubted, struct db_doubts *doubts)
 {
-    struct db_lane *lane = H2O_STRUCT_FROM_MEMBER(struct db_lane, doubt, entry);
-    lane->now = clock_ms();
-    for (size_t i = 0; i < lane->n_statements; i++)
-        start(lane->statements[i]);
+    *doubted = (struct db_doubted){.doubts = doubts};
+    h2o_linklist_init_anchor(&doubted->queries);
+}
+
+void db_doubts_end(struct db_doubts *doubts)
+{
+    h2o_timeout_unlink(&doubts->tick);
 }

@@ -1,20 +1,19 @@
 /*
- * lane.c: a lane: its queue, and what of it goes to which connection when.
+ * lane.c: a lane: what of its queue goes to which connection when.
  *
- * A query waits in its statement's list; statements that have some wait for their turn in a ring, so that
- * each gets its share. Once sent, a query belongs to what is in flight on a connection (db/connection.c).
+ * A query waits in the line of its statement (db/queue.c); statements of which some wait take turns, so that
+ * each gets its share. Once sent, a query is part of what is in flight on a connection (db/ask.c).
  */
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
+#include "db/lane.h"
 
-#include "base/clock.h"
-#include "base/complain.h"
-#include "db/db_private.h"
-#include "base/log.h"
+#include <stdlib.h>
+
 #include "base/mem.h"
+#include "db/doubt.h"
+#include "db/place.h"
+#include "db/schema.h"
+#include "db/trouble.h"
+#include "db/types.h"
 
 enum {
     TICK_MS = 20,       /* how exactly attempts to connect, and descriptions, are timed */
@@ -25,54 +24,73 @@ enum {
     IN_FLIGHT_TO_MERGE = 2, /* while so many of a statement are on the wire, more gather for the next one */
 };
 
-/* Complaints */
+/* Something that is done from time to time, or soon. */
+struct timer {
+    h2o_timeout_t *timeout;
+    h2o_timeout_entry_t entry;
+};
 
-void db_complain(const struct db_lane *lane, const char *trouble, const char *format, ...)
+struct db_lane {
+    struct db_env env;
+    struct db_statements statements;
+    struct db_pool pool;
+    struct db_look look;
+    struct db_queue queue;
+    struct db_asks asks;
+    struct db_doubts doubts;
+    struct db_schema schema;
+    struct db_place place;
+    struct timer tick;      /* while some connection is neither ready nor gone */
+    struct timer watch;     /* while anything is in flight */
+    struct timer soon;      /* for what must not be done from where it is noticed */
+    struct timer idle;      /* while there is more than one connection */
+    bool lacks_place;       /* something has found no place in this turn */
+    uint64_t lacking_since; /* clock_ms: since when that is so in each turn; 0 if it is not */
+    bool gathers;           /* something is held back until the next turn */
+    void (*settled)(void *arg);
+    void *settled_arg;
+};
+
+/* A statement, with what each file knows of it. */
+struct lane_statement {
+    struct db_statement statement;
+    struct db_line line;
+    struct db_doubted doubted;
+    struct db_merge merge;
+    struct db_manners manners;
+    struct db_lane *lane;
+};
+
+static struct db_lane *lane_of(const struct db_statement *statement)
 {
-    va_list args;
-    va_start(args, format);
-    char *text = mem_vprintf(format, args), *about = mem_printf("%s (lane %s)", trouble, lane->conf.name);
-    va_end(args);
-    complain_in_words(LOG_LEVEL_ERROR, about, "%s", text);
-    free(about);
-    free(text);
+    return H2O_STRUCT_FROM_MEMBER(struct lane_statement, statement, statement)->lane;
 }
 
-static bool is_over(const struct db_lane *lane, const char *trouble, uint32_t *left_out)
+/* Timers */
+
+static void begin_timer(struct db_lane *lane, struct timer *timer)
 {
-    char *about = mem_printf("%s (lane %s)", trouble, lane->conf.name);
-    enum complain_past past = complain_forget(about, 0, left_out);
-    free(about);
-    return past == COMPLAIN_OVER;
+    if (!h2o_timeout_is_linked(&timer->entry) && !lane->env.ended)
+        h2o_timeout_link(lane->env.loop, timer->timeout, &timer->entry);
 }
 
-static void no_more_complaints(struct db_lane *lane)
+static void end_timer(struct timer *timer)
 {
-    uint32_t left_out = 0;
-    bool was_lost = is_over(lane, DB_LOST_CONNECTION, &left_out);
-    bool was_refused = is_over(lane, DB_CANNOT_CONNECT, &left_out);
-    if (was_lost || was_refused)
-        log_info("connected to the database again (lane %s)%s", lane->conf.name, complain_left_out(left_out));
+    h2o_timeout_unlink(&timer->entry);
 }
 
-/* What the lane as a whole is */
+static void on_soon(h2o_timeout_entry_t *entry);
+static void on_tick(h2o_timeout_entry_t *entry);
+static void on_watch(h2o_timeout_entry_t *entry);
+static void on_idle(h2o_timeout_entry_t *entry);
 
-static struct db_connection *any_ready(const struct db_lane *lane)
+static void init_timer(struct db_lane *lane, struct timer *timer, unsigned ms, h2o_timeout_cb cb)
 {
-    for (size_t i = 0; i < lane->n_connections; i++) {
-        if (lane->connections[i]->state == DB_READY && !lane->connections[i]->ends)
-            return lane->connections[i];
-    }
-    return NULL;
+    timer->timeout = timeouts_get(lane->env.conf.timeouts, ms);
+    timer->entry.cb = cb;
 }
 
-static bool any_unsettled(const struct db_lane *lane)
-{
-    bool any = false;
-    for (size_t i = 0; i < lane->n_connections; i++)
-        any |= lane->connections[i]->state != DB_READY;
-    return any;
-}
+/* What connections tell */
 
 static void settle(struct db_lane *lane)
 {
@@ -82,156 +100,125 @@ static void settle(struct db_lane *lane)
         settled(lane->settled_arg);
 }
 
-void db_connection_changed(struct db_connection *connection)
+static void on_ready(struct db_lane *lane, struct db_connection *connection)
+{
+    bool is_first = db_pool_is_first(&lane->pool, connection);
+    if (is_first)
+        db_trouble_is_over(&lane->env);
+    db_place_opened(&lane->place);
+    db_pool_on_ready(&lane->pool, connection);
+    if (is_first)
+        db_schema_begin(&lane->schema, connection);
+}
+
+static void on_changed(struct db_connection *connection)
 {
     struct db_lane *lane = connection->lane;
-    if (!any_unsettled(lane) || lane->ended)
-        h2o_timeout_unlink(&lane->tick);
-    else if (!h2o_timeout_is_linked(&lane->tick))
-        h2o_timeout_link(lane->loop, lane->tick_timeout, &lane->tick);
-    if (lane->n_connections > 1 && !lane->ended && !h2o_timeout_is_linked(&lane->idle))
-        h2o_timeout_link(lane->loop, lane->idle_timeout, &lane->idle);
-    atomic_store_explicit(lane->conf.state, (int)lane->connections[0]->state, memory_order_relaxed);
-    atomic_store_explicit(lane->conf.open, (unsigned)lane->n_connections, memory_order_relaxed);
-    if (connection->state == DB_READY && connection == lane->connections[0]) {
-        lane->hopeful = false;
-        no_more_complaints(lane);
-    }
+    if (!db_pool_any_unsettled(&lane->pool))
+        end_timer(&lane->tick);
+    else
+        begin_timer(lane, &lane->tick);
+    if (lane->pool.n > 1)
+        begin_timer(lane, &lane->idle);
+    atomic_store_explicit(lane->env.conf.state, (int)lane->pool.all[0]->state, memory_order_relaxed);
+    atomic_store_explicit(lane->env.conf.open, (unsigned)lane->pool.n, memory_order_relaxed);
+    if (connection->state == DB_READY)
+        on_ready(lane, connection);
+    if (connection->state == DB_BROKEN || connection->state == DB_DRAINING)
+        db_place_connection_lost(connection);
     if (connection->state == DB_READY || connection->state == DB_BACKING_OFF)
         settle(lane);
 }
 
+/* The first one prepares all statements, others what they are asked for. */
+static void on_connected(struct db_connection *connection)
+{
+    struct db_lane *lane = connection->lane;
+    db_connection_await(connection);
+    db_look_at(&lane->look, connection);
+    if (!db_pool_is_first(&lane->pool, connection))
+        return;
+    for (size_t i = 0; i < lane->statements.n; i++) {
+        db_connection_await(connection);
+        db_prepare(connection, lane->statements.all[i]);
+    }
+}
+
+static void on_soon_wanted(struct db_connection *connection)
+{
+    begin_timer(connection->lane, &connection->lane->soon);
+}
+
+static const struct db_connection_ops connection_ops = {
+    .pipeline = {.head_ended = db_place_head_ended},
+    .changed = on_changed,
+    .connected = on_connected,
+    .soon = on_soon_wanted,
+};
+
+/* What statements tell */
+
+static void on_prepared(struct db_connection *connection, struct db_statement *statement)
+{
+    db_merge_prepare(connection, statement);
+    db_doubt_prepared(statement, true);
+}
+
+static void on_failed(struct db_statement *statement)
+{
+    begin_timer(lane_of(statement), &lane_of(statement)->soon);
+    db_doubt_prepared(statement, false);
+}
+
+static const struct db_statement_ops statement_ops = {
+    .refitted = db_line_fit,
+    .prepared = on_prepared,
+    .failed = on_failed,
+};
+
+struct db_statement *db_statement_new(struct db_lane *lane, const struct db_statement_conf *conf)
+{
+    struct lane_statement *made = mem_calloc(1, sizeof(*made));
+    struct db_statement_parts parts = {&made->line, &lane->asks, &made->doubted, &made->merge,
+                                       &made->manners};
+    struct db_statements *statements = &lane->statements;
+    made->lane = lane;
+    db_statement_init(&made->statement, &lane->env, &statement_ops, conf, statements->n, parts);
+    db_line_init(&made->line, &lane->queue, &made->statement);
+    db_doubted_init(&made->doubted, &lane->doubts);
+    db_merge_init(&made->merge);
+    db_manners_init(&made->manners, &lane->place);
+    MEM_GROW(&statements->all, statements->n);
+    statements->all[statements->n++] = &made->statement;
+    return &made->statement;
+}
+
 /* Queries */
 
-static void take_turn(struct db_statement *statement)
+/* Where nothing is ready, nothing waits. */
+static void end_waiting(struct db_lane *lane)
 {
-    struct db_lane *lane = statement->lane;
-    if (h2o_linklist_is_linked(&statement->turn))
+    if (db_pool_any_ready(&lane->pool))
         return;
-    h2o_linklist_insert(&lane->turns, &statement->turn);
-    lane->n_turns++;
-}
-
-static void wait_at(struct db_query *query, h2o_linklist_t *place)
-{
-    struct db_statement *statement = query->statement;
-    h2o_linklist_insert(place, &query->link);
-    statement->n_waiting++;
-    statement->lane->n_waiting++;
-    take_turn(statement);
-}
-
-static void wait_no_more(struct db_query *query)
-{
-    h2o_linklist_unlink(&query->link);
-    query->statement->n_waiting--;
-    query->statement->lane->n_waiting--;
-}
-
-static void query_free(struct db_query *query)
-{
-    h2o_timeout_unlink(&query->timer);
-    free(query->error);
-    free(query->kept);
-    query->error = query->kept = NULL;
-    h2o_linklist_insert(&query->statement->lane->spare_queries, &query->link);
-}
-
-void db_query_end(struct db_query *query, enum db_outcome outcome, const struct db_answer *answer)
-{
-    static const struct db_answer nothing;
-    const struct db_asker *asker = query->asker;
-    void *owner = query->owner;
-    query_free(query);
-    asker->done(owner, outcome, answer == NULL ? &nothing : answer);
-}
-
-static void end_waiting(struct db_query *query, enum db_outcome outcome)
-{
-    wait_no_more(query);
-    db_query_end(query, outcome, NULL);
-}
-
-/*
- * Sees to it that the query's values are for the parameters that there are. False, and it is gone, where its
- * asker has none for these.
- */
-static bool fit(struct db_query *query)
-{
-    const struct db_statement *statement = query->statement;
-    if (query->fit == statement->fit && query->values != NULL)
-        return true;
-    query->fit = statement->fit;
-    query->values = query->asker->values(query->owner, db_statement_parameters(statement));
-    if (query->values == NULL)
-        query_free(query);
-    return query->values != NULL;
-}
-
-void db_wait_again(struct db_query *query)
-{
-    query->flight = NULL;
-    query->misread = false;
-    if (fit(query))
-        wait_at(query, query->statement->waiting.next);
-}
-
-void db_fit_waiting(struct db_statement *statement)
-{
-    h2o_linklist_t *anchor = &statement->waiting;
-    for (h2o_linklist_t *link = anchor->next, *next; link != anchor; link = next) {
-        struct db_query *query = H2O_STRUCT_FROM_MEMBER(struct db_query, link, link);
-        next = link->next;
-        wait_no_more(query);
-        if (fit(query))
-            wait_at(query, next);
+    for (size_t i = 0; i < lane->statements.n; i++) {
+        db_line_end(lane->statements.all[i], DB_NOT_SENT);
+        db_doubt_expire_all(lane->statements.all[i]);
     }
 }
 
-static struct db_query *first_waiting(struct db_statement *statement)
-{
-    return H2O_STRUCT_FROM_MEMBER(struct db_query, link, statement->waiting.next);
-}
-
-struct db_query *db_take_waiting(struct db_statement *statement)
-{
-    struct db_query *query = first_waiting(statement);
-    wait_no_more(query);
-    return query;
-}
-
-void db_end_waiting(struct db_lane *lane)
-{
-    if (any_ready(lane) != NULL)
-        return;
-    for (size_t i = 0; i < lane->n_statements; i++) {
-        while (!h2o_linklist_is_empty(&lane->statements[i]->waiting))
-            end_waiting(first_waiting(lane->statements[i]), DB_NOT_SENT);
-        db_doubts_end(lane->statements[i]);
-    }
-}
-
-/* A sent query leaves a flight behind whose answer still has to be read off the wire. */
+/* A sent query leaves a flight on the wire whose answer still has to be read. */
 static void on_deadline(h2o_timeout_entry_t *entry)
 {
     struct db_query *query = H2O_STRUCT_FROM_MEMBER(struct db_query, timer, entry);
-    if (query->doubt != DB_NO_DOUBT) {
-        db_doubt_expired(query);
-    } else if (query->flight == NULL) {
-        end_waiting(query, DB_NOT_SENT);
+    if (query->doubt != NULL) {
+        db_doubt_expire(query);
+    } else if (query->ask == NULL) {
+        db_query_wait_no_more(query);
+        db_query_end(query, DB_NOT_SENT, NULL);
     } else {
-        db_leave(query);
+        db_ask_leave(query);
         db_query_end(query, DB_LOST, NULL);
     }
-}
-
-bool db_is_being_prepared(const struct db_lane *lane, const struct db_statement *statement)
-{
-    bool any = false;
-    for (size_t i = 0; i < lane->n_connections; i++)
-        any |= lane->connections[i]->preparations[statement->number].state == PREPARING &&
-               !db_is_held(lane->connections[i]);
-    return any;
 }
 
 /*
@@ -240,24 +227,23 @@ bool db_is_being_prepared(const struct db_lane *lane, const struct db_statement 
  */
 static bool is_full(const struct db_lane *lane, const struct db_statement *statement)
 {
-    if (lane->n_waiting == 0)
+    size_t n_waiting = lane->queue.n_waiting, n_own = statement->parts.line->n;
+    if (n_waiting == 0)
         return false;
     size_t room = 0; /* what has room on the wire does not wait: it goes out at the end of this turn */
-    for (size_t i = 0; i < lane->n_connections; i++) {
-        const struct db_connection *connection = lane->connections[i];
-        if (db_is_open_to_others(connection) && connection->n_in_flight < DB_IN_FLIGHT_MAX)
-            room += DB_IN_FLIGHT_MAX - connection->n_in_flight;
+    for (size_t i = 0; i < lane->pool.n; i++) {
+        const struct db_connection *connection = lane->pool.all[i];
+        if (db_connection_is_open(connection) && connection->pipeline.n < DB_PIPELINE_MOST)
+            room += DB_PIPELINE_MOST - connection->pipeline.n;
     }
-    size_t places = lane->conf.queue + room;
-    bool takes_too_much = lane->n_statements > 1 && statement->n_waiting > 0 &&
-                          statement->n_waiting >= places - lane->n_waiting;
-    return lane->n_waiting >= places || takes_too_much;
+    size_t places = lane->env.conf.queue + room;
+    return n_waiting >= places || (lane->statements.n > 1 && n_own > 0 && n_own >= places - n_waiting);
 }
 
 enum db_refusal db_check(struct db_lane *lane, struct db_statement *statement)
 {
-    bool ready = any_ready(lane) != NULL;
-    if (!ready && !(lane->hopeful && statement->description != NULL))
+    if (!db_pool_any_ready(&lane->pool) &&
+        !(statement->description != NULL && db_pool_is_hopeful(&lane->pool)))
         return DB_AWAY;
     if (is_full(lane, statement))
         return DB_FULL;
@@ -267,39 +253,25 @@ enum db_refusal db_check(struct db_lane *lane, struct db_statement *statement)
 struct db_query *db_submit(struct db_lane *lane, struct db_statement *statement, const struct str *values,
                            struct store *store, const struct db_asker *asker, void *owner)
 {
-    struct db_query *query;
-    if (h2o_linklist_is_empty(&lane->spare_queries)) {
-        query = mem_alloc(sizeof(*query));
-    } else {
-        query = H2O_STRUCT_FROM_MEMBER(struct db_query, link, lane->spare_queries.next);
-        h2o_linklist_unlink(&query->link);
-    }
-    *query = (struct db_query){.statement = statement,
-                               .values = values,
-                               .store = store,
-                               .fit = statement->fit,
-                               .asker = asker,
-                               .owner = owner,
-                               .timer.cb = on_deadline};
-    h2o_timeout_link(lane->loop, statement->deadline, &query->timer);
+    struct db_query *query = db_query_new(statement, values, store, asker, owner, on_deadline);
     if (values != NULL) {
-        wait_at(query, &statement->waiting);
+        db_query_wait(query);
     } else {
-        lane->now = clock_ms();
-        db_doubt(query, DB_UNFIT, NULL);
+        db_env_wake(&lane->env);
+        db_doubt_begin(query, (struct db_doubt){.why = DB_UNFIT});
     }
     return query;
 }
 
 void db_abandon(struct db_query *query)
 {
-    if (query->doubt != DB_NO_DOUBT)
+    if (query->doubt != NULL)
         db_doubt_leave(query);
-    else if (query->flight == NULL)
-        wait_no_more(query);
+    else if (query->ask == NULL)
+        db_query_wait_no_more(query);
     else
-        db_abandon_sent(query);
-    query_free(query);
+        db_ask_abandon(query);
+    db_query_free(query);
 }
 
 /* Sending */
@@ -308,41 +280,46 @@ void db_abandon(struct db_query *query)
  * Sends the statement's next query, or several as one; unless more may come to be merged with it, while
  * enough of it is in flight to keep PostgreSQL busy, or in the next turn.
  */
-static bool send_waiting(struct db_connection *connection, struct db_statement *statement)
+static bool send_waiting(struct db_lane *lane, struct db_connection *connection,
+                         struct db_statement *statement, struct db_ask_how how)
 {
-    if (!db_merge_can(connection, statement)) {
-        db_send(connection, db_take_waiting(statement), db_is_heavy(statement));
+    if (how.alone || !db_merge_can(connection, statement)) {
+        db_ask_send(connection, db_line_take(statement), how);
         return true;
     }
     size_t n = db_merge_count(statement);
-    size_t n_in_flight = connection->preparations[statement->number].n_in_flight;
-    bool has_room = n > 0 && n < statement->merge_most;
-    if (has_room && (n_in_flight >= IN_FLIGHT_TO_MERGE || db_merge_gathers(statement, n)))
-        return false;
+    if (db_merge_has_room(statement, n)) {
+        if (db_preparation_of(connection, statement)->n_in_flight >= IN_FLIGHT_TO_MERGE)
+            return false;
+        if (db_merge_gathers(statement, n)) {
+            lane->gathers = true;
+            return false;
+        }
+    }
     db_merge_sends(statement, n);
     if (n > 1)
         db_merge_send(connection, statement, n);
     else
-        db_send(connection, db_take_waiting(statement), false);
+        db_ask_send(connection, db_line_take(statement), how);
     return true;
 }
 
 /* Sends what of the statement waits first, if anything does and there is a place for it. */
 static bool send_next(struct db_lane *lane, struct db_statement *statement)
 {
-    if (h2o_linklist_is_empty(&statement->waiting))
+    if (db_line_is_empty(statement))
         return false;
-    struct db_connection *connection = db_place_for(lane, statement);
+    struct db_ask_how how;
+    struct db_connection *connection = db_place_for(&lane->place, statement, &how);
     if (connection == NULL) {
         lane->lacks_place = true;
         return false;
     }
-    struct db_preparation *preparation = &connection->preparations[statement->number];
-    bool usable = preparation->state == PREPARED && preparation->generation == statement->generation;
-    if (usable)
-        return send_waiting(connection, statement);
-    if (!statement->unusable && lane->now >= preparation->not_before &&
-        !db_is_being_prepared(lane, statement))
+    const struct db_preparation *preparation = db_preparation_of(connection, statement);
+    if (db_preparation_is_usable(preparation, statement))
+        return send_waiting(lane, connection, statement, how);
+    if (!statement->unusable && lane->env.now >= preparation->not_before &&
+        !db_pool_prepares(&lane->pool, statement))
         db_prepare(connection, statement);
     return false;
 }
@@ -350,45 +327,55 @@ static bool send_next(struct db_lane *lane, struct db_statement *statement)
 /* Statements take turns, a query (or several as one) at a time, until none of them can send any longer. */
 static void dispatch(struct db_lane *lane)
 {
+    struct db_queue *queue = &lane->queue;
     size_t unserved = 0;
-    lane->heavy_waits = lane->lacks_place = false;
-    db_spill_notice(lane);
-    db_schema_before_queries(lane);
-    while (unserved < lane->n_turns) {
-        struct db_statement *statement = H2O_STRUCT_FROM_MEMBER(struct db_statement, turn, lane->turns.next);
-        h2o_linklist_unlink(&statement->turn);
-        lane->n_turns--;
+    lane->lacks_place = false;
+    db_place_begin_turn(&lane->place);
+    db_schema_before_queries(&lane->schema);
+    while (unserved < queue->n_turns) {
+        struct db_statement *statement = db_queue_next(queue);
         bool served = send_next(lane, statement);
         unserved = served ? 0 : unserved + 1;
-        if (h2o_linklist_is_empty(&statement->waiting))
+        if (db_line_is_empty(statement))
             unserved -= !served;
         else
-            take_turn(statement);
+            db_line_take_turn(statement);
     }
-    for (size_t i = 0; !lane->heavy_waits && i < lane->n_connections; i++)
-        lane->connections[i]->reserved = false;
+    db_place_end_turn(&lane->place);
+}
+
+static void send_all(struct db_lane *lane)
+{
+    db_env_wake(&lane->env);
+    dispatch(lane);
+    if (!lane->lacks_place)
+        lane->lacking_since = 0;
+    else if (lane->lacking_since == 0)
+        lane->lacking_since = lane->env.now;
 }
 
 /* No asker is called from here: see db/connection.c. */
 bool db_lane_turn_end(struct db_lane *lane)
 {
+    bool any_in_flight = false;
     lane->gathers = false;
-    if (lane->ended)
+    if (lane->env.ended)
         return false;
-    if (lane->n_waiting > 0) {
-        lane->now = clock_ms();
-        dispatch(lane);
-        if (!lane->lacks_place)
-            lane->lacking_since = 0;
-        else if (lane->lacking_since == 0)
-            lane->lacking_since = lane->now;
-    } else {
+    if (lane->queue.n_waiting > 0)
+        send_all(lane);
+    else
         lane->lacking_since = 0;
+    if (db_schema_is_due(&lane->schema))
+        db_schema_when_idle(&lane->schema);
+    for (size_t i = 0; i < lane->pool.n; i++) {
+        struct db_connection *connection = lane->pool.all[i];
+        if (connection->preparations->wants_types)
+            db_types_ask(connection);
+        db_connection_flush(connection);
+        any_in_flight |= connection->pipeline.n > 0;
     }
-    if (lane->asked && lane->now >= lane->look_at)
-        db_schema_when_idle(lane);
-    for (size_t i = 0; i < lane->n_connections; i++)
-        db_connection_flush(lane->connections[i]);
+    if (any_in_flight)
+        begin_timer(lane, &lane->watch);
     return lane->gathers;
 }
 
@@ -396,83 +383,82 @@ bool db_lane_turn_end(struct db_lane *lane)
 
 const char *db_lane_name(const struct db_lane *lane)
 {
-    return lane->conf.name;
+    return lane->env.conf.name;
 }
 
 unsigned db_lane_connections(const struct db_lane *lane)
 {
-    return lane->capped ? (unsigned)lane->n_connections : lane->conf.connections;
+    return lane->pool.capped ? (unsigned)lane->pool.n : lane->env.conf.connections;
 }
 
 bool db_lane_is_wanted(const struct db_lane *lane, uint64_t network)
 {
     if (lane->lacking_since == 0 || clock_ms() - lane->lacking_since < LACKING_MS)
         return false;
-    for (size_t i = 0; i < lane->n_statements; i++) {
-        const h2o_linklist_t *anchor = &lane->statements[i]->waiting;
-        for (const h2o_linklist_t *link = anchor->next; link != anchor; link = link->next) {
-            const struct db_query *query = H2O_STRUCT_FROM_MEMBER(struct db_query, link, link);
-            if (network == 0 || query->asker->network(query->owner) != network)
-                return true;
-        }
+    for (size_t i = 0; i < lane->statements.n; i++) {
+        if (db_line_is_wanted(lane->statements.all[i], network))
+            return true;
     }
     return false;
 }
 
-/* Timers */
+/* What timers do */
 
-void db_soon(struct db_lane *lane)
+static void close_connection(struct db_lane *lane, struct db_connection *connection)
 {
-    if (!h2o_timeout_is_linked(&lane->soon) && !lane->ended)
-        h2o_timeout_link(lane->loop, lane->soon_timeout, &lane->soon);
+    switch (db_pool_close(&lane->pool, connection)) {
+    case DB_POOL_UNOPENED:
+        db_place_unopened(&lane->place);
+        break;
+    case DB_POOL_WAITS:
+        end_waiting(lane);
+        break;
+    case DB_POOL_GONE:
+    case DB_POOL_BEGINS:
+        break;
+    }
 }
 
 static void on_soon(h2o_timeout_entry_t *entry)
 {
-    struct db_lane *lane = H2O_STRUCT_FROM_MEMBER(struct db_lane, soon, entry);
-    lane->now = clock_ms();
-    for (size_t i = 0; i < lane->n_statements; i++) {
-        struct db_statement *statement = lane->statements[i];
-        while (statement->unusable && !h2o_linklist_is_empty(&statement->waiting))
-            end_waiting(first_waiting(statement), DB_UNUSABLE);
+    struct db_lane *lane = H2O_STRUCT_FROM_MEMBER(struct db_lane, soon.entry, entry);
+    const struct db_pool *pool = &lane->pool;
+    db_env_wake(&lane->env);
+    for (size_t i = 0; i < lane->statements.n; i++) {
+        if (lane->statements.all[i]->unusable)
+            db_line_end(lane->statements.all[i], DB_UNUSABLE);
     }
-    for (size_t i = lane->n_connections; i-- > 0;) {
-        if (i < lane->n_connections && lane->connections[i]->has_rest)
-            db_connection_receive_rest(lane->connections[i]);
-        if (i < lane->n_connections && lane->connections[i]->ends)
-            db_connection_end(lane->connections[i]); /* which may take it off the list */
+    for (size_t i = pool->n; i-- > 0;) {
+        if (i < pool->n && pool->all[i]->has_rest)
+            db_connection_receive_rest(pool->all[i]);
+        if (i < pool->n && pool->all[i]->pipeline.ends)
+            close_connection(lane, pool->all[i]); /* which may take it off the list */
     }
 }
 
 static void on_tick(h2o_timeout_entry_t *entry)
 {
-    struct db_lane *lane = H2O_STRUCT_FROM_MEMBER(struct db_lane, tick, entry);
-    lane->now = clock_ms();
-    for (size_t i = 0; i < lane->n_connections; i++)
-        db_connection_tick(lane->connections[i]);
-    if (any_unsettled(lane) && !h2o_timeout_is_linked(&lane->tick))
-        h2o_timeout_link(lane->loop, lane->tick_timeout, &lane->tick);
+    struct db_lane *lane = H2O_STRUCT_FROM_MEMBER(struct db_lane, tick.entry, entry);
+    db_env_wake(&lane->env);
+    db_pool_tick(&lane->pool);
+    if (db_pool_any_unsettled(&lane->pool))
+        begin_timer(lane, &lane->tick);
 }
 
 static void on_watch(h2o_timeout_entry_t *entry)
 {
-    struct db_lane *lane = H2O_STRUCT_FROM_MEMBER(struct db_lane, watch, entry);
-    lane->now = clock_ms();
-    db_spill_watch(lane);
-    bool any = false;
-    for (size_t i = 0; i < lane->n_connections; i++)
-        any |= lane->connections[i]->n_in_flight > 0;
-    if (any)
-        h2o_timeout_link(lane->loop, lane->watch_timeout, &lane->watch);
+    struct db_lane *lane = H2O_STRUCT_FROM_MEMBER(struct db_lane, watch.entry, entry);
+    db_env_wake(&lane->env);
+    db_place_watch(&lane->place); /* the timer begins again at the end of the turn */
 }
 
 static void on_idle(h2o_timeout_entry_t *entry)
 {
-    struct db_lane *lane = H2O_STRUCT_FROM_MEMBER(struct db_lane, idle, entry);
-    lane->now = clock_ms();
-    db_spill_close_idle(lane);
-    if (lane->n_connections > 1)
-        h2o_timeout_link(lane->loop, lane->idle_timeout, &lane->idle);
+    struct db_lane *lane = H2O_STRUCT_FROM_MEMBER(struct db_lane, idle.entry, entry);
+    db_env_wake(&lane->env);
+    db_place_close_idle(&lane->place);
+    if (lane->pool.n > 1)
+        begin_timer(lane, &lane->idle);
 }
 
 /* Making and ending */
@@ -486,28 +472,25 @@ static unsigned watch_ms(const struct db_lane_conf *conf)
 
 bool db_lane_only_reads(const struct db_lane *lane)
 {
-    return lane->conf.read_only;
+    return lane->env.conf.read_only;
 }
 
 struct db_lane *db_lane_new(h2o_loop_t *loop, const struct db_lane_conf *conf)
 {
     struct db_lane *lane = mem_calloc(1, sizeof(*lane));
-    lane->loop = loop;
-    lane->conf = *conf;
-    lane->seed = (unsigned)getpid();
-    lane->now = clock_ms();
-    h2o_linklist_init_anchor(&lane->turns);
-    h2o_linklist_init_anchor(&lane->spare_queries);
-    h2o_linklist_init_anchor(&lane->spare_flights);
-    lane->tick_timeout = timeouts_get(conf->timeouts, TICK_MS);
-    lane->watch_timeout = timeouts_get(conf->timeouts, watch_ms(conf));
-    lane->idle_timeout = timeouts_get(conf->timeouts, IDLE_TICK_MS);
-    lane->soon_timeout = timeouts_get(conf->timeouts, 0);
-    lane->soon.cb = on_soon;
-    lane->tick.cb = on_tick;
-    lane->watch.cb = on_watch;
-    lane->idle.cb = on_idle;
-    lane->doubt.cb = db_doubts_on_tick;
+    struct db_env *env = &lane->env;
+    db_env_init(env, loop, conf);
+    init_timer(lane, &lane->tick, TICK_MS, on_tick);
+    init_timer(lane, &lane->watch, watch_ms(conf), on_watch);
+    init_timer(lane, &lane->idle, IDLE_TICK_MS, on_idle);
+    init_timer(lane, &lane->soon, 0, on_soon);
+    db_pool_init(&lane->pool, env, &connection_ops, lane, &lane->statements);
+    db_look_init(&lane->look, env);
+    db_queue_init(&lane->queue, env);
+    db_asks_init(&lane->asks);
+    db_doubts_init(&lane->doubts, env, &lane->pool, &lane->statements, lane->tick.timeout);
+    db_schema_init(&lane->schema, env, &lane->pool, &lane->statements);
+    db_place_init(&lane->place, env, &lane->pool, &lane->queue, &lane->look);
     return lane;
 }
 
@@ -515,43 +498,33 @@ void db_lane_start(struct db_lane *lane, void (*settled)(void *arg), void *arg)
 {
     lane->settled = settled;
     lane->settled_arg = arg;
-    db_connection_new(lane);
+    db_pool_start(&lane->pool);
 }
 
 void db_lane_end(struct db_lane *lane)
 {
     lane->settled = NULL;
-    lane->ended = true;
-    lane->hopeful = false;
-    h2o_timeout_unlink(&lane->tick);
-    h2o_timeout_unlink(&lane->watch);
-    h2o_timeout_unlink(&lane->idle);
-    h2o_timeout_unlink(&lane->soon);
-    h2o_timeout_unlink(&lane->doubt);
-    while (lane->n_connections > 0)
-        db_connection_free(lane->connections[lane->n_connections - 1]);
-    db_end_waiting(lane);
-}
-
-static void free_spare(h2o_linklist_t *list, size_t link_at)
-{
-    while (!h2o_linklist_is_empty(list)) {
-        h2o_linklist_t *link = list->next;
-        h2o_linklist_unlink(link);
-        free((char *)link - link_at);
-    }
+    db_env_end(&lane->env);
+    end_timer(&lane->tick);
+    end_timer(&lane->watch);
+    end_timer(&lane->idle);
+    end_timer(&lane->soon);
+    db_doubts_end(&lane->doubts);
+    db_pool_end(&lane->pool);
+    end_waiting(lane);
 }
 
 void db_lane_free(struct db_lane *lane)
 {
-    free_spare(&lane->spare_queries, offsetof(struct db_query, link));
-    free_spare(&lane->spare_flights, offsetof(struct db_flight, link));
-    for (size_t i = 0; i < lane->n_statements; i++)
-        db_statement_free(lane->statements[i]);
-    for (size_t i = 0; i < DB_SESSION_LEFT; i++)
-        free(lane->left[i]);
-    db_schema_free(lane->schema);
-    free(lane->statements);
-    free(lane->connections);
+    for (size_t i = 0; i < lane->statements.n; i++) {
+        db_statement_clear(lane->statements.all[i]);
+        free(H2O_STRUCT_FROM_MEMBER(struct lane_statement, statement, lane->statements.all[i]));
+    }
+    db_schema_clear(&lane->schema);
+    db_asks_clear(&lane->asks);
+    db_queue_clear(&lane->queue);
+    db_look_clear(&lane->look);
+    db_pool_clear(&lane->pool);
+    free(lane->statements.all);
     free(lane);
 }

@@ -157,6 +157,26 @@ bool db_lane_is_wanted(const struct db_lane *lane, uint64_t network);
 
 const char *db_lane_name(const struct db_lane *lane);
 
+/* A setting of PostgreSQL's, or one of one's own with a dot in its name. */
+struct db_setting {
+    const char *name, *value;
+};
+
+enum { DB_SETTINGS_MOST = 16 };
+
+/* At most DB_SETTINGS_MOST. */
+struct db_settings {
+    const struct db_setting *all;
+    size_t n;
+};
+
+/*
+ * To be called directly after db_submit: the query's statement runs with these settings, which hold for its
+ * transaction only (PostgreSQL 15, section 9.27.1, set_config with is_local). They must stay as its values
+ * do. Only queries with the same settings are merged. One that PostgreSQL does not take is the query's error.
+ */
+void db_set(struct db_query *query, struct db_settings settings);
+
 /* No more rows after this one, until db_resume. Only once db_outgrown said true. */
 void db_pause(struct db_query *query);
 void db_resume(struct db_query *query);

@@ -27,20 +27,20 @@
  *
  * An error may be any one's: then all are asked again, one by one.
  */
-#include <stdio.h>
+#include "db/merge.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "db/db_private.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "pg/pgtypes.h"
+#include "db/setting.h"
 
 enum {
     BYTES_MAX = 65536,    /* of all values: longer ones gain nothing by it */
     LEAST = 2,            /* queries in one statement, where more took long together */
-    USUAL_ONE = 16,       /* merge_usual of one at a time */
-    SEVERAL = 18,         /* merge_usual from which on more are waited for, */
+    USUAL_ONE = 16,       /* merge->usual of one at a time */
+    SEVERAL = 18,         /* merge->usual from which on more are waited for, */
     HELD_MOST = 3,        /* for so many turns */
     PATIENCE = 5,         /* how many times `spill` several may take together */
     REST_MS = 500,        /* without merging, after that was in vain: then each was asked twice */
@@ -51,8 +51,16 @@ enum {
 
 static void refuse(struct db_statement *statement, const char *why)
 {
-    statement->unmergeable = true;
+    struct db_merge *merge = statement->parts.merge;
+    merge->refused = true;
+    merge->generation = statement->generation;
     log_debug("%s: its reads are not merged: %s", statement->conf.label, why);
+}
+
+static bool is_refused(const struct db_statement *statement)
+{
+    const struct db_merge *merge = statement->parts.merge;
+    return merge->refused && merge->generation == statement->generation;
 }
 
 /* "unnest((SELECT $1), …) WITH ORDINALITY AS hayfork_k(hayfork_p1, …, hayfork_n)" */
@@ -104,19 +112,35 @@ static char *form(const struct db_description *description, const char *rows, ui
     return sql;
 }
 
+static const char *on_probe_row(struct db_flight *flight, const struct pgwire_message *message,
+                                struct pgwire_row row);
+static const char *on_probed(struct db_flight *flight, bool spoilt);
+static const char *on_prepared(struct db_flight *flight, bool spoilt);
+
+static void dispose(struct db_flight *flight)
+{
+    db_flight_clear(flight);
+    free(flight);
+}
+
+static const struct db_flight_ops probing = {.row = on_probe_row, .end = on_probed, .lost = dispose};
+static const struct db_flight_ops preparing = {.end = on_prepared, .lost = dispose, .describes = true};
+
 /* Asks PostgreSQL whether it matters how often the SQL is evaluated. */
 static void probe(struct db_connection *connection, struct db_statement *statement,
                   const struct db_preparation *preparation)
 {
     static const struct str nothing[SQL_MAX_PARAMS];
-    struct pgwire_writer *out = &connection->io.out;
+    struct pgwire_writer *out = &connection->pipeline.io.out;
     uint32_t types[SQL_MAX_PARAMS];
     size_t n = preparation->description->n_types;
     char *one = with_keys(statement);
     char *rows = mem_printf("WITH hayfork_q AS (%s\n) SELECT * FROM hayfork_q", one);
     char *merged = form(preparation->description, rows, types);
     char *sql = mem_printf("EXPLAIN (COSTS OFF) %s", merged);
-    db_flight_new(connection, statement, FLIGHT_PROBES);
+    struct db_flight *flight = mem_alloc(sizeof(*flight));
+    db_flight_begin(flight, &connection->pipeline, &probing, statement, DB_AT_PARSE);
+    db_flight_set_columns(flight, 1);
     pgwire_parse(out, "", sql, types, n);
     pgwire_execute(out, "", nothing, n, NULL);
     pgwire_sync(out);
@@ -130,16 +154,16 @@ static void prepare(struct db_connection *connection, struct db_statement *state
                     struct db_preparation *preparation)
 {
     const struct db_description *description = preparation->description;
-    struct pgwire_writer *out = &connection->io.out;
+    struct pgwire_writer *out = &connection->pipeline.io.out;
     uint32_t types[SQL_MAX_PARAMS];
     char *one = of_one_key(statement, preparation);
     char *rows = mem_printf("SELECT * FROM (%s\n) AS hayfork_r", one);
     char *sql = form(description, rows, types);
-    struct db_flight *flight = db_flight_new(connection, statement, FLIGHT_PREPARES_MERGED);
-    flight->description = db_description_keep(preparation->description);
-    snprintf(preparation->merged_name, sizeof(preparation->merged_name), "%sm", preparation->name);
-    pgwire_parse(out, preparation->merged_name, sql, types, description->n_types);
-    pgwire_describe(out, preparation->merged_name);
+    const char *name = db_preparation_name_merged(preparation);
+    struct db_flight *flight = mem_alloc(sizeof(*flight));
+    db_flight_begin(flight, &connection->pipeline, &preparing, statement, DB_AT_PARSE);
+    pgwire_parse(out, name, sql, types, description->n_types);
+    pgwire_describe(out, name);
     pgwire_sync(out);
     free(one);
     free(rows);
@@ -148,8 +172,8 @@ static void prepare(struct db_connection *connection, struct db_statement *state
 
 void db_merge_prepare(struct db_connection *connection, struct db_statement *statement)
 {
-    struct db_preparation *preparation = &connection->preparations[statement->number];
-    if (!statement->conf.merges || statement->unmergeable || !connection->read_only)
+    struct db_preparation *preparation = db_preparation_of(connection, statement);
+    if (!statement->conf.merges || is_refused(statement) || !connection->read_only)
         return;
     if (strcasestr(statement->conf.statement->text, "hayfork_") != NULL) {
         refuse(statement, "it has a name that begins with hayfork_, like those of the merged form");
@@ -174,50 +198,66 @@ static bool has(struct pgwire_value line, const char *text)
     return line.len > 0 && memmem(line.text, (size_t)line.len, text, strlen(text)) != NULL;
 }
 
-void db_merge_probed(struct db_flight *flight, struct pgwire_row row)
+static const char *on_probe_row(struct db_flight *flight, const struct pgwire_message *message,
+                                struct pgwire_row row)
 {
     struct pgwire_value line = pgwire_row_value(row, 0);
+    (void)message;
     if (has(line, "CTE hayfork_q"))
         refuse(flight->statement, "it has volatile functions or row locks");
     else if (has(line, "Sampling:"))
         refuse(flight->statement, "it takes a sample");
     else if (has(line, "Foreign Scan"))
         refuse(flight->statement, "it asks another server");
+    return NULL;
 }
 
 /*
  * An answer about a preparation that is no longer the newest one comes before that of the newer one, so it
  * finds the state PREPARING. Returns false there, and after an error.
  */
-static bool is_good(struct db_connection *connection, struct db_flight *flight)
+static bool is_good(const struct db_preparation *preparation, const struct db_flight *flight)
 {
-    struct db_statement *statement = flight->statement;
-    if (connection->preparations[statement->number].state != PREPARED)
+    if (preparation->state != DB_PREPARED)
         return false;
     if (flight->error == NULL)
         return true;
     if (!db_is_passing(pgwire_error_field(flight->error, PG_DIAG_SQLSTATE)))
-        refuse(statement, pgwire_error_field(flight->error, PG_DIAG_MESSAGE_PRIMARY));
+        refuse(flight->statement, pgwire_error_field(flight->error, PG_DIAG_MESSAGE_PRIMARY));
     return false;
 }
 
-void db_merge_asked(struct db_connection *connection, struct db_flight *flight)
+static const char *on_probed(struct db_flight *flight, bool spoilt)
 {
-    struct db_statement *statement = flight->statement;
-    if (is_good(connection, flight) && !statement->unmergeable)
-        prepare(connection, statement, &connection->preparations[statement->number]);
+    struct db_connection *connection = db_connection_of_flight(flight);
+    struct db_preparation *preparation = db_preparation_of(connection, flight->statement);
+    (void)spoilt;
+    if (is_good(preparation, flight) && !is_refused(flight->statement))
+        prepare(connection, flight->statement, preparation);
+    dispose(flight);
+    return NULL;
 }
 
-void db_merge_prepared(struct db_connection *connection, struct db_flight *flight)
+/* Its columns: the number, and those of the statement itself. */
+static bool has_same_columns(const struct db_preparation *preparation, const struct db_fields *fields)
 {
-    struct db_statement *statement = flight->statement;
-    if (!is_good(connection, flight))
-        return;
-    if (flight->n_fields > 0 && flight->fields[0].type == PGTYPES_INT8 &&
-        pgjson_fits(flight->description->columns, flight->fields + 1, flight->n_fields - 1))
-        connection->preparations[statement->number].is_merged = true;
-    else
-        refuse(statement, "its columns would be others");
+    return fields->n > 0 && fields->all[0].type == PGTYPES_INT8 &&
+           pgjson_fits(preparation->description->columns, fields->all + 1, fields->n - 1);
+}
+
+static const char *on_prepared(struct db_flight *flight, bool spoilt)
+{
+    struct db_preparation *preparation =
+        db_preparation_of(db_connection_of_flight(flight), flight->statement);
+    (void)spoilt;
+    if (is_good(preparation, flight)) {
+        if (has_same_columns(preparation, &flight->fields))
+            db_preparation_set_merged(preparation);
+        else
+            refuse(flight->statement, "its columns would be others");
+    }
+    dispose(flight);
+    return NULL;
 }
 
 /* Sending */
@@ -232,24 +272,36 @@ static size_t length_of(const struct db_query *query)
 
 bool db_merge_can(const struct db_connection *connection, const struct db_statement *statement)
 {
-    const struct db_preparation *preparation = &connection->preparations[statement->number];
-    return preparation->is_merged && connection->read_only && !db_is_heavy(statement) &&
-           statement->lane->now >= statement->merge_not_before;
+    return db_preparation_of(connection, statement)->is_merged && connection->read_only &&
+           statement->env->now >= statement->parts.merge->not_before;
+}
+
+/* May the query go out as one with the first of those that wait, so many bytes of values with it? */
+static bool goes_with(const struct db_query *query, const struct db_query *first, size_t len)
+{
+    bool both_without = query->settings.n == 0 && first->settings.n == 0;
+    return !db_query_has_tried(query, DB_TRIED_SINGLE) && len <= BYTES_MAX &&
+           (both_without || db_settings_are_equal(&query->settings, &first->settings));
 }
 
 size_t db_merge_count(const struct db_statement *statement)
 {
-    size_t n = 0, len = 0;
-    const h2o_linklist_t *anchor = &statement->waiting;
-    for (const h2o_linklist_t *link = anchor->next; link != anchor && n < statement->merge_most;
-         link = link->next) {
+    const h2o_linklist_t *anchor = &statement->parts.line->waiting;
+    const struct db_query *first = db_line_first(statement);
+    size_t most = statement->parts.merge->most, n = 0, len = 0;
+    for (const h2o_linklist_t *link = anchor->next; link != anchor && n < most; link = link->next) {
         const struct db_query *query = H2O_STRUCT_FROM_MEMBER(struct db_query, link, link);
         len += length_of(query);
-        if (query->single || len > BYTES_MAX)
+        if (!goes_with(query, first, len))
             break;
         n++;
     }
     return n;
+}
+
+bool db_merge_has_room(const struct db_statement *statement, size_t n)
+{
+    return n > 0 && n < statement->parts.merge->most;
 }
 
 /*
@@ -258,41 +310,43 @@ size_t db_merge_count(const struct db_statement *statement)
  */
 bool db_merge_gathers(struct db_statement *statement, size_t n)
 {
-    bool more_come = statement->merge_held == 0 || n > statement->merge_seen;
-    if (statement->merge_usual < SEVERAL || statement->merge_held >= HELD_MOST || !more_come)
+    struct db_merge *merge = statement->parts.merge;
+    bool more_come = merge->held == 0 || n > merge->seen;
+    if (merge->usual < SEVERAL || merge->held >= HELD_MOST || !more_come)
         return false;
-    statement->merge_seen = n;
-    statement->merge_held++;
-    statement->lane->gathers = true;
+    merge->seen = n;
+    merge->held++;
     return true;
 }
 
 void db_merge_sends(struct db_statement *statement, size_t n)
 {
-    statement->merge_held = 0;
-    statement->merge_usual = (statement->merge_usual + n * USUAL_ONE) / 2;
+    struct db_merge *merge = statement->parts.merge;
+    merge->held = 0;
+    merge->usual = (merge->usual + n * USUAL_ONE) / 2;
 }
+
+static const char *on_row(struct db_flight *flight, const struct pgwire_message *message,
+                          struct pgwire_row row);
+static const char *on_end(struct db_flight *flight, bool spoilt);
+
+static const struct db_flight_ops asking = {
+    .row = on_row,
+    .end = on_end,
+    .lost = db_ask_on_lost,
+    .prefers_to_be_lost = db_ask_is_repeated,
+    .asks = true,
+};
 
 void db_merge_send(struct db_connection *connection, struct db_statement *statement, size_t n)
 {
-    const struct db_preparation *preparation = &connection->preparations[statement->number];
-    struct db_flight *flight = db_flight_new(connection, statement, FLIGHT_QUERIES);
+    struct pgwire_writer *out = &connection->pipeline.io.out;
+    struct db_ask *ask = db_ask_begin(connection, statement, &asking, n, 1);
     const struct str *rows[DB_MERGE_MOST];
-    flight->description = db_description_keep(preparation->description);
-    flight->generation = statement->generation;
-    flight->queries = mem_calloc(n, sizeof(*flight->queries));
-    flight->n_queries = n;
-    connection->preparations[statement->number].n_in_flight++;
-    for (size_t i = 0; i < n; i++) {
-        struct db_query *query = db_take_waiting(statement);
-        query->flight = flight;
-        query->place = i;
-        flight->queries[i] = query;
-        rows[i] = query->values;
-    }
-    pgwire_execute_arrays(&connection->io.out, preparation->merged_name, rows, n,
-                          statement->conf.statement->n_params);
-    pgwire_sync(&connection->io.out);
+    for (size_t i = 0; i < n; i++)
+        rows[i] = ask->queries[i]->values;
+    pgwire_execute_arrays(out, ask->preparation->merged_name, rows, n, statement->conf.statement->n_params);
+    pgwire_sync(out);
 }
 
 /* Answers */
@@ -306,78 +360,90 @@ static size_t number_of(struct pgwire_value value)
     return number;
 }
 
-bool db_merge_row(struct db_flight *flight, struct pgwire_row row)
+/* The number of its query comes before its columns. */
+static const char *on_row(struct db_flight *flight, const struct pgwire_message *message,
+                          struct pgwire_row row)
 {
+    struct db_ask *ask = db_ask_of(flight);
     size_t number = number_of(pgwire_row_next(&row));
-    if (number < 1 || number > flight->n_queries)
-        return false;
-    struct db_query *query = flight->queries[number - 1];
-    flight->gave_rows = true;
+    (void)message;
+    if (number < 1 || number > ask->n)
+        return "PostgreSQL sent a row that was not asked for";
+    struct db_query *query = ask->queries[number - 1];
+    db_ask_set_gave_rows(ask);
     if (query != NULL && !query->misread)
-        query->asker->row(query->owner, flight->description->columns, row);
-    return true;
+        query->asker->row(query->owner, ask->description->columns, row);
+    return NULL;
 }
 
-bool db_merge_is_stuck(const struct db_flight *flight)
+bool db_merge_is_stuck(const struct db_ask *ask)
 {
-    const struct db_lane *lane = flight->connection->lane;
-    return db_is_merged(flight) &&
-           lane->now - flight->connection->head_since >= (uint64_t)lane->conf.spill * PATIENCE;
+    const struct db_pipeline *pipeline = ask->flight.pipeline;
+    const struct db_env *env = pipeline->env;
+    return db_ask_is_merged(ask) && env->now - pipeline->head_since >= (uint64_t)env->conf.spill * PATIENCE;
 }
 
 /* Nothing is merged for a while; for longer each time where it took too long. */
 static void rest(struct db_statement *statement, bool slow)
 {
-    if (!slow || statement->merge_rest == 0)
-        statement->merge_rest = REST_MS;
-    else if (statement->merge_rest < REST_MOST_MS)
-        statement->merge_rest *= 2;
-    statement->merge_not_before = statement->lane->now + statement->merge_rest;
-    if (slow && statement->merge_most > LEAST)
-        statement->merge_most /= 2;
+    struct db_merge *merge = statement->parts.merge;
+    if (!slow || merge->rest == 0)
+        merge->rest = REST_MS;
+    else if (merge->rest < REST_MOST_MS)
+        merge->rest *= 2;
+    merge->not_before = statement->env->now + merge->rest;
+    if (slow && merge->most > LEAST)
+        merge->most /= 2;
 }
 
-void db_merge_split(struct db_flight *flight)
+void db_merge_split(struct db_ask *ask)
 {
-    struct db_statement *statement = flight->statement;
-    rest(statement, db_merge_is_stuck(flight));
-    for (size_t i = flight->n_queries; i-- > 0;) {
-        struct db_query *query = flight->queries[i];
+    rest(ask->flight.statement, db_merge_is_stuck(ask));
+    for (size_t i = ask->n; i-- > 0;) {
+        struct db_query *query = ask->queries[i];
         if (query == NULL)
             continue;
-        db_leave(query);
-        query->single = true;
-        if (flight->gave_rows)
-            query->asker->again(query->owner);
-        db_wait_again(query); /* from the last to the first: order is kept */
+        db_ask_leave(query);
+        db_query_try(query, DB_TRIED_SINGLE);
+        db_query_ask_again(query, ask->gave_rows); /* from the last to the first: order is kept */
     }
 }
 
-void db_merge_end(struct db_flight *flight)
+static const char *on_end(struct db_flight *flight, bool spoilt)
 {
-    struct db_answer answer = {.columns = flight->description->columns, .tag = flight->tag};
+    struct db_ask *ask = db_ask_of(flight);
+    struct db_answer answer = {.columns = ask->description->columns, .tag = flight->tag};
+    (void)spoilt; /* then it is lost */
+    db_ask_overtaken(ask);
     if (flight->error != NULL)
-        db_merge_split(flight);
-    for (size_t i = 0; i < flight->n_queries; i++) {
-        struct db_query *query = flight->queries[i];
+        db_merge_split(ask);
+    for (size_t i = 0; i < ask->n; i++) {
+        struct db_query *query = ask->queries[i];
         if (query == NULL)
             continue;
-        db_leave(query);
+        db_ask_leave(query);
         db_query_end(query, query->misread ? DB_UNREADABLE : DB_OK, &answer);
     }
+    db_ask_dispose(ask);
+    return NULL;
 }
 
-void db_merge_learn(struct db_flight *flight, uint64_t ms)
+void db_merge_learn(struct db_statement *statement, uint64_t ms)
 {
-    struct db_statement *statement = flight->statement;
-    uint64_t spill = statement->lane->conf.spill;
-    if (ms >= 2 * spill && statement->merge_most > LEAST) {
-        statement->merge_most /= 2;
+    struct db_merge *merge = statement->parts.merge;
+    uint64_t spill = statement->env->conf.spill;
+    if (ms >= 2 * spill && merge->most > LEAST) {
+        merge->most /= 2;
     } else if (ms >= 2 * spill) {
         rest(statement, true);
     } else if (ms < spill / 2) {
-        statement->merge_rest = 0;
-        if (statement->merge_most < DB_MERGE_MOST)
-            statement->merge_most++;
+        merge->rest = 0;
+        if (merge->most < DB_MERGE_MOST)
+            merge->most++;
     }
+}
+
+void db_merge_init(struct db_merge *merge)
+{
+    *merge = (struct db_merge){.most = DB_MERGE_MOST};
 }

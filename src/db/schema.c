@@ -1,7 +1,7 @@
 /*
  * schema.c: notices that what the statements name has changed, although they still work.
  *
- * After a change that PostgreSQL complains of, statements are prepared again (db/answers.c, db/doubt.c). Of
+ * After a change that PostgreSQL complains of, statements are prepared again (db/ask.c, db/doubt.c). Of
  * others it says nothing: a parameter stays a date where the column has become a timestamp; a function that
  * answers rows of a table goes on with the columns that the table had; a table in a schema that comes earlier
  * in the search path, or another function of that name, is not seen; a view gets a volatile function.
@@ -23,14 +23,14 @@
  * On a replica, a transaction that ends among others does not always show. So each tenth look goes all the
  * way.
  */
-#include <stdio.h>
+#include "db/schema.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "db/db_private.h"
-#include "pg/pgtypes.h"
+#include "db/doubt.h"
 
 enum {
     INTERVAL_MS = 2000,
@@ -38,19 +38,16 @@ enum {
     LOOKS_OF_A_KIND = 10,
 };
 
-struct db_schema {
-    const char **words; /* of all statements, each once */
-    char **versions;    /* their numbers when they were last seen, "" for nothing of that name; owned */
-    size_t n;
-    char *values[3]; /* words and versions as arrays, and the snapshot that they were seen with; owned */
-    bool *changed;   /* by this look */
-    bool known;      /* there was one */
-    bool in_flight;
-    bool off; /* the catalogue cannot be read */
-    unsigned n_looks;
-};
+/* schema->values */
+enum { WORDS, VERSIONS, SNAPSHOT };
 
-enum { WORDS, VERSIONS, SNAPSHOT, N_VALUES };
+/* The answer's first column is a word's number, or 0 for the snapshot. */
+enum { N_COLUMNS = 2 };
+
+struct looking {
+    struct db_flight flight;
+    struct db_schema *schema;
+};
 
 #define EQ    " OPERATOR(pg_catalog.=) "
 #define GE    " OPERATOR(pg_catalog.>=) "
@@ -153,15 +150,16 @@ static int compare_words(const void *one, const void *other)
     return strcmp(*(const char *const *)one, *(const char *const *)other);
 }
 
-static struct db_schema *schema_new(const struct db_lane *lane)
+/* Once all statements are known. */
+static void gather_words(struct db_schema *schema)
 {
-    struct db_schema *schema = mem_calloc(1, sizeof(*schema));
+    const struct db_statements *statements = schema->statements;
     size_t n_all = 0, n = 0;
-    for (size_t i = 0; i < lane->n_statements; i++)
-        n_all += lane->statements[i]->conf.statement->n_words;
+    for (size_t i = 0; i < statements->n; i++)
+        n_all += statements->all[i]->conf.statement->n_words;
     schema->words = mem_calloc(n_all + 1, sizeof(*schema->words));
-    for (size_t i = 0; i < lane->n_statements; i++) {
-        const struct sql_statement *statement = lane->statements[i]->conf.statement;
+    for (size_t i = 0; i < statements->n; i++) {
+        const struct sql_statement *statement = statements->all[i]->conf.statement;
         for (size_t k = 0; k < statement->n_words; k++)
             schema->words[n++] = statement->words[k];
     }
@@ -176,92 +174,94 @@ static struct db_schema *schema_new(const struct db_lane *lane)
         schema->versions[i] = mem_strdup("");
     set(schema, WORDS, array_of(schema->words, schema->n));
     set(schema, VERSIONS, array_of((const char *const *)schema->versions, schema->n));
-    return schema;
 }
 
-void db_schema_free(struct db_schema *schema)
+void db_schema_init(struct db_schema *schema, struct db_env *env, const struct db_pool *pool,
+                    const struct db_statements *statements)
 {
-    if (schema == NULL)
-        return;
+    *schema = (struct db_schema){.env = env, .pool = pool, .statements = statements};
+}
+
+void db_schema_clear(struct db_schema *schema)
+{
     for (size_t i = 0; i < schema->n; i++)
         free(schema->versions[i]);
-    for (size_t i = 0; i < N_VALUES; i++)
+    for (size_t i = 0; i < DB_SCHEMA_VALUES; i++)
         free(schema->values[i]);
     free(schema->versions);
     free(schema->changed);
     free(schema->words);
-    free(schema);
 }
 
-/* Looks on this connection whether what the statements name has changed. lane->now is the present. */
-static void look(struct db_connection *connection)
+/* Looking */
+
+static const char *on_row(struct db_flight *flight, const struct pgwire_message *message,
+                          struct pgwire_row row);
+static const char *on_end(struct db_flight *flight, bool spoilt);
+static void on_lost(struct db_flight *flight);
+
+static const struct db_flight_ops looking_ops = {
+    .row = on_row,
+    .end = on_end,
+    .lost = on_lost,
+    .patience = 200, /* a look is in the way of others when it takes so long */
+};
+
+/* Looks on this connection whether what the statements name has changed. env->now is the present. */
+static void look(struct db_schema *schema, struct db_connection *connection)
 {
     static const char name[] = "hayfork_schema";
-    static const uint32_t types[N_VALUES] = {PGTYPES_TEXT_ARRAY, PGTYPES_TEXT_ARRAY, PGTYPES_TEXT};
-    struct db_lane *lane = connection->lane;
-    struct pgwire_writer *out = &connection->io.out;
-    if (lane->schema == NULL)
-        lane->schema = schema_new(lane);
-    struct db_schema *schema = lane->schema;
+    static const uint32_t types[DB_SCHEMA_VALUES] = {PGTYPES_TEXT_ARRAY, PGTYPES_TEXT_ARRAY, PGTYPES_TEXT};
+    struct pgwire_writer *out = &connection->pipeline.io.out;
+    struct str values[DB_SCHEMA_VALUES];
+    if (schema->words == NULL)
+        gather_words(schema);
     if (schema->off || schema->in_flight)
         return;
-    struct db_flight *flight = db_flight_new(connection, NULL, FLIGHT_SCHEMA);
+    struct looking *looking = mem_alloc(sizeof(*looking));
+    looking->schema = schema;
+    db_flight_begin(&looking->flight, &connection->pipeline, &looking_ops, NULL,
+                    connection->knows_schema ? DB_AT_BIND : DB_AT_PARSE);
+    db_flight_set_columns(&looking->flight, N_COLUMNS);
     schema->in_flight = true;
-    lane->asked = false;
-    lane->look_at = lane->now + INTERVAL_MS;
-    if (connection->knows_schema)
-        flight->phase = AT_BIND;
-    else
-        pgwire_parse(out, name, sql, types, N_VALUES);
+    schema->asked = false;
+    schema->look_at = schema->env->now + INTERVAL_MS;
+    if (!connection->knows_schema)
+        pgwire_parse(out, name, sql, types, DB_SCHEMA_VALUES);
     if (schema->n_looks++ % LOOKS_OF_A_KIND == 0)
         set(schema, SNAPSHOT, mem_strdup(""));
-    struct str values[N_VALUES];
-    for (size_t i = 0; i < N_VALUES; i++)
+    for (size_t i = 0; i < DB_SCHEMA_VALUES; i++)
         values[i] = str_of(schema->values[i]);
-    pgwire_execute(out, name, values, N_VALUES, NULL);
+    pgwire_execute(out, name, values, DB_SCHEMA_VALUES, NULL);
     pgwire_sync(out);
 }
 
-void db_schema_begin(struct db_connection *connection)
+void db_schema_begin(struct db_schema *schema, struct db_connection *connection)
 {
-    const struct db_schema *schema = connection->lane->schema;
-    if (schema == NULL || !schema->known)
-        look(connection);
+    if (!schema->known)
+        look(schema, connection);
 }
 
-/* The connection of the lane that has least to do, if it would be looked on soon. */
-static struct db_connection *least_busy(const struct db_lane *lane)
+void db_schema_before_queries(struct db_schema *schema)
 {
-    struct db_connection *least = NULL;
-    for (size_t i = 0; i < lane->n_connections; i++) {
-        struct db_connection *connection = lane->connections[i];
-        if (db_is_open_to_others(connection) &&
-            (least == NULL || connection->n_in_flight < least->n_in_flight))
-            least = connection;
-    }
-    return least;
-}
-
-void db_schema_before_queries(struct db_lane *lane)
-{
-    lane->asked = true;
-    if (lane->now < lane->look_at + GRACE_MS)
+    schema->asked = true;
+    if (schema->env->now < schema->look_at + GRACE_MS)
         return;
-    struct db_connection *connection = least_busy(lane);
+    struct db_connection *connection = db_pool_least_busy(schema->pool);
     if (connection != NULL)
-        look(connection);
+        look(schema, connection);
 }
 
-void db_schema_when_idle(struct db_lane *lane)
+void db_schema_when_idle(struct db_schema *schema)
 {
-    struct db_connection *connection = least_busy(lane);
-    if (connection != NULL && connection->n_in_flight == 0)
-        look(connection);
+    struct db_connection *connection = db_pool_least_busy(schema->pool);
+    if (connection != NULL && connection->pipeline.n == 0)
+        look(schema, connection);
 }
 
-bool db_schema_take(struct db_lane *lane, struct pgwire_row row)
+/* Takes the number of a word, or the snapshot. False if nobody has asked for it. */
+static bool take(struct db_schema *schema, struct pgwire_row row)
 {
-    struct db_schema *schema = lane->schema;
     struct pgwire_value number = pgwire_row_next(&row), version = pgwire_row_next(&row);
     size_t n = 0;
     for (int32_t i = 0; i < number.len && n <= schema->n; i++)
@@ -279,6 +279,15 @@ bool db_schema_take(struct db_lane *lane, struct pgwire_row row)
     return true;
 }
 
+static const char *on_row(struct db_flight *flight, const struct pgwire_message *message,
+                          struct pgwire_row row)
+{
+    (void)message;
+    return take(H2O_STRUCT_FROM_MEMBER(struct looking, flight, flight)->schema, row)
+               ? NULL
+               : "PostgreSQL sent a number for a word that nobody has asked for";
+}
+
 static bool any_changed(const struct db_schema *schema)
 {
     return memchr(schema->changed, true, schema->n) != NULL;
@@ -294,45 +303,61 @@ static bool has_changed(const struct db_schema *schema, const struct db_statemen
 }
 
 /* At the first look nothing has changed, though all of it is new. */
-static void take_changes(struct db_lane *lane, bool first)
+static void take_changes(struct db_schema *schema, bool first)
 {
-    struct db_schema *schema = lane->schema;
-    for (size_t i = 0; !first && i < lane->n_statements; i++) {
-        if (has_changed(schema, lane->statements[i])) {
-            log_debug("%s: what its SQL names has changed", lane->statements[i]->conf.label);
-            db_outdate(lane->statements[i]);
+    const struct db_statements *statements = schema->statements;
+    for (size_t i = 0; !first && i < statements->n; i++) {
+        if (has_changed(schema, statements->all[i])) {
+            log_debug("%s: what its SQL names has changed", statements->all[i]->conf.label);
+            db_statement_outdate(statements->all[i]);
         }
     }
     set(schema, VERSIONS, array_of((const char *const *)schema->versions, schema->n));
     memset(schema->changed, 0, schema->n * sizeof(*schema->changed));
 }
 
-void db_schema_looked(struct db_connection *connection, const char *error)
+static void take_error(struct db_schema *schema, const char *error)
 {
-    struct db_lane *lane = connection->lane;
-    struct db_schema *schema = lane->schema;
-    schema->in_flight = false;
-    if (error != NULL) {
-        set(schema, SNAPSHOT, mem_strdup("")); /* what came before the error does not count */
-        schema->off = !db_is_passing(pgwire_error_field(error, PG_DIAG_SQLSTATE));
-        if (schema->off)
-            log_warnx("lane %s: cannot look at PostgreSQL's catalogue, so that it notices changes only when "
-                      "queries fail: SQLSTATE %s: %s",
-                      lane->conf.name, pgwire_error_field(error, PG_DIAG_SQLSTATE),
-                      pgwire_error_field(error, PG_DIAG_MESSAGE_PRIMARY));
-        return;
-    }
-    bool first = !schema->known;
-    schema->known = true;
-    if (any_changed(schema))
-        take_changes(lane, first);
-    if (first)
-        db_doubts_check(connection); /* they were described before this look */
+    set(schema, SNAPSHOT, mem_strdup("")); /* what came before the error does not count */
+    schema->off = !db_is_passing(pgwire_error_field(error, PG_DIAG_SQLSTATE));
+    if (schema->off)
+        log_warnx("lane %s: cannot look at PostgreSQL's catalogue, so that it notices changes only when "
+                  "queries fail: SQLSTATE %s: %s",
+                  schema->env->conf.name, pgwire_error_field(error, PG_DIAG_SQLSTATE),
+                  pgwire_error_field(error, PG_DIAG_MESSAGE_PRIMARY));
 }
 
-void db_schema_lost(struct db_lane *lane)
+static void dispose(struct db_flight *flight)
 {
-    if (lane->schema->in_flight)
-        set(lane->schema, SNAPSHOT, mem_strdup(""));
-    lane->schema->in_flight = false;
+    db_flight_clear(flight);
+    free(H2O_STRUCT_FROM_MEMBER(struct looking, flight, flight));
+}
+
+static const char *on_end(struct db_flight *flight, bool spoilt)
+{
+    struct db_schema *schema = H2O_STRUCT_FROM_MEMBER(struct looking, flight, flight)->schema;
+    struct db_connection *connection = db_connection_of_flight(flight);
+    bool first = flight->error == NULL && !schema->known;
+    (void)spoilt;
+    schema->in_flight = false;
+    if (flight->parsed)
+        db_connection_set_knows_schema(connection);
+    if (flight->error != NULL)
+        take_error(schema, flight->error);
+    else
+        schema->known = true;
+    if (flight->error == NULL && any_changed(schema))
+        take_changes(schema, first);
+    if (first)
+        db_doubt_check_all(connection); /* they were described before this look */
+    dispose(flight);
+    return NULL;
+}
+
+static void on_lost(struct db_flight *flight)
+{
+    struct db_schema *schema = H2O_STRUCT_FROM_MEMBER(struct looking, flight, flight)->schema;
+    set(schema, SNAPSHOT, mem_strdup(""));
+    schema->in_flight = false;
+    dispose(flight);
 }

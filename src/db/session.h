@@ -3,16 +3,14 @@
 #define HAYFORK_DB_SESSION_H
 
 #include <libpq-fe.h>
+#include <stdbool.h>
 
 #include "db/lane.h"
-#include "pg/pgwire.h"
-
-struct db_connection;
 
 /*
  * Starts an asynchronous connection (PostgreSQL 15, chapter 34.1). The settings travel in the start-up
  * packet and not by SET, which a pooler in transaction mode would leak to other clients; the user's own
- * `options` stay in force before ours. The answer is never NULL; PQstatus says whether it began well. like,
+ * `options` stay in force before ours. Never returns NULL; PQstatus says whether it began well. like,
  * or NULL, is a session of this lane that is connected: then it is the same server, and its name need not be
  * looked up, for which libpq would have us wait.
  */
@@ -30,24 +28,40 @@ PGconn *db_session_connect(const struct db_lane_conf *conf, unsigned timeout);
  */
 const char *db_session_advice(const PGconn *pg);
 
-/* The parameters that the server reports and that no statement may change for those behind it, by number. */
-const char *db_session_parameter_name(size_t i);
+/* What a session is given, whatever was set for the role, the database or the server. */
+struct db_pinned {
+    const char *name, *value;
+    const char *also; /* values that do as well, with blanks around each; NULL for none */
+};
 
-enum { DB_SESSION_LOOK_COLUMNS = 24 };
+enum { DB_SESSION_PINNED = 13 };
 
-/*
- * Asks a session that has just begun whether it is as it was asked for: a pooler may have dropped what the
- * start-up packet said. The answer's row is handed to db_session_seen, its end to db_session_looked with the
- * error's body, or NULL. A session in which answers would come out wrong is failed.
- */
-void db_session_look(struct db_connection *connection);
-void db_session_seen(struct db_connection *connection, struct pgwire_row row);
-void db_session_looked(struct db_connection *connection, const char *error);
+extern const struct db_pinned db_session_pinned[DB_SESSION_PINNED];
+
+enum { DB_SESSION_PARAMETERS = 8 };
+
+/* The parameters that the server reports and that no statement may change for those after it. */
+struct db_parameters {
+    char *began[DB_SESSION_PARAMETERS];  /* owned */
+    bool changed[DB_SESSION_PARAMETERS]; /* since then */
+    bool any_changed;
+};
+
+/* The session begins with them as they are. */
+void db_parameters_begin(struct db_parameters *parameters, const PGconn *pg);
+
+/* The server reports a parameter, of these or of others. */
+void db_parameters_take(struct db_parameters *parameters, const char *name, const char *value);
+
+/* The name of one that is not as the session began; NULL if there is none. */
+const char *db_parameters_changed(const struct db_parameters *parameters);
+
+void db_parameters_clear(struct db_parameters *parameters);
 
 /* Does the error, which our own messages met, show that what we have prepared is in another session? */
 bool db_session_is_shared(const char *error);
 
-/* Fails the connection for that. */
-void db_session_fail_shared(struct db_connection *connection);
+/* Why such a connection cannot be used. */
+extern const char db_session_shared[];
 
 #endif

@@ -1,43 +1,43 @@
 /* statement.c: preparing a lane's statements: describe, find out the types of parameters and columns. */
+#include "db/statement.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
-#include "db/db_private.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/mem.h"
 
 enum {
-    RESTARTS_MAX = 5, /* how often tables may change between the steps of a preparation */
+    RESTARTS_MAX = 5,    /* how often tables may change between the steps of a preparation */
+    TRY_AGAIN_MS = 1000, /* what could not be prepared just now is tried again after so long */
 };
 
 static bool take_error(struct db_connection *connection, struct db_statement *statement,
                        const struct db_report *report);
+static const char *on_end(struct db_flight *flight, bool spoilt);
+static void dispose(struct db_flight *flight);
 
-struct db_statement *db_statement_new(struct db_lane *lane, const struct db_statement_conf *conf)
+static const struct db_flight_ops preparing = {.end = on_end, .lost = dispose, .describes = true};
+
+void db_statement_init(struct db_statement *statement, struct db_env *env, const struct db_statement_ops *ops,
+                       const struct db_statement_conf *conf, size_t number, struct db_statement_parts parts)
 {
-    struct db_statement *statement = mem_calloc(1, sizeof(*statement));
-    *statement = (struct db_statement){.lane = lane,
+    *statement = (struct db_statement){.env = env,
+                                       .ops = ops,
                                        .conf = *conf,
-                                       .deadline = timeouts_get(lane->conf.timeouts, conf->deadline),
-                                       .number = lane->n_statements,
-                                       .hash = hash_64_text(HASH_64, conf->statement->text),
-                                       .merge_most = DB_MERGE_MOST};
+                                       .parts = parts,
+                                       .deadline = timeouts_get(env->conf.timeouts, conf->deadline),
+                                       .number = number,
+                                       .hash = hash_64_text(HASH_64, conf->statement->text)};
     statement->declared = mem_calloc(conf->statement->n_params, sizeof(*statement->declared));
-    h2o_linklist_init_anchor(&statement->waiting);
-    h2o_linklist_init_anchor(&statement->doubts);
-    MEM_GROW(&lane->statements, lane->n_statements);
-    lane->statements[lane->n_statements++] = statement;
-    return statement;
 }
 
-void db_statement_free(struct db_statement *statement)
+void db_statement_clear(struct db_statement *statement)
 {
     db_description_drop(statement->description);
     free(statement->declared);
-    free(statement);
 }
 
 const struct pgtypes_parameter *db_statement_parameters(const struct db_statement *statement)
@@ -50,25 +50,13 @@ bool db_statement_has_column(const struct db_statement *statement, const char *n
     return pgjson_find(statement->description->columns, name) >= 0;
 }
 
-struct db_description *db_description_keep(struct db_description *description)
+static void close_older(struct db_flight *flight, struct pgwire_writer *out, char *name)
 {
-    description->references++;
-    return description;
-}
-
-void db_description_drop(struct db_description *description)
-{
-    if (description == NULL || --description->references > 0)
+    if (name[0] == '\0')
         return;
-    pgjson_columns_free(description->columns);
-    free(description->parameters);
-    free(description->types);
-    free(description);
-}
-
-static struct db_preparation *preparation_of(struct db_connection *connection, struct db_statement *statement)
-{
-    return &connection->preparations[statement->number];
+    pgwire_close(out, name);
+    db_flight_add_close(flight);
+    name[0] = '\0';
 }
 
 /*
@@ -79,14 +67,12 @@ static struct db_preparation *preparation_of(struct db_connection *connection, s
 static void send_preparation(struct db_connection *connection, struct db_statement *statement,
                              const char *sql, size_t n_types, const uint32_t *types)
 {
-    struct db_preparation *preparation = preparation_of(connection, statement);
-    struct pgwire_writer *out = &connection->io.out;
-    db_flight_new(connection, statement, FLIGHT_PREPARES);
-    if (preparation->name[0] != '\0')
-        pgwire_close(out, preparation->name);
-    if (preparation->merged_name[0] != '\0')
-        pgwire_close(out, preparation->merged_name);
-    preparation->merged_name[0] = '\0';
+    struct db_preparation *preparation = db_preparation_of(connection, statement);
+    struct pgwire_writer *out = &connection->pipeline.io.out;
+    struct db_flight *flight = mem_alloc(sizeof(*flight));
+    db_flight_begin(flight, &connection->pipeline, &preparing, statement, DB_AT_PARSE);
+    close_older(flight, out, preparation->name);
+    close_older(flight, out, preparation->merged_name);
     snprintf(preparation->name, sizeof(preparation->name), "h%016llx_%zu_%u",
              (unsigned long long)statement->hash, statement->number, ++preparation->attempts);
     pgwire_parse(out, preparation->name, sql, types, n_types);
@@ -96,29 +82,20 @@ static void send_preparation(struct db_connection *connection, struct db_stateme
 
 void db_prepare(struct db_connection *connection, struct db_statement *statement)
 {
-    struct db_preparation *preparation = preparation_of(connection, statement);
+    struct db_preparation *preparation = db_preparation_of(connection, statement);
     const struct sql_statement *sql = statement->conf.statement;
-    preparation->state = PREPARING;
+    preparation->state = DB_BEING_PREPARED;
     preparation->by_server = preparation->is_merged = false;
     preparation->generation = statement->generation;
     send_preparation(connection, statement, sql->text, sql->n_params, statement->declared);
 }
 
-static void forget_fields(struct db_preparation *preparation)
-{
-    free(preparation->fields);
-    free(preparation->fields_text);
-    preparation->fields = NULL;
-    preparation->fields_text = NULL;
-    preparation->n_fields = 0;
-}
-
 static void forget(struct db_preparation *preparation)
 {
-    forget_fields(preparation);
+    db_fields_clear(&preparation->fields);
     preparation->wants_types = false;
     preparation->types_asked = NULL;
-    preparation->state = UNPREPARED;
+    preparation->state = DB_NOT_PREPARED;
     preparation->is_merged = false;
     db_infer_free(preparation->inference);
     preparation->inference = NULL;
@@ -126,13 +103,28 @@ static void forget(struct db_preparation *preparation)
     preparation->description = NULL;
 }
 
-void db_forget_preparations(struct db_connection *connection)
+struct db_preparations *db_preparations_new(const struct db_statements *statements)
 {
-    for (size_t i = 0; i < connection->lane->n_statements; i++) {
-        forget(&connection->preparations[i]);
-        connection->preparations[i].not_before = 0;
-        connection->preparations[i].name[0] = connection->preparations[i].merged_name[0] = '\0';
+    struct db_preparations *preparations = NULL;
+    preparations = mem_calloc(1, sizeof(*preparations) + statements->n * sizeof(preparations->of[0]));
+    preparations->statements = statements;
+    return preparations;
+}
+
+void db_preparations_forget(struct db_preparations *preparations)
+{
+    preparations->wants_types = false;
+    for (size_t i = 0; i < preparations->statements->n; i++) {
+        struct db_preparation *preparation = &preparations->of[i];
+        forget(preparation);
+        preparation->not_before = 0;
+        preparation->name[0] = preparation->merged_name[0] = '\0';
     }
+}
+
+void db_preparations_free(struct db_preparations *preparations)
+{
+    free(preparations);
 }
 
 /*
@@ -142,34 +134,28 @@ void db_forget_preparations(struct db_connection *connection)
 static void describe(struct db_statement *statement, struct db_preparation *preparation)
 {
     struct db_description *old = statement->description, *new = preparation->description;
-    bool first = old == NULL;
-    bool changed = !first && old->digest != new->digest;
-    bool fits =
-        first || (old->n_types ==
-                  new->n_types &&memcmp(old->types, new->types, new->n_types * sizeof(*new->types)) == 0);
+    bool changed = old != NULL && old->digest != new->digest;
+    bool fits = old == NULL || db_description_takes_the_same(old, new);
     statement->description = db_description_keep(new);
     db_description_drop(old);
-    if (changed && preparation->generation == statement->generation) {
+    if (changed && preparation->generation == statement->generation)
         preparation->generation = ++statement->generation;
-        statement->unmergeable = false;
-    }
     if (fits)
         return;
     statement->fit++;
-    db_fit_waiting(statement);
+    statement->ops->refitted(statement);
 }
 
 /* Each of the functions below returns true when there is nothing more to prepare for the statement. */
 
 static bool is_prepared(struct db_connection *connection, struct db_statement *statement)
 {
-    struct db_preparation *preparation = preparation_of(connection, statement);
-    preparation->state = PREPARED;
+    struct db_preparation *preparation = db_preparation_of(connection, statement);
+    preparation->state = DB_PREPARED;
     preparation->restarts = 0;
     statement->unusable = statement->complained = false;
     describe(statement, preparation);
-    db_merge_prepare(connection, statement);
-    db_doubts_prepared(statement, true);
+    statement->ops->prepared(connection, statement);
     return true;
 }
 
@@ -180,14 +166,10 @@ static bool is_prepared(struct db_connection *connection, struct db_statement *s
 static bool take_types(struct db_connection *connection, struct db_statement *statement,
                        struct pgcatalogue *catalogue)
 {
-    struct db_preparation *preparation = preparation_of(connection, statement);
+    struct db_preparation *preparation = db_preparation_of(connection, statement);
     struct db_description *description = preparation->description;
-    description->parameters = mem_calloc(description->n_types, sizeof(*description->parameters));
-    for (size_t i = 0; i < description->n_types; i++)
-        description->parameters[i] = pgtypes_parameter(pgcatalogue_find(catalogue, description->types[i]));
-    description->columns =
-        pgjson_columns_new(preparation->fields, preparation->n_fields, statement->conf.want, catalogue);
-    forget_fields(preparation);
+    db_description_complete(description, &preparation->fields, statement->conf.want, catalogue);
+    db_fields_clear(&preparation->fields);
     if (!pgjson_by_server(description->columns))
         return is_prepared(connection, statement);
     char *sql = pgjson_rows_sql(description->columns, statement->conf.statement->text);
@@ -201,8 +183,8 @@ static bool take_types(struct db_connection *connection, struct db_statement *st
 static bool take_by_server(struct db_connection *connection, struct db_flight *flight)
 {
     struct db_statement *statement = flight->statement;
-    struct db_preparation *preparation = preparation_of(connection, statement);
-    if (pgjson_fits(preparation->description->columns, flight->fields, flight->n_fields))
+    struct db_preparation *preparation = db_preparation_of(connection, statement);
+    if (pgjson_fits(preparation->description->columns, flight->fields.all, flight->fields.n))
         return is_prepared(connection, statement);
     if (++preparation->restarts > RESTARTS_MAX) {
         struct db_report report = {.state = "42804", .message = "its columns change with each preparation"};
@@ -212,10 +194,23 @@ static bool take_by_server(struct db_connection *connection, struct db_flight *f
     return false;
 }
 
+/* Does it need types that are not built in? The columns of which only the text is wanted need not be known.
+ */
+static bool wants_types(const struct db_statement *statement, const struct db_preparation *preparation)
+{
+    const struct db_description *description = preparation->description;
+    bool any = false;
+    for (size_t i = 0; i < description->n_types; i++)
+        any |= pgtypes_builtin(description->types[i]) == NULL;
+    for (size_t i = 0; statement->conf.want != PGJSON_TEXTS && i < preparation->fields.n; i++)
+        any |= pgtypes_builtin(preparation->fields.all[i].type) == NULL;
+    return any;
+}
+
 static bool take_description(struct db_connection *connection, struct db_flight *flight)
 {
     struct db_statement *statement = flight->statement;
-    struct db_preparation *preparation = preparation_of(connection, statement);
+    struct db_preparation *preparation = db_preparation_of(connection, statement);
     if (preparation->by_server)
         return take_by_server(connection, flight);
     if (flight->told->n_types != statement->conf.statement->n_params) {
@@ -223,14 +218,12 @@ static bool take_description(struct db_connection *connection, struct db_flight 
         return true;
     }
     db_description_drop(preparation->description);
-    preparation->description = flight->told;
-    preparation->fields = flight->fields;
-    preparation->n_fields = flight->n_fields;
-    preparation->fields_text = flight->fields_text;
-    flight->told = NULL;
-    flight->fields = NULL;
-    flight->fields_text = NULL;
-    return !db_types_wanted(connection, statement) && take_types(connection, statement, NULL);
+    preparation->description = db_description_keep(flight->told);
+    db_fields_clear(&preparation->fields);
+    preparation->fields = db_fields_take(&flight->fields);
+    preparation->wants_types = wants_types(statement, preparation);
+    connection->preparations->wants_types |= preparation->wants_types;
+    return !preparation->wants_types && take_types(connection, statement, NULL);
 }
 
 static void complain(struct db_statement *statement, const struct db_report *report)
@@ -262,7 +255,7 @@ bool db_is_passing(const char *state)
 static bool take_error(struct db_connection *connection, struct db_statement *statement,
                        const struct db_report *report)
 {
-    struct db_preparation *preparation = preparation_of(connection, statement);
+    struct db_preparation *preparation = db_preparation_of(connection, statement);
     const struct sql_statement *sql = statement->conf.statement;
     size_t number = db_infer_complaint(report);
     if (number >= 1 && number <= sql->n_params && statement->declared[number - 1] == 0) {
@@ -274,22 +267,21 @@ static bool take_error(struct db_connection *connection, struct db_statement *st
         return false;
     }
     forget(preparation);
-    preparation->not_before = clock_ms() + DB_PREPARE_AGAIN_MS;
+    preparation->not_before = clock_ms() + TRY_AGAIN_MS;
     memset(statement->declared, 0, /* the tables may be others */
            sql->n_params * sizeof(*statement->declared));
     if (statement->description != NULL && db_is_passing(report->state))
         return true; /* those who wait may still be lucky */
     statement->unusable = true;
-    db_soon(statement->lane);
     complain(statement, report);
-    db_doubts_prepared(statement, false);
+    statement->ops->failed(statement);
     return true;
 }
 
 static bool take_inference(struct db_connection *connection, struct db_statement *statement,
                            const struct db_report *report)
 {
-    struct db_preparation *preparation = preparation_of(connection, statement);
+    struct db_preparation *preparation = db_preparation_of(connection, statement);
     const uint32_t *types;
     uint32_t type = 0;
     enum db_inferred inferred = db_infer_take(preparation->inference, report, &type);
@@ -307,14 +299,13 @@ static bool take_inference(struct db_connection *connection, struct db_statement
     }
     const char *name = statement->conf.statement->names[preparation->inferred - 1];
     forget(preparation);
-    preparation->not_before = clock_ms() + DB_PREPARE_AGAIN_MS;
+    preparation->not_before = clock_ms() + TRY_AGAIN_MS;
     statement->unusable = true;
-    db_soon(statement->lane);
     if (!statement->complained)
         log_errorx("%s will answer 500: cannot tell the type of :%s; write :%s::text", statement->conf.label,
                    name, name);
     statement->complained = true;
-    db_doubts_prepared(statement, false);
+    statement->ops->failed(statement);
     return true;
 }
 
@@ -327,31 +318,45 @@ static struct db_report report_of(const char *error)
     };
 }
 
-void db_on_prepared(struct db_connection *connection, struct db_flight *flight)
+/* The answer to a preparation has come. Returns whether that was all. */
+static bool take_answer(struct db_connection *connection, struct db_flight *flight)
 {
     struct db_statement *statement = flight->statement;
     struct db_report report = {0};
-    bool done;
     if (flight->error != NULL) {
         report = report_of(flight->error);
     } else {
         report.types = flight->told->types;
         report.n_types = flight->told->n_types;
     }
-    if (preparation_of(connection, statement)->inference != NULL)
-        done = take_inference(connection, statement, &report);
-    else if (flight->error == NULL)
-        done = take_description(connection, flight);
-    else
-        done = take_error(connection, statement, &report);
-    if (done)
-        db_connection_prepared(connection);
+    if (db_preparation_of(connection, statement)->inference != NULL)
+        return take_inference(connection, statement, &report);
+    if (flight->error == NULL)
+        return take_description(connection, flight);
+    return take_error(connection, statement, &report);
 }
 
-void db_on_types(struct db_connection *connection, struct db_statement *statement,
-                 struct pgcatalogue *catalogue, const char *error)
+static void dispose(struct db_flight *flight)
+{
+    db_flight_clear(flight);
+    free(flight);
+}
+
+static const char *on_end(struct db_flight *flight, bool spoilt)
+{
+    struct db_connection *connection = db_connection_of_flight(flight);
+    (void)spoilt;
+    if (take_answer(connection, flight))
+        db_connection_prepared(connection);
+    dispose(flight);
+    return NULL;
+}
+
+void db_prepare_with_types(struct db_connection *connection, struct db_statement *statement,
+                           struct pgcatalogue *catalogue, const char *error)
 {
     bool done;
+    db_preparation_of(connection, statement)->types_asked = NULL;
     if (error == NULL) {
         done = take_types(connection, statement, catalogue);
     } else {
@@ -362,19 +367,29 @@ void db_on_types(struct db_connection *connection, struct db_statement *statemen
         db_connection_prepared(connection);
 }
 
-void db_outdate(struct db_statement *statement)
+const char *db_preparation_name_merged(struct db_preparation *preparation)
+{
+    snprintf(preparation->merged_name, sizeof(preparation->merged_name), "%sm", preparation->name);
+    return preparation->merged_name;
+}
+
+void db_preparation_set_merged(struct db_preparation *preparation)
+{
+    preparation->is_merged = true;
+}
+
+void db_statement_outdate(struct db_statement *statement)
 {
     statement->generation++; /* connections prepare it again when it is their turn */
-    statement->unmergeable = false;
     memset(statement->declared, 0, statement->conf.statement->n_params * sizeof(*statement->declared));
 }
 
-void db_refresh(struct db_connection *connection, struct db_statement *statement)
+void db_statement_refresh(struct db_connection *connection, struct db_statement *statement)
 {
-    const struct db_preparation *preparation = preparation_of(connection, statement);
-    if (preparation->state == PREPARING)
+    const struct db_preparation *preparation = db_preparation_of(connection, statement);
+    if (preparation->state == DB_BEING_PREPARED)
         return;
-    if (preparation->state == PREPARED && preparation->generation == statement->generation)
-        db_outdate(statement);
+    if (db_preparation_is_usable(preparation, statement))
+        db_statement_outdate(statement);
     db_prepare(connection, statement);
 }

@@ -157,10 +157,10 @@ subtest 'what is left to the database, and changes' => sub {
 };
 
 subtest 'the manual has all of them' => sub {
-    my $source = slurp("$Hayfork::Test::TOP_SRCDIR/src/db/session.c");
+    my ($session, $look) = map { slurp("$Hayfork::Test::TOP_SRCDIR/src/db/$_.c") } qw(session look);
     my $manual = slurp("$Hayfork::Test::TOP_SRCDIR/man/hayfork.conf.5");
-    my ($pinned) = $source =~ /^static const struct \{[^}]*\} pinned\[\] = \{(.*?)^\};/ms;
-    my ($left)   = $source =~ /^static const char \*const left\[\] = \{(.*?)\};/ms;
+    my ($pinned) = $session =~ /^const struct db_pinned db_session_pinned\[\w*\] = \{(.*?)^\};/ms;
+    my ($left)   = $look    =~ /^static const char \*const left\[\w*\] = \{(.*?)\};/ms;
     my @pinned   = $pinned =~ /\{"(\w+)"/g;
     my @left     = $left   =~ /"(\w+)"/g;
     cmp_ok @pinned, '>=', 13, 'there are pinned ones';

@@ -32,7 +32,14 @@ my @HOUSE = (
         ],
     ],
     [
-        ['db', 'PostgreSQL', [qw(try explain budget CIRCLE session.h db_private lane.h io infer)]],
+        [
+            'db',
+            'PostgreSQL',
+            [
+                qw(try explain budget lane.c place schema merge ask setting doubt queue look pool types statement connection
+                  pipeline session description infer trouble env lane.h io)
+            ],
+        ],
         [
             'upstream', 'the servers of relays',
             [qw(context request pool answer env connection resolve trouble)],
@@ -78,12 +85,11 @@ my @HOUSE = (
 
 my %CIRCLE = (
     handlers => [qw(sql sql_answer sql_error sql_stream)],
-    db       => [qw(answers connection doubt flight lane.c merge place schema session.c statement types)],
 );
 
 # Where a file calls one above it: by functions that this one has handed down in such a struct. One that is not named
 # *_ops is here, and either holds other things as well or is made by whoever asks.
-my %HANDS_DOWN = map { $_ => 1 } qw(arena body body_whole conf_kind conn_context db_asker db_lane db_lane_conf handler
+my %HANDS_DOWN = map { $_ => 1 } qw(arena body body_whole conf_kind conn_context db_asker db_lane_conf handler
   json_check reader readers_source_conf request
   sink slice store_limit);
 
