@@ -1,6 +1,6 @@
 /*
- * json_read.h: a strict JSON reader (RFC 8259) for request bodies. Nothing is built: it walks the text and
- * hands out slices, so that numbers keep their digits.
+ * json_read.h: a strict JSON reader (RFC 8259) for request bodies and documents of the conf. Nothing is
+ * built: it walks the text and hands out slices, so that numbers keep their digits.
  *
  * Refused, beyond what the grammar refuses: invalid UTF-8, a byte order mark, escapes of lone surrogates and
  * of U+0000 (PostgreSQL has no such character), the same key twice in an object, however it is escaped (RFC

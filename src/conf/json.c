@@ -1,263 +1,125 @@
-/* json.c: JSON documents of the conf, sent as they were written or refused. */
+/*
+ * json.c: JSON documents of the conf, sent as they were written or refused.
+ *
+ * base/json_read.c says what is JSON and where it is not. json-c, which takes out the white space, sees only
+ * what is, and is not asked for its strict mode: in json-c 0.18 this refuses every character that is not
+ * ASCII.
+ */
 #include "conf/json.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <json-c/json.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/hex.h"
+#include "base/json_read.h"
 #include "base/mem.h"
 
 #define BLANKS " \t\r\n"
 
-/*
- * json-c takes more than JSON and changes some of it. This walks over a text that json-c has accepted (so
- * its nesting is bounded) and finds the first such place.
- */
-struct walk {
-    const char *at;
-    const char *problem; /* NULL while all is well */
-    const char *problem_at;
-};
-
-static void walk_value(struct walk *walk);
-
-static void fail(struct walk *walk, const char *at, const char *problem)
+/* The byte after a string that begins here. */
+static const char *end_of_string(const char *quote)
 {
-    if (walk->problem == NULL) {
-        walk->problem = problem;
-        walk->problem_at = at;
-    }
+    const char *at = quote + 1;
+    while (*at != '"')
+        at += *at == '\\' ? 2 : 1;
+    return at + 1;
 }
 
-static char skip_blanks(struct walk *walk)
+static bool has_more_than_64_bits(const char *number)
 {
-    walk->at += strspn(walk->at, BLANKS);
-    return *walk->at;
-}
-
-static bool is_surrogate(int code, int first)
-{
-    return code >= first && code < first + 0x400;
-}
-
-static void walk_escape(struct walk *walk, bool is_key)
-{
-    const char *at = walk->at;
-    walk->at += at[1] == '\0' ? 1 : 2;
-    if (at[1] != 'u')
-        return;
-    int code = hex_four(at + 2);
-    if (code < 0) {
-        fail(walk, at, "four hexadecimal digits must follow \\u");
-        return;
-    }
-    walk->at += 4;
-    if (code == 0 && is_key)
-        fail(walk, at, "a key cannot contain a NUL character");
-    if (is_surrogate(code, 0xDC00)) {
-        fail(walk, at, "this is the second half of a surrogate pair without the first");
-    } else if (is_surrogate(code, 0xD800)) {
-        if (walk->at[0] == '\\' && walk->at[1] == 'u' && is_surrogate(hex_four(walk->at + 2), 0xDC00))
-            walk->at += 6;
-        else
-            fail(walk, at, "this is the first half of a surrogate pair without the second");
-    }
-}
-
-/* Walks over a string from its first quote on. Returns what stands between the quotes. */
-static struct str walk_string(struct walk *walk, bool is_key)
-{
-    const char *start = ++walk->at;
-    while (*walk->at != '"' && *walk->at != '\0') {
-        if ((unsigned char)*walk->at < ' ')
-            fail(walk, walk->at,
-                 "a line break, tab or other control character in a string is written as an escape, "
-                 "such as \\n or \\t");
-        if (*walk->at == '\\')
-            walk_escape(walk, is_key);
-        else
-            walk->at++;
-    }
-    struct str text = {start, (size_t)(walk->at - start)};
-    walk->at += *walk->at == '"';
-    if (is_key && memmem(text.base, text.len, "{now}", 5) != NULL)
-        fail(walk, start, "{now} is filled in only in string values, not in keys");
-    return text;
-}
-
-static size_t walk_digits(struct walk *walk)
-{
-    size_t n = strspn(walk->at, "0123456789");
-    walk->at += n;
-    return n;
-}
-
-static void walk_number(struct walk *walk)
-{
-    const char *start = walk->at;
-    bool whole = true, sound;
-    walk->at += *start == '-';
-    const char *first = walk->at;
-    size_t digits = walk_digits(walk);
-    sound = digits > 0 && (*first != '0' || digits == 1);
-    if (*walk->at == '.') {
-        walk->at++;
-        whole = false;
-        sound = walk_digits(walk) > 0 && sound;
-    }
-    if (*walk->at == 'e' || *walk->at == 'E') {
-        walk->at++;
-        walk->at += *walk->at == '+' || *walk->at == '-';
-        whole = false;
-        sound = walk_digits(walk) > 0 && sound;
-    }
-    if (!sound) {
-        fail(walk, start, "this is not a number as JSON writes it");
-    } else if (whole) {
-        errno = 0;
-        if (*start == '-')
-            (void)strtoimax(start, NULL, 10);
-        else
-            (void)strtoumax(start, NULL, 10);
-        if (errno == ERANGE)
-            fail(walk, start, "this whole number has more than 64 bits; write it as a string");
-    }
-}
-
-/* Between the elements of a list or object that ends with end. */
-static void skip_comma(struct walk *walk, char end)
-{
-    if (skip_blanks(walk) == ',')
-        walk->at++;
-    else if (*walk->at != end)
-        fail(walk, walk->at, "elements are separated by `,`");
-}
-
-static void walk_array(struct walk *walk)
-{
-    walk->at++;
-    while (walk->problem == NULL && skip_blanks(walk) != ']') {
-        walk_value(walk);
-        skip_comma(walk, ']');
-    }
-    walk->at++;
-}
-
-static void walk_object(struct walk *walk)
-{
-    struct json_object *seen = json_object_new_object();
-    walk->at++;
-    while (walk->problem == NULL && skip_blanks(walk) != '}') {
-        const char *key_at = walk->at;
-        if (*key_at != '"') {
-            fail(walk, key_at, "JSON has its keys in double quotes");
-            break;
-        }
-        struct str key = walk_string(walk, true);
-        char *copy = mem_strndup(key.base, key.len);
-        if (json_object_object_get_ex(seen, copy, NULL))
-            fail(walk, key_at, "this key stands in the object for the second time");
-        json_object_object_add(seen, copy, NULL);
-        free(copy);
-        if (skip_blanks(walk) == ':')
-            walk->at++;
-        else
-            fail(walk, walk->at, "a `:` stands behind a key");
-        walk_value(walk);
-        skip_comma(walk, '}');
-    }
-    walk->at++;
-    json_object_put(seen);
-}
-
-static void walk_word(struct walk *walk)
-{
-    static const char *const words[] = {"true", "false", "null"};
-    for (size_t i = 0; i < 3; i++) {
-        if (strncmp(walk->at, words[i], strlen(words[i])) == 0) {
-            walk->at += strlen(words[i]);
-            return;
-        }
-    }
-    fail(walk, walk->at, "JSON has no such value: write null, or a string");
-}
-
-static void walk_value(struct walk *walk)
-{
-    char c = skip_blanks(walk);
-    if (walk->problem != NULL)
-        return; /* what follows need not be JSON */
-    if (c == '{')
-        walk_object(walk);
-    else if (c == '[')
-        walk_array(walk);
-    else if (c == '"')
-        walk_string(walk, false);
-    else if (c == '-' || (c >= '0' && c <= '9'))
-        walk_number(walk);
+    errno = 0;
+    if (*number == '-')
+        (void)strtoimax(number, NULL, 10);
     else
-        walk_word(walk);
+        (void)strtoumax(number, NULL, 10);
+    return errno == ERANGE;
 }
 
-/* What the writer may have meant where json-c gave up, or json-c's words. */
-static const char *explain(const char *text, size_t at, enum json_tokener_error error)
+/* What must not be in a document of the conf although it is JSON: what json-c would change, and {now} in a
+ * key. */
+static const char *find_problem(const char *text, size_t *at)
 {
-    size_t before = at;
+    const char *p = text;
+    while (*p != '\0') {
+        size_t digits = strspn(p, "-0123456789"), number = strspn(p, "-+.0123456789eE");
+        if (*p == '"') {
+            const char *end = end_of_string(p);
+            bool is_key = end[strspn(end, BLANKS)] == ':';
+            *at = (size_t)(p - text) + 1;
+            if (is_key && memmem(p, (size_t)(end - p), "{now}", 5) != NULL)
+                return "{now} is filled in only in string values, not in keys";
+            p = end;
+        } else if (digits > 0) {
+            *at = (size_t)(p - text);
+            if (digits == number && has_more_than_64_bits(p))
+                return "this whole number has more than 64 bits; write it as a string";
+            p += number;
+        } else {
+            p++;
+        }
+    }
+    return NULL;
+}
+
+/* What the writer may have meant where the text is not JSON, else the reader's own words. *at is where that
+ * is. */
+static const char *explain(const char *text, size_t *at, const char *problem)
+{
+    size_t before = *at;
     while (before > 0 && strchr(BLANKS, text[before - 1]) != NULL)
         before--;
     if (text[strspn(text, BLANKS)] == '\0')
         return "there is no JSON here";
-    if (text[at + strspn(text + at, BLANKS)] == '\0')
+    if (text[*at] == '\0') {
+        *at = before; /* what is missing is missing after the last thing written */
         return "the JSON ends here before it is complete";
-    if ((text[at] == ']' || text[at] == '}') && before > 0 && text[before - 1] == ',')
+    }
+    char c = text[*at];
+    if ((c == ']' || c == '}') && before > 0 && text[before - 1] == ',')
         return "JSON has no comma after the last element; remove it";
-    if (error == json_tokener_error_parse_object_key_name)
-        return "JSON has its keys in double quotes";
-    if (text[at] == '\'')
-        return "JSON has its strings in double quotes";
-    if (text[at] == '#' || (text[at] == '/' && (text[at + 1] == '/' || text[at + 1] == '*')))
+    if (c == '#' || (c == '/' && (text[*at + 1] == '/' || text[*at + 1] == '*')))
         return "JSON has no comments";
-    return json_tokener_error_desc(error);
+    if (strcmp(problem, "a key in double quotes is missing here") == 0)
+        return "JSON has its keys in double quotes";
+    if (c == '\'')
+        return "JSON has its strings in double quotes";
+    if (strcmp(problem, "this is not a JSON value") == 0)
+        return strchr("+.", c) != NULL ? "this is not a number as JSON writes it"
+                                       : "JSON has no such value: write null, or a string";
+    if (strcmp(problem, "a control character in a string must be escaped") == 0)
+        return "a line break, tab or other control character in a string is written as an escape, such as "
+               "\\n or \\t";
+    if (memcmp(text + *at, "\\u0000", 6) == 0)
+        return "a document of the conf cannot contain a NUL character";
+    return problem;
+}
+
+/* Takes the white space out of a text that is JSON. */
+static char *compact(const char *text)
+{
+    struct json_tokener *tokener = json_tokener_new_ex(JSON_READ_MAX_DEPTH + 1);
+    if (tokener == NULL)
+        log_fatalx("out of memory");
+    /* With the NUL, so that a number at the very end is known to be complete. */
+    struct json_object *document = json_tokener_parse_ex(tokener, text, (int)strlen(text) + 1);
+    if (json_tokener_get_error(tokener) != json_tokener_success)
+        log_fatalx("json-c does not take JSON: %s", json_tokener_error_desc(json_tokener_get_error(tokener)));
+    json_tokener_free(tokener);
+    char *compact = mem_strdup(
+        json_object_to_json_string_ext(document, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+    json_object_put(document);
+    return compact;
 }
 
 char *conf_json_compact(struct conf_files *files, struct conf_pos start, const char *text)
 {
-    struct json_tokener *tokener = json_tokener_new();
-    if (tokener == NULL)
-        log_fatalx("out of memory");
-    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-    /* With the NUL, so that a number at the very end is known to be complete. */
-    size_t len = strlen(text);
-    struct json_object *document = json_tokener_parse_ex(tokener, text, (int)len + 1);
-    enum json_tokener_error error = json_tokener_get_error(tokener);
-    size_t end = json_tokener_get_parse_end(tokener);
-    json_tokener_free(tokener);
-
-    char *compact = NULL;
-    struct walk walk = {.at = text};
-    if (error != json_tokener_success) {
-        if (error == json_tokener_error_parse_eof || end > len)
-            end = len;
-        while (end > 0 && text[end + strspn(text + end, BLANKS)] == '\0' &&
-               strchr(BLANKS, text[end - 1]) != NULL)
-            end--; /* what is missing is missing after the last thing written */
-        walk.problem = explain(text, end, error);
-        walk.problem_at = text + end;
-    } else {
-        walk_value(&walk);
-        if (skip_blanks(&walk) != '\0')
-            fail(&walk, walk.at, "the JSON ends before this");
-    }
-    if (walk.problem != NULL) {
-        struct conf_pos pos = conf_files_place(files, start, text, (size_t)(walk.problem_at - text));
-        conf_files_error(files, pos, "%s", walk.problem);
-    } else {
-        compact = mem_strdup(json_object_to_json_string_ext(document, JSON_C_TO_STRING_PLAIN |
-                                                                          JSON_C_TO_STRING_NOSLASHESCAPE));
-    }
-    json_object_put(document);
-    return compact;
+    struct json_value root;
+    size_t at = 0;
+    const char *problem = json_read_check(str_of(text), &root, &at);
+    problem = problem == NULL ? find_problem(text, &at) : explain(text, &at, problem);
+    if (problem == NULL)
+        return compact(text);
+    conf_files_error(files, conf_files_place(files, start, text, at), "%s", problem);
+    return NULL;
 }
