@@ -90,7 +90,7 @@ static const char *explain(const char *text, size_t *at, const char *problem)
     if (strcmp(problem, "a control character in a string must be escaped") == 0)
         return "a line break, tab or other control character in a string is written as an escape, such as "
                "\\n or \\t";
-    if (memcmp(text + *at, "\\u0000", 6) == 0)
+    if (strncmp(text + *at, "\\u0000", 6) == 0)
         return "a document of the conf cannot contain a NUL character";
     return problem;
 }
