@@ -3,6 +3,8 @@
 
 #include "base/log.h"
 #include "conf/kind.h"
+#include "handlers/staged.h"
+#include "stages/make.h"
 
 static const struct {
     const struct conf_kind *kind;
@@ -16,8 +18,10 @@ static const struct {
 struct handler *handler_make(const struct conf_route *route, const struct handler_env *env)
 {
     for (size_t i = 0; i < sizeof(makers) / sizeof(makers[0]); i++) {
-        if (makers[i].kind == route->kind)
-            return makers[i].make(route, env);
+        if (makers[i].kind == route->kind) {
+            struct handler *handler = makers[i].make(route, env);
+            return handler_staged(handler, stage_makers, route, &env->stages, env->slot);
+        }
     }
     log_fatalx("%s: nothing answers routes with %s", route->label, conf_kind_name(route->kind));
 }

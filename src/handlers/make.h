@@ -3,6 +3,8 @@
 #define HAYFORK_HANDLERS_MAKE_H
 
 #include "handlers/handler.h"
+#include "metrics/shm.h"
+#include "stages/stage.h"
 
 struct db_lane;
 struct upstream_context;
@@ -16,9 +18,11 @@ struct handler_env {
     struct upstream_context *upstreams;
     struct readers *readers;
     struct slices *slices;
+    struct stage_env stages;
+    struct shm_slot *slot; /* where the worker shows the current route */
 };
 
-/* The handler of a route; its `free` frees it. */
+/* The handler of a route, with its stages in front; its `free` frees it. */
 struct handler *handler_make(const struct conf_route *route, const struct handler_env *env);
 
 /* What makes one kind of handler. */

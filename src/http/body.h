@@ -1,7 +1,7 @@
 /*
  * body.h: a request's body as a handler takes it: piece by piece with back-pressure, or whole.
  *
- * server/conn.c makes one for every request. A handler that does not want the body leaves it alone: the
+ * server/h1_body.c makes one for every request. A handler that does not want the body leaves it alone: the
  * connection reads what is left of it and throws it away, or closes.
  */
 #ifndef HAYFORK_HTTP_BODY_H

@@ -4,7 +4,8 @@
  *
  * A handler answers exactly once: start, any number of pushes, then finish or abort. Until then the client
  * may go away: `gone` is called, once, and the sink must not be used any longer. `gone` is also called after
- * the answer, when the request's memory is about to be freed, so it is the place to let go of `data`.
+ * the answer, when the request's memory is about to be freed, so it is the place to let go of `data`. Stages
+ * answer in the same way; other sinks may stand in front of the exchange's (http/layer.h).
  */
 #ifndef HAYFORK_HTTP_SINK_H
 #define HAYFORK_HTTP_SINK_H
@@ -79,7 +80,7 @@ struct sink {
     const char *route;  /* its name in log lines, "GET /contacts/{id}"; NULL when none was found */
     void (*room)(struct sink *sink);
     void (*gone)(struct sink *sink); /* may be NULL */
-    void *data;                      /* the handler's */
+    void *data; /* of whoever answers into the sink, as room and gone are: a handler, a stage, a layer */
 };
 
 static inline uint64_t sink_request_id(const struct sink *sink)

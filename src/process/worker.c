@@ -377,6 +377,8 @@ static struct handler **make_handlers(struct worker *worker)
         .upstreams = worker->upstreams,
         .readers = worker->readers,
         .slices = &worker->slices,
+        .stages = {.conf = conf, .loop = worker->loop, .timeouts = worker->timeouts},
+        .slot = worker->slot,
     };
     struct handler **handlers = mem_calloc(conf->n_routes, sizeof(*handlers));
     for (size_t i = 0; i < conf->n_routes; i++) {

@@ -28,9 +28,10 @@ my @HOUSE = (
     [
         [
             'handlers', 'what answers: sql, json, text, files, relay',
-            [qw(make.c text CIRCLE sql_private relay relay_head relay_stream relay_private relay_fields stream json files make.h handler headers readers)],
+            [qw(make.c staged text CIRCLE sql_private relay relay_head relay_stream relay_private relay_fields stream json files make.h handler headers readers)],
         ],
     ],
+    [['stages', 'between a request and its handler', [qw(make stage)]]],
     [
         [
             'db',
@@ -66,7 +67,7 @@ my @HOUSE = (
         [
             'http', 'requests and answers as bytes',
             [
-                qw(request problem sink http1_response http1 forwarded http1_field http1_class folder conditional body)
+                qw(request problem layer sink http1_response http1 forwarded http1_field http1_class folder conditional body)
             ],
         ],
         ['loop',    'timers, what is sent, whom to let go first', [qw(yield slices timeouts outbox ring busypoll)]],
@@ -99,7 +100,7 @@ my %ONLY_FOR = (
     '<json-c/json.h>'     => qr{^conf/json},
     '<yaml.h>'            => qr{^conf/yaml},
     '<liburing.h>'        => qr{^loop/ring},
-    '<h2o.h>'             => qr{^(?:process/worker|server/|upstream/|handlers/|db/|loop/)},
+    '<h2o.h>'             => qr{^(?:process/worker|server/|upstream/|handlers/|stages/|db/|loop/)},
     '<pthread.h>'         => qr{^upstream/resolve},
     '"server/server.h"'   => qr{^(?:server/server|process/worker)},
     '"process/worker.h"'  => qr{^process/},
@@ -108,7 +109,7 @@ my %ONLY_FOR = (
 
 # Who may call a library, whatever it includes.
 my %LIBRARY = (
-    libh2o      => [qr/^h2o_/, qr{^(?:process/worker|server/|upstream/|handlers/(?:files|readers)|db/|loop/)}],
+    libh2o      => [qr/^h2o_/, qr{^(?:process/worker|server/|upstream/|handlers/(?:files|readers)|stages/|db/|loop/)}],
     libpq       => [qr/^PQ/, qr{^(?:db/|conf/conninfo)}],
     'json-c'    => [qr/^json_(?:object|tokener|c_|util)/, qr{^conf/json}],
     libyaml     => [qr/^yaml_/, qr{^conf/yaml}],

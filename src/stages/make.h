@@ -1,0 +1,10 @@
+/* make.h: which stages there are. */
+#ifndef HAYFORK_STAGES_MAKE_H
+#define HAYFORK_STAGES_MAKE_H
+
+#include "stages/stage.h"
+
+/* In the order in which requests come through them; ends in NULL. */
+extern stage_maker *const stage_makers[];
+
+#endif
