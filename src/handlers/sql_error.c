@@ -1,13 +1,15 @@
 /* sql_error.c: what PostgreSQL's errors mean for a client (PostgreSQL 15, appendix A). */
+#include "handlers/sql_error.h"
+
 #include <ctype.h>
 #include <inttypes.h>
 #include <libpq-fe.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/complain.h"
 #include "base/mem.h"
 #include "base/utf8.h"
-#include "handlers/sql_private.h"
 
 /* Bytes of PostgreSQL's texts that the log gets. */
 enum { MOST_OF_MESSAGE = 400, MOST_OF_DETAIL = 200 };
@@ -112,23 +114,15 @@ static int status_asked_for(const char *state)
     return atoi(state + 2);
 }
 
-static const char *kept(struct call *call, const char *text)
+static const char *kept(struct sql_call *call, const char *text)
 {
     return arena_copy(&call->sink->arena, str_of(text));
 }
 
-/* Did this request bring the value of the parameter? If not, it is one of the conf. */
-static bool is_of_client(const struct call *call, size_t i)
+static bool has_values_of_client(const struct sql_call *call)
 {
-    const struct params_spec *spec = &call->handler->route->params[i];
-    bool may_be_default = spec->source == PARAMS_QUERY || spec->source == PARAMS_BODY;
-    return !may_be_default || call->values[i].base != spec->default_text;
-}
-
-static bool has_values_of_client(const struct call *call)
-{
-    for (size_t i = 0; i < call->handler->route->statement.n_params; i++) {
-        if (is_of_client(call, i))
+    for (size_t i = 0; i < call->route->conf->statement.n_params; i++) {
+        if (sql_values_are_clients(&call->values, i))
             return true;
     }
     return false;
@@ -160,7 +154,7 @@ static bool is_about_value(const char *state)
  * statement itself stands; but not where PostgreSQL quotes the SQL that it could not take: that is a
  * function's.
  */
-static const struct meaning *meaning_for(const struct call *call, const struct db_answer *answer)
+static const struct meaning *meaning_for(const struct sql_call *call, const struct db_answer *answer)
 {
     const char *state = pgwire_error_field(answer->error, PG_DIAG_SQLSTATE);
     bool quotes = pgwire_error_field(answer->error, PG_DIAG_INTERNAL_QUERY)[0] != '\0';
@@ -172,24 +166,24 @@ static const struct meaning *meaning_for(const struct call *call, const struct d
 }
 
 /* A value that PostgreSQL could not take for the parameter that it names: the client's mistake. */
-static void refuse_value(struct call *call, size_t number)
+static void refuse_value(struct sql_call *call, size_t number)
 {
-    const char *name = call->handler->route->statement.names[number - 1];
+    const char *name = call->route->conf->statement.names[number - 1];
     const char *detail = arena_printf(&call->sink->arena, "%s is not a value of its type.", name);
-    handler_sql_refuse(call, (struct problem){.status = 400, .detail = detail, .parameter = name});
+    sql_call_refuse(call, (struct problem){.status = 400, .detail = detail, .parameter = name});
 }
 
 /* The parameter that a column without a value belongs to, where they have the same name. */
-static const char *parameter_named(const struct call *call, const char *column)
+static const char *parameter_named(const struct sql_call *call, const char *column)
 {
-    const struct conf_route *route = call->handler->route;
-    for (size_t i = 0; i < route->statement.n_params; i++) {
-        if (strcmp(route->statement.names[i], column) == 0)
-            return route->statement.names[i];
+    const struct conf_route *conf = call->route->conf;
+    for (size_t i = 0; i < conf->statement.n_params; i++) {
+        if (strcmp(conf->statement.names[i], column) == 0)
+            return conf->statement.names[i];
     }
-    for (size_t i = 0; i < route->n_body_fields; i++) {
-        if (strcmp(route->body_fields[i], column) == 0)
-            return route->body_fields[i];
+    for (size_t i = 0; i < conf->n_body_fields; i++) {
+        if (strcmp(conf->body_fields[i], column) == 0)
+            return conf->body_fields[i];
     }
     return NULL;
 }
@@ -217,7 +211,7 @@ static char *beginning_of(const char *error, char field, size_t most)
     return mem_printf("%.*s%s", (int)cut.len, cut.base, cut.len < text.len ? "…" : "");
 }
 
-static void log_it(const struct call *call, const char *error, const char *state, int status)
+static void log_it(const struct sql_call *call, const char *error, const char *state, int status)
 {
     char *about = mem_printf("%s: %d: SQLSTATE %s", call->sink->route, status, state);
     char *message = beginning_of(error, PG_DIAG_MESSAGE_PRIMARY, MOST_OF_MESSAGE);
@@ -229,7 +223,7 @@ static void log_it(const struct call *call, const char *error, const char *state
     free(detail);
 }
 
-void handler_sql_broke_off(const struct call *call, enum db_outcome outcome, const char *error)
+void sql_error_broke_off(const struct sql_call *call, enum db_outcome outcome, const char *error)
 {
     struct sink *sink = call->sink;
     if (outcome == DB_REJECTED) {
@@ -238,7 +232,7 @@ void handler_sql_broke_off(const struct call *call, enum db_outcome outcome, con
         char *about = mem_printf("%s: broke off: %s", sink->route, state);
         complain(LOG_LEVEL_ERROR, about,
                  "%s: broke off after %" PRIu64 " rows: SQLSTATE %s: %s (request %016" PRIx64 ")",
-                 sink->route, call->n_rows, state, message, sink_request_id(sink));
+                 sink->route, call->rows.n, state, message, sink_request_id(sink));
         free(about);
         free(message);
     } else {
@@ -246,12 +240,12 @@ void handler_sql_broke_off(const struct call *call, enum db_outcome outcome, con
                                                    : "the connection to the database was lost";
         char *about = mem_printf("%s: broke off: %s", sink->route, why);
         complain(LOG_LEVEL_ERROR, about, "%s: broke off after %" PRIu64 " rows: %s (request %016" PRIx64 ")",
-                 sink->route, call->n_rows, why, sink_request_id(sink));
+                 sink->route, call->rows.n, why, sink_request_id(sink));
         free(about);
     }
 }
 
-void handler_sql_unreadable(struct call *call)
+void sql_error_unreadable(struct sql_call *call)
 {
     struct sink *sink = call->sink;
     char *about = mem_printf("%s: unreadable", sink->route);
@@ -260,17 +254,17 @@ void handler_sql_unreadable(struct call *call)
              "%016" PRIx64 ")",
              sink->route, sink_request_id(sink));
     free(about);
-    handler_sql_refuse(call, (struct problem){.status = 500,
-                                              .detail = "This was done, but its answer cannot be shown: the "
-                                                        "database's types have just changed."});
+    sql_call_refuse(call, (struct problem){.status = 500,
+                                           .detail = "This was done, but its answer cannot be shown: the "
+                                                     "database's types have just changed."});
 }
 
-void handler_sql_error(struct call *call, const struct db_answer *answer)
+void sql_error_send(struct sql_call *call, const struct db_answer *answer)
 {
     const char *error = answer->error, *state = pgwire_error_field(error, PG_DIAG_SQLSTATE);
     size_t number = parameter_at_fault(answer);
-    bool is_named =
-        number >= 1 && number <= call->handler->route->statement.n_params && is_of_client(call, number - 1);
+    bool is_named = number >= 1 && number <= call->route->conf->statement.n_params &&
+                    sql_values_are_clients(&call->values, number - 1);
     if (is_named && answer->stands && is_about_value(state)) {
         refuse_value(call, number);
         return;
@@ -285,9 +279,9 @@ void handler_sql_error(struct call *call, const struct db_answer *answer)
     if (meaning->names_constraint && constraint[0] != '\0')
         problem.constraint = kept(call, constraint);
     if (is_named && problem.status < 500)
-        problem.parameter = call->handler->route->statement.names[number - 1];
+        problem.parameter = call->route->conf->statement.names[number - 1];
     else if (strcmp(state, "23502") == 0)
         problem.parameter = parameter_named(call, pgwire_error_field(error, PG_DIAG_COLUMN_NAME));
     log_it(call, error, state, problem.status);
-    handler_sql_refuse(call, problem);
+    sql_call_refuse(call, problem);
 }

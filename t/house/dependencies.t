@@ -14,8 +14,6 @@ use Hayfork::Test::Process qw(slurp);
 # The house from the top, floor by floor: in each folder its files, from those that use the others to those that use
 # none. A file may use what stands after it in its folder, and the floors below. NAME is NAME.c and NAME.h; where
 # these two stand in different places they are named one by one.
-#
-# CIRCLE lists files that still call each other in a circle. It is to become empty; no file may be added.
 my @HOUSE = (
     [['main.c', 'options; hands over', [qw(main)]]],
     [['process', 'master, workers, listeners', [qw(master fleet trial takeover address generation program control sd worker sandbox privileges listen handoff cpus)]]],
@@ -28,7 +26,10 @@ my @HOUSE = (
     [
         [
             'handlers', 'what answers: sql, json, text, files, relay',
-            [qw(make.c staged text CIRCLE sql_private relay relay_head relay_stream relay_private relay_fields stream json files make.h handler headers readers)],
+            [
+                qw(make.c staged text sql sql_error sql_response sql_stream sql_call sql_rows sql_values sql_route relay relay_head relay_stream
+                  relay_private relay_fields stream json files make.h handler headers readers)
+            ],
         ],
     ],
     [['stages', 'between a request and its handler', [qw(make stage)]]],
@@ -84,10 +85,6 @@ my @HOUSE = (
     ],
 );
 
-my %CIRCLE = (
-    handlers => [qw(sql sql_answer sql_error sql_stream)],
-);
-
 # Where a file calls one above it: by functions that this one has handed down in such a struct. One that is not named
 # *_ops is here, and either holds other things as well or is made by whoever asks.
 my %HANDS_DOWN = map { $_ => 1 } qw(arena body body_whole conf_kind conn_context db_asker db_lane_conf handler
@@ -122,13 +119,13 @@ my $LONGEST_FILE     = 800;    # lines
 my $LONGEST_FUNCTION = 80;
 
 my %floor;                     # folder => number, from the top
-my %place;                     # file, or NAME for both of it => number within its folder; a circle has one for all
+my %place;                     # file, or NAME for both of it => number within its folder
 for my $number (0 .. $#HOUSE) {
     for my $room (@{ $HOUSE[$number] }) {
         my ($name, undef, $files) = @$room;
         $floor{$name} = $number;
         for my $i (0 .. $#$files) {
-            $place{"$name/$_"} = $i for $files->[$i] eq 'CIRCLE' ? @{ $CIRCLE{$name} } : $files->[$i];
+            $place{"$name/$files->[$i]"} = $i;
         }
     }
 }
@@ -184,8 +181,7 @@ sub map_of_the_house ()
             my ($name, $what, $files) = @$room;
             $name .= '/' if $name ne 'main.c';
             $map .= sprintf "%-12s %s\n", $name, $what;
-            $map .= fill(' ' x 13, map { split / / } map { $_ eq 'CIRCLE' ? "{@{ $CIRCLE{$room->[0]} }}" : $_ } @$files)
-              if $name ne 'main.c';
+            $map .= fill(' ' x 13, @$files) if $name ne 'main.c';
         }
         $map .= "\n";
     }
@@ -249,29 +245,15 @@ for my $file (grep { /\.c$/ } @files) {
     close $nm or die "nm cannot read $object: is the program built?";
 }
 
-my %uses;    # file => { file it calls }
 for my $file (sort keys %undefined) {
     my @wrong;
     for my $symbol (@{ $undefined{$file} }) {
         my $other = $defined{$symbol};
-        $uses{$file}{$other} = 1 if defined $other;
         push @wrong, "$symbol of $other is not below it" if defined $other && !is_below($file, $other);
         my $library = first { !defined $other && $symbol =~ $LIBRARY{$_}[0] } sort keys %LIBRARY;
         push @wrong, "$symbol of $library is not for it" if defined $library && $file !~ $LIBRARY{$library}[1];
     }
     is_deeply \@wrong, [], "$file calls what is below it";
-}
-
-# An exception that is none any longer has to go.
-for my $room (sort keys %CIRCLE) {
-    my %circle = map { ("$room/$_" =~ s/(?:\.c)?$/.c/r => 1) } @{ $CIRCLE{$room} };
-    for my $file (sort keys %circle) {
-        my ($seen, @next) = ({}, $file);
-        while (defined(my $at = shift @next)) {
-            push @next, grep { $circle{$_} && !$seen->{$_}++ } sort keys %{ $uses{$at} };
-        }
-        ok $seen->{$file}, "$file is in a circle still; if not, it gets a place of its own";
-    }
 }
 
 my ($shown) = slurp("$Hayfork::Test::TOP_SRCDIR/ARCHITECTURE.md") =~ /^## Who may call whom\n.*?^```\n(.*?)^```\n/ms;
