@@ -7,7 +7,7 @@ use List::Util qw(min);
 use Time::HiRes qw(sleep time);
 
 use Hayfork::Test::Crowd;
-use Hayfork::Test::Process qw(wait_for descriptors descriptors_at_rest cpu_time);
+use Hayfork::Test::Process qw(wait_for connections at_rest cpu_time);
 
 needs_postgres;
 my $cluster = cluster->load_contacts;
@@ -25,11 +25,9 @@ sub start (%limits)
     my $limits = join ', ', 'requests: unlimited', 'deadline: 60s', map { "$_: $limits{$_}" } sort keys %limits;
     return server(<<~CONF, cluster => $cluster);
         workers: 1
-        core: on    # its descriptors are counted
         limits: { $limits }
         database:
           connect: ${\ $cluster->conninfo }
-          spill: 60m    # a busy machine must not bring more connections: files are counted
         routes:
           GET /:
             text: "hello\\n"
@@ -113,9 +111,9 @@ sub undisturbed_is ($worker, $server, $clients, $targets, $phase)
 {
     my ($what) = @$phase;
     p99($_, @$clients) for @$targets;    # caches and clock speed as they will be
-    my $alone = descriptors_at_rest($worker);
+    my $alone = at_rest('the connections', sub { connections($server->address) });
     my $crowd = crowd($server, $phase);
-    wait_for('all of them to be taken', sub { descriptors($worker) >= $alone + $CROWD });
+    wait_for('all of them to be taken', sub { connections($server->address) >= $alone + $CROWD });
 
     my $busy = cpu_time($worker);
     sleep 0.5;
@@ -132,9 +130,9 @@ sub undisturbed_is ($worker, $server, $clients, $targets, $phase)
         }
         cmp_ok $best, '<=', 2, "… p99 of $target at most doubles";
     }
-    is descriptors($worker), $alone + $CROWD, '… and all of them were there';
+    is at_rest('the connections', sub { connections($server->address) }), $alone + $CROWD, '… and all of them were there';
     $crowd->dismiss;
-    return wait_for('all of them to be gone', sub { descriptors($worker) <= $alone });
+    return wait_for('all of them to be gone', sub { connections($server->address) <= $alone });
 }
 
 subtest 'a client that behaves does not notice them' => sub {
@@ -158,7 +156,6 @@ subtest '… nor those whose bodies are waited for' => sub {
 subtest 'they are gotten rid of' => sub {
     my $server   = start(%SHORT);
     my $echo     = echo(%SHORT);
-    my ($worker) = $server->workers;
     my @crowds   = map { crowd($server, $_, every => 0.25) } @PHASES;
     push @crowds, map { crowd($echo, $_, every => 0.25) } @WANTED;
 
@@ -173,7 +170,7 @@ subtest 'they are gotten rid of' => sub {
         my $outcomes = shift(@crowds)->outcomes;
         is_deeply [ grep { !/^$end$/ } keys %$outcomes ], [], "$what: $end" or diag explain $outcomes;
     }
-    wait_for('their descriptors to be closed', sub { descriptors($worker) < 100 });
+    wait_for('their connections to be closed', sub { connections($server->address) < 50 });
     is $server->stop, 'exit 0', 'it ends well';
     is $echo->stop,   'exit 0', '… and so does echo';
     is_deeply [ $server->log_lines(qr/ (?:warn|error) /) ], [], 'without a complaint';

@@ -13,7 +13,7 @@ use File::Temp ();
 use POSIX qw(WNOHANG);
 use Time::HiRes qw(sleep time);
 
-our @EXPORT_OK = qw(spawn run reap wait_for temporary_folder slurp spew alive children descriptors descriptors_at_rest cpu_time
+our @EXPORT_OK = qw(spawn run reap wait_for temporary_folder slurp spew alive children descriptors at_rest connections cpu_time
   stop_process);
 
 # How long anything may take before the test gives up. Far more than a loaded machine needs: no test
@@ -128,12 +128,12 @@ sub children ($pid)
     return @children;
 }
 
-# The same once it does not change any more: a connection that its client has just closed is seen to be a moment later.
-sub descriptors_at_rest ($pid)
+# Waits until a number no longer changes, and returns it: what a client has just closed is seen to be closed a moment later.
+sub at_rest ($what, $number)
 {
     my ($same, $last) = (0, -1);
-    wait_for("the descriptors of process $pid to settle", sub {
-        my $now = descriptors($pid);
+    wait_for("$what to settle", sub {
+        my $now = $number->();
         $same = $now == $last ? $same + 1 : 0;
         $last = $now;
         return $same >= 10;
@@ -146,6 +146,21 @@ sub descriptors ($pid)
 {
     opendir my $folder, "/proc/$pid/fd" or croak "/proc/$pid/fd: $!";
     return scalar grep { !/^\./ } readdir $folder;
+}
+
+# How many connections a server has taken and not closed yet. It may have other files open, and open more: to a database,
+# for one.
+sub connections ($address)
+{
+    my ($port) = $address =~ /:(\d+)$/;
+    my $local  = sprintf ':%04X', $port;
+    my %from;    # the kernel may show one twice while others come and go
+    for my $line (map { split /^/, slurp($_) } grep { -e } '/proc/net/tcp', '/proc/net/tcp6') {
+        my (undef, $at, $peer, $state, @more) = split ' ', $line;
+        # Not the one that listens, nor those that nobody has: not accepted yet, or closed.
+        $from{$peer} = 1 if $at =~ /\Q$local\E$/ && $state ne '0A' && $more[5] ne '0';
+    }
+    return scalar keys %from;
 }
 
 # The CPU time that a process has taken, in seconds.
