@@ -18,6 +18,7 @@
  *   standard_conforming_strings, backslash_quote  pg/scan.c relies on them
  *   quote_all_identifiers                         db/merge.c reads names out of an EXPLAIN
  *   gin_fuzzy_search_limit                        a merged read must find what a single one finds
+ *   exit_on_error                                 one client's mistake must not end what others wait for
  *   IntervalStyle, xmlbinary, xmloption, transform_null_equals
  *                                                 set for the eyes and habits of other programs
  *
@@ -37,6 +38,7 @@ const struct db_pinned db_session_pinned[DB_SESSION_PINNED] = {
     {"quote_all_identifiers", "off", NULL},
     {"transform_null_equals", "off", NULL},
     {"gin_fuzzy_search_limit", "0", NULL},
+    {"exit_on_error", "off", NULL},
 };
 
 /* The `options` that the user's conninfo or PGOPTIONS have; allocated. */

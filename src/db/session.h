@@ -34,7 +34,7 @@ struct db_pinned {
     const char *also; /* values that do as well, with blanks around each; NULL for none */
 };
 
-enum { DB_SESSION_PINNED = 13 };
+enum { DB_SESSION_PINNED = 14 };
 
 extern const struct db_pinned db_session_pinned[DB_SESSION_PINNED];
 

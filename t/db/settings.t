@@ -22,6 +22,7 @@ my %SETTINGS = (
     client_encoding             => [ 'LATIN1',       q(SELECT 'é' AS e, ARRAY['ü'] AS u) ],
     DateStyle                   => [ 'German, DMY',  q(SELECT '2024-02-29'::date AS d, ARRAY['2024-02-29 12:00'::timestamp] AS ts) ],
     default_text_search_config  => undef,
+    exit_on_error               => [ 'on',           q(SELECT current_setting('exit_on_error') AS e) ],
     extra_float_digits          => [ -10, q(SELECT 0.1::float8 + 0.2 AS f, ARRAY[1/3::real] AS fs, point(0.1 + 0.2, 0) AS p) ],
     gin_fuzzy_search_limit      => [ 1,              q(SELECT current_setting('gin_fuzzy_search_limit') AS l) ],
     IntervalStyle               => [ 'sql_standard', q(SELECT '1 day -2 h'::interval AS i, ARRAY['1 mon'::interval] AS li) ],
