@@ -75,7 +75,8 @@ static const char sql[] =
     " JOIN schema s ON s.oid" EQ "c.relnamespace WHERE c.oid" USERS " AND c.relkind" EQ
     "ANY ('{r,v,m,f,p,c}'::pg_catalog.\"char\"[])"
     "), function AS MATERIALIZED ("
-    " SELECT word.n, p.oid, p.ctid, p.prorettype, s.nspname FROM word JOIN pg_catalog.pg_proc p"
+    " SELECT word.n, p.oid, p.ctid, p.prorettype, p.proallargtypes, s.nspname FROM word JOIN "
+    "pg_catalog.pg_proc p"
     " ON p.proname" EQ "word.name JOIN schema s ON s.oid" EQ "p.pronamespace WHERE p.oid" USERS
     "), field AS MATERIALIZED ("
     " SELECT r.n, a.attname, a.atttypid, a.attnum FROM relation r JOIN pg_catalog.pg_attribute a"
@@ -83,6 +84,8 @@ static const char sql[] =
     "), type (n, oid) AS (("
     " SELECT f.n, f.atttypid FROM field f WHERE f.atttypid" USERS
     " UNION ALL SELECT f.n, f.prorettype FROM function f WHERE f.prorettype" USERS
+    " UNION ALL SELECT f.n, a.oid FROM function f"
+    " CROSS JOIN LATERAL pg_catalog.unnest(f.proallargtypes) AS a (oid) WHERE a.oid" USERS
     " UNION ALL SELECT word.n, t.oid FROM word JOIN pg_catalog.pg_type t ON t.typname" EQ "word.name"
     " JOIN schema s ON s.oid" EQ "t.typnamespace WHERE t.oid" USERS " AND t.typrelid" EQ "0"
     ") UNION"

@@ -55,6 +55,7 @@ $cluster->psql($_) for 'CREATE SCHEMA early', 'ALTER DATABASE contacts SET searc
     CREATE TYPE point3 AS (x int, y int, z int);
     CREATE TABLE place (id int, at point3);
     INSERT INTO place VALUES (1, (1, 2, 3));
+    CREATE FUNCTION spots(i int) RETURNS TABLE (id int, spot point3) LANGUAGE sql STABLE AS 'SELECT * FROM place WHERE id = i';
     CREATE TABLE counted (id int, n int);
     INSERT INTO counted VALUES (1, 10);
     CREATE FUNCTION n_of(i int) RETURNS text LANGUAGE plpgsql STABLE AS $$
@@ -91,6 +92,7 @@ my $server = server(<<~CONF, cluster => $cluster, lanes => 2);
       GET /items/{id}: { sql: "SELECT * FROM items(:id)", answer: rows }
       GET /shadowed/{id}: { sql: "SELECT v FROM shadowed WHERE id = :id", answer: row }
       GET /place/{id}: { sql: "SELECT at FROM place WHERE id = :id", answer: row }
+      GET /spots/{id}: { sql: "SELECT * FROM spots(:id)", answer: row }
       GET /counted/{id}: { sql: "SELECT n_of(:id) AS n", answer: row }
       GET /product/{id}: { sql: "SELECT v FROM shop.product WHERE id = :id", answer: row }
     CONF
@@ -343,7 +345,10 @@ migrate 'another table comes earlier in the search path',
 
 migrate 'a field of a composite has another name',
   watched  => 1,
-  requests => [ [ 'GET /place/1', '200 {"at":{"x":1,"y":2,"z":3}}', '200 {"at":{"x":1,"y":2,"height":3}}' ] ],
+  requests => [
+    [ 'GET /place/1', '200 {"at":{"x":1,"y":2,"z":3}}', '200 {"at":{"x":1,"y":2,"height":3}}' ],
+    [ 'GET /spots/1', '200 {"id":1,"spot":{"x":1,"y":2,"z":3}}', '200 {"id":1,"spot":{"x":1,"y":2,"height":3}}' ],
+  ],
   sql      => 'ALTER TYPE point3 RENAME ATTRIBUTE z TO height';
 
 is_deeply [ grep { !/GET \/gone/ } $server->log_lines(qr/ error /) ], [], 'nobody has to look at anything';
