@@ -149,6 +149,12 @@ static bool is_about_value(const char *state)
     return is_class(state, "22") || is_class(state, "54") || is_about_name(state);
 }
 
+/* Was the statement refused by itself, whatever the values? Then the schema has changed. */
+static bool fell(const struct db_answer *answer, const char *state)
+{
+    return !answer->ran && !answer->stands && (is_about_value(state) || is_class(state, "23"));
+}
+
 /*
  * What an error means that names no parameter. The request may be to blame if it brought a value and the
  * statement itself stands; but not where PostgreSQL quotes the SQL that it could not take: that is a
@@ -158,6 +164,8 @@ static const struct meaning *meaning_for(const struct sql_call *call, const stru
 {
     const char *state = pgwire_error_field(answer->error, PG_DIAG_SQLSTATE);
     bool quotes = pgwire_error_field(answer->error, PG_DIAG_INTERNAL_QUERY)[0] != '\0';
+    if (fell(answer, state))
+        return meaning_of("");
     if (is_class(state, "22"))
         return meaning_of(has_values_of_client(call) ? state : "");
     if (is_about_name(state))
@@ -188,10 +196,12 @@ static const char *parameter_named(const struct sql_call *call, const char *colu
     return NULL;
 }
 
-static const char *advice_of(const char *state)
+static const char *advice_of(const struct call *call, const char *state)
 {
-    if (strcmp(state, "25006") == 0)
+    if (strcmp(state, "25006") == 0 && db_lane_only_reads(call->handler->lane))
         return "; GET runs in a read-only session: use POST, or `lane: write`";
+    if (strcmp(state, "25006") == 0)
+        return "; is default_transaction_read_only set for the role or the database, or is it a standby?";
     return strcmp(state, "42501") == 0 ? "; is a GRANT missing?" : "";
 }
 
@@ -217,7 +227,7 @@ static void log_it(const struct sql_call *call, const char *error, const char *s
     char *message = beginning_of(error, PG_DIAG_MESSAGE_PRIMARY, MOST_OF_MESSAGE);
     char *detail = beginning_of(error, PG_DIAG_MESSAGE_DETAIL, MOST_OF_DETAIL);
     complain(level_of(state, status), about, "%s: %s%s%s%s (request %016" PRIx64 ")", about, message,
-             detail[0] == '\0' ? "" : ": ", detail, advice_of(state), sink_request_id(call->sink));
+             detail[0] == '\0' ? "" : ": ", detail, advice_of(call, state), sink_request_id(call->sink));
     free(about);
     free(message);
     free(detail);

@@ -16,12 +16,17 @@ $cluster->psql(<<~'SQL');
     CREATE FUNCTION rows_of_nothing(n int) RETURNS bigint LANGUAGE plpgsql STABLE AS
         $$ BEGIN RETURN (SELECT count(*) FROM nothing WHERE id = n); END $$;
     CREATE TABLE note (id int PRIMARY KEY, text text, mood mood);
+    CREATE TYPE size AS ENUM ('small', 'large');
     INSERT INTO note VALUES (1, '10', 'glad'), (2, 'ten', 'sad');
     SQL
 
 my $conf = <<~'CONF';
     workers: 1
     routes:
+      GET /size:
+        sql: "SELECT 'small'::size AS v, :n::int AS n"
+        query: [n]
+        answer: row
       GET /regex:
         sql: "SELECT 'abc' ~ :q AS v"
         query: [q]
@@ -160,6 +165,13 @@ subtest 'a statement that no longer stands' => sub {
     $cluster->psql('ALTER FUNCTION finds_no_more(text) RENAME TO finds');
     is $client->get('/finds?q=a%26b')->body, '{"v":true}', 'until it stands again';
     problem_is $client->get('/finds?q=a+b'), 400, {}, '… with the mistakes of clients';
+
+    is $client->get('/size?n=1')->body, '{"v":"small","n":1}', 'a value in the SQL';
+    $cluster->psql('CREATE SCHEMA away; ALTER TYPE size SET SCHEMA away; CREATE TYPE size AS (width int, height int)');
+    problem_is $client->get('/size?n=1'), 500, {}, '… of which another type makes nothing';
+    logs_are 'error', 'GET /size: 500: SQLSTATE 22P02: malformed record literal: "small"', '… is no client\'s either';
+    $cluster->psql('DROP TYPE size; ALTER TYPE away.size SET SCHEMA public');
+    is $client->get('/size?n=1')->body, '{"v":"small","n":1}', '… until it is there again';
 };
 
 subtest 'a value of the tables that the SQL cannot use' => sub {

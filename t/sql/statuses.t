@@ -234,6 +234,9 @@ subtest '500: a GET that writes' => sub {
     refuses 'GET', '/write/3', 500, {}, 'a route without lane: write',
       route => 'GET /write/{id}', level => 'error', log => qr/25006.*(?:POST.*lane: write|lane: write.*POST)/;
     is $cluster->value('SELECT count(*) FROM shelf'), 2, 'nothing is written';
+    problem_is $client->request('POST', '/raise', json => '{"code":"25006","message":"secret"}'), 500, {}, 'a POST that cannot';
+    is scalar $server->log_lines(qr{ error .*POST /raise: 500: SQLSTATE 25006: secret.*; is default_transaction_read_only set}), 1,
+      '… has nothing to do with the lane';
 };
 
 subtest '500: any other mistake of the route' => sub {
