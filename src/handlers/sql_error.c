@@ -196,7 +196,7 @@ static const char *parameter_named(const struct sql_call *call, const char *colu
     return NULL;
 }
 
-static const char *advice_of(const struct call *call, const char *state)
+static const char *advice_of(const struct sql_call *call, const char *state)
 {
     if (strcmp(state, "25006") == 0 && db_lane_only_reads(call->handler->lane))
         return "; GET runs in a read-only session: use POST, or `lane: write`";
