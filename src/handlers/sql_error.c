@@ -198,7 +198,7 @@ static const char *parameter_named(const struct sql_call *call, const char *colu
 
 static const char *advice_of(const struct sql_call *call, const char *state)
 {
-    if (strcmp(state, "25006") == 0 && db_lane_only_reads(call->handler->lane))
+    if (strcmp(state, "25006") == 0 && db_lane_only_reads(call->route->lane))
         return "; GET runs in a read-only session: use POST, or `lane: write`";
     if (strcmp(state, "25006") == 0)
         return "; is default_transaction_read_only set for the role or the database, or is it a standby?";
