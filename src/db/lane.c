@@ -47,6 +47,7 @@ struct db_lane {
     bool lacks_place;       /* something has found no place in this turn */
     uint64_t lacking_since; /* clock_ms: since when that is so in each turn; 0 if it is not */
     bool gathers;           /* something is held back until the next turn */
+    bool wants_types;       /* types are to be asked for, on some connection */
     void (*settled)(void *arg);
     void *settled_arg;
 };
@@ -158,6 +159,11 @@ static const struct db_connection_ops connection_ops = {
 
 /* What statements tell */
 
+static void on_types_wanted(struct db_connection *connection)
+{
+    connection->lane->wants_types = true;
+}
+
 static void on_prepared(struct db_connection *connection, struct db_statement *statement)
 {
     db_merge_prepare(connection, statement);
@@ -172,6 +178,7 @@ static void on_failed(struct db_statement *statement)
 
 static const struct db_statement_ops statement_ops = {
     .refitted = db_line_fit,
+    .wants_types = on_types_wanted,
     .prepared = on_prepared,
     .failed = on_failed,
 };
@@ -354,6 +361,13 @@ static void send_all(struct db_lane *lane)
         lane->lacking_since = lane->env.now;
 }
 
+static void ask_for_types(struct db_lane *lane)
+{
+    lane->wants_types = false;
+    for (size_t i = 0; i < lane->pool.n; i++)
+        db_types_ask(lane->pool.all[i]);
+}
+
 /* No asker is called from here: see db/connection.c. */
 bool db_lane_turn_end(struct db_lane *lane)
 {
@@ -367,14 +381,15 @@ bool db_lane_turn_end(struct db_lane *lane)
         lane->lacking_since = 0;
     if (db_schema_is_due(&lane->schema))
         db_schema_when_idle(&lane->schema);
+    if (lane->wants_types)
+        ask_for_types(lane);
     for (size_t i = 0; i < lane->pool.n; i++) {
-        struct db_connection *connection = lane->pool.all[i];
-        if (connection->preparations->wants_types)
-            db_types_ask(connection);
-        db_connection_flush(connection);
-        any_in_flight |= connection->pipeline.n > 0;
+        if (lane->pool.all[i]->pipeline.n == 0)
+            continue;
+        db_connection_flush(lane->pool.all[i]);
+        any_in_flight = true;
     }
-    if (any_in_flight)
+    if (any_in_flight && !h2o_timeout_is_linked(&lane->watch.entry))
         begin_timer(lane, &lane->watch);
     return lane->gathers;
 }

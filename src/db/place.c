@@ -77,8 +77,11 @@ static void learn(const struct db_statement *statement, uint64_t ms)
 {
     struct db_manners *manners = manners_of(statement);
     uint64_t now = statement->env->now;
+    bool is_slow_run = ms >= statement->env->conf.spill;
+    if (!is_slow_run && manners->slow.level == 0 && manners->big.level == 0)
+        return; /* as usual */
     unsigned slow = left_of(&manners->slow, now, SLOW_STEP_MS);
-    if (ms >= statement->env->conf.spill)
+    if (is_slow_run)
         slow = slow + SLOW_STEP > SLOW_MOST ? SLOW_MOST : slow + SLOW_STEP;
     else if (slow > 0)
         slow--;
@@ -140,9 +143,16 @@ static bool is_idle_for(const struct db_connection *connection, const struct db_
     return n == 0 || (n == 1 && db_preparation_of(connection, statement)->state == DB_BEING_PREPARED);
 }
 
-/* There are several, and none is idle: others stay away from the one that has least to do. */
-static void reserve(const struct db_pool *pool)
+static void reserve(struct db_place *place, struct db_connection *connection)
 {
+    db_connection_reserve(connection, true);
+    place->any_reserved = true;
+}
+
+/* There are several, and none is idle: others stay away from the one that has least to do. */
+static void reserve_least(struct db_place *place)
+{
+    const struct db_pool *pool = place->pool;
     struct db_connection *least = NULL;
     for (size_t i = 0; i < pool->n; i++) {
         struct db_connection *connection = pool->all[i];
@@ -153,7 +163,7 @@ static void reserve(const struct db_pool *pool)
         if (least == NULL || connection->pipeline.n < least->pipeline.n)
             least = connection;
     }
-    db_connection_reserve(least, true);
+    reserve(place, least);
 }
 
 /* It is no longer quick for others: what runs first on it has shown that it takes long. */
@@ -184,11 +194,11 @@ static struct db_connection *place_alone(struct db_place *place, const struct db
     }
     place->heavy_waits = true;
     if (n_left > 1 && idle != NULL) {
-        db_connection_reserve(idle, true);
+        reserve(place, idle);
         return idle;
     }
     if (n_left > 1)
-        reserve(pool);
+        reserve_least(place);
     bool more_to_come = spill(place);
     if (more_to_come || n_left != 1 || only->pipeline.n >= DB_PIPELINE_MOST)
         return NULL;
@@ -258,8 +268,11 @@ void db_place_begin_turn(struct db_place *place)
 
 void db_place_end_turn(struct db_place *place)
 {
-    for (size_t i = 0; !place->heavy_waits && i < place->pool->n; i++)
+    if (place->heavy_waits || !place->any_reserved)
+        return;
+    for (size_t i = 0; i < place->pool->n; i++)
         db_connection_reserve(place->pool->all[i], false);
+    place->any_reserved = false;
 }
 
 struct db_connection *db_place_for(struct db_place *place, const struct db_statement *statement,

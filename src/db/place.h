@@ -20,6 +20,7 @@ struct db_place {
     const struct db_look *look;
     uint64_t not_before; /* clock_ms: when another connection may be tried */
     unsigned back_off;   /* ms */
+    bool any_reserved;   /* some connection is */
     bool heavy_waits;    /* some statement that is to run alone has found no place in this turn */
 };
 

@@ -113,7 +113,6 @@ struct db_preparations *db_preparations_new(const struct db_statements *statemen
 
 void db_preparations_forget(struct db_preparations *preparations)
 {
-    preparations->wants_types = false;
     for (size_t i = 0; i < preparations->statements->n; i++) {
         struct db_preparation *preparation = &preparations->of[i];
         forget(preparation);
@@ -222,8 +221,10 @@ static bool take_description(struct db_connection *connection, struct db_flight 
     db_fields_clear(&preparation->fields);
     preparation->fields = db_fields_take(&flight->fields);
     preparation->wants_types = wants_types(statement, preparation);
-    connection->preparations->wants_types |= preparation->wants_types;
-    return !preparation->wants_types && take_types(connection, statement, NULL);
+    if (!preparation->wants_types)
+        return take_types(connection, statement, NULL);
+    statement->ops->wants_types(connection);
+    return false;
 }
 
 static void complain(struct db_statement *statement, const struct db_report *report)

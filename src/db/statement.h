@@ -8,6 +8,8 @@
 struct db_statement_ops {
     /* Its parameters are of other types than those that its queries have values for. */
     void (*refitted)(struct db_statement *statement);
+    /* It was described, and needs types that are to be asked for at the end of the turn: see db/types.h. */
+    void (*wants_types)(struct db_connection *connection);
     /* It was prepared on the connection. */
     void (*prepared)(struct db_connection *connection, struct db_statement *statement);
     /* It cannot be prepared. */
@@ -69,7 +71,6 @@ struct db_preparation {
 
 struct db_preparations {
     const struct db_statements *statements;
-    bool wants_types; /* of some, at the end of the turn */
     struct db_preparation of[];
 };
 
@@ -130,12 +131,6 @@ static inline void db_preparation_set_types_asked(struct db_preparation *prepara
 {
     preparation->wants_types = false;
     preparation->types_asked = flight;
-}
-
-/* All types that are wanted have been asked for. */
-static inline void db_preparations_set_types_asked(struct db_preparations *preparations)
-{
-    preparations->wants_types = false;
 }
 
 #endif

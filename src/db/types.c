@@ -51,6 +51,15 @@ static void want_all(struct wanted *wanted, const struct db_statement *statement
         want(wanted, preparation->fields.all[i].type);
 }
 
+static bool any_wanted(const struct db_preparations *preparations)
+{
+    for (size_t i = 0; i < preparations->statements->n; i++) {
+        if (preparations->of[i].wants_types)
+            return true;
+    }
+    return false;
+}
+
 static const char *on_row(struct db_flight *flight, const struct pgwire_message *message,
                           struct pgwire_row row)
 {
@@ -94,7 +103,7 @@ void db_types_ask(struct db_connection *connection)
     struct db_preparations *preparations = connection->preparations;
     struct pgwire_writer *out = &connection->pipeline.io.out;
     struct wanted wanted = {0};
-    if (connection->pipeline.ends)
+    if (connection->pipeline.ends || !any_wanted(preparations))
         return;
     struct asking *asking = mem_alloc(sizeof(*asking));
     db_flight_begin(&asking->flight, &connection->pipeline, &asking_ops, NULL, DB_AT_PARSE);
@@ -106,7 +115,6 @@ void db_types_ask(struct db_connection *connection)
         db_preparation_set_types_asked(preparation, &asking->flight);
         want_all(&wanted, preparations->statements->all[i], preparation);
     }
-    db_preparations_set_types_asked(preparations);
     asking->catalogue = pgcatalogue_new();
     char *oids = pgcatalogue_array(wanted.oids, wanted.n);
     pgwire_parse(out, "", pgcatalogue_sql, NULL, 0);

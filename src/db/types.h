@@ -4,8 +4,7 @@
 
 #include "db/statement.h"
 
-/* Asks for all that is wanted. To be called at the end of a turn, if connection->preparations->wants_types.
- */
+/* Asks for all that is wanted on the connection, if any is. */
 void db_types_ask(struct db_connection *connection);
 
 #endif
