@@ -205,7 +205,7 @@ static void reject(struct conn *conn, const struct http1_head *head, struct http
     begin_exchange(conn, &known, conn->link.input_len);
     conn->keep_alive = false;
     conn->client_stays = true; /* as far as anybody knows */
-    conn->context->on_reject(conn->context->arg, &conn->exchange, error.status, error.detail);
+    conn->exchange.all->ops->reject(&conn->exchange, error.status, error.detail);
 }
 
 static void on_head_timeout(h2o_timeout_entry_t *entry)
@@ -227,7 +227,7 @@ static void on_head_complete(struct conn *conn, const struct http1_head *head, s
         return;
     }
     begin_exchange(conn, head, head_len);
-    conn->context->on_request(conn->context->arg, &conn->exchange);
+    conn->exchange.all->ops->request(&conn->exchange);
 }
 
 /* Goes on with the head that is coming in. */

@@ -20,11 +20,6 @@ struct conn_context {
     struct timeouts *timeouts;
     struct outbox *outbox; /* for answers; NULL: they are written at once */
     struct exchanges *exchanges;
-    /* A request has come; its body may still be under way. To be answered by the sink, now or later. */
-    void (*on_request)(void *arg, struct exchange *exchange);
-    /* What has come is not a request: to be answered with this status. The connection closes after it. */
-    void (*on_reject)(void *arg, struct exchange *exchange, int status, const char *detail);
-    void *arg;
 
     h2o_linklist_t connections;
     h2o_linklist_t next_turn; /* connections that wait for a turn of the loop, longest first */

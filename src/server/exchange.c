@@ -198,9 +198,9 @@ void exchange_init(struct exchange *exchange, struct exchanges *all, const struc
     exchange->body = body;
 }
 
-void exchanges_init(struct exchanges *exchanges, struct shm_slot *slot)
+void exchanges_init(struct exchanges *exchanges, const struct exchanges_ops *ops, struct shm_slot *slot)
 {
-    *exchanges = (struct exchanges){.slot = slot};
+    *exchanges = (struct exchanges){.ops = ops, .slot = slot};
     speck_init_random(&exchanges->ids);
 }
 

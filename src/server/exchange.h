@@ -35,6 +35,14 @@ struct exchange_ops {
     uint64_t (*taken)(struct exchange *exchange);
 };
 
+/* Who answers, whichever version of HTTP has brought the request. */
+struct exchanges_ops {
+    /* A request has come; its body may still be under way. To be answered by its sink, now or later. */
+    void (*request)(struct exchange *exchange);
+    /* What has come is not a request: to be answered with this status. */
+    void (*reject)(struct exchange *exchange, int status, const char *detail);
+};
+
 /*
  * Memory of requests, some 4 KB each, that is kept. libh2o keeps sixteen; a turn of the loop has more
  * pending requests, and asking the heap took a tenth of the instructions of a contact.
@@ -43,6 +51,7 @@ enum { EXCHANGE_POOLS = 64 };
 
 /* What all exchanges of a worker share. */
 struct exchanges {
+    const struct exchanges_ops *ops;
     struct shm_slot *slot; /* where answers are counted, by status */
     struct speck ids;      /* of a key of its own: ids differ between workers and restarts */
     uint64_t n_begun, n_answered;
@@ -75,7 +84,7 @@ struct exchange {
     struct sink_head head; /* filled in by the sink's start */
 };
 
-void exchanges_init(struct exchanges *exchanges, struct shm_slot *slot);
+void exchanges_init(struct exchanges *exchanges, const struct exchanges_ops *ops, struct shm_slot *slot);
 void exchanges_dispose(struct exchanges *exchanges);
 
 /* What is the same for all exchanges of a connection. The exchange is all zero before. */

@@ -57,9 +57,9 @@ static struct request_message message_of(const struct exchange *exchange, const 
     };
 }
 
-static void on_request(void *arg, struct exchange *exchange)
+static void on_request(struct exchange *exchange)
 {
-    struct server *server = arg;
+    struct server *server = H2O_STRUCT_FROM_MEMBER(struct server, exchanges, exchange->all);
     struct str path = exchange->path, query = {NULL, 0};
     const char *mark = memchr(path.base, '?', path.len);
     if (mark != NULL) {
@@ -98,29 +98,26 @@ static void on_request(void *arg, struct exchange *exchange)
     atomic_store_explicit(&server->slot->route, 0, memory_order_relaxed);
 }
 
-static void on_reject(void *arg, struct exchange *exchange, int status, const char *detail)
+static void on_reject(struct exchange *exchange, int status, const char *detail)
 {
-    (void)arg;
     problem_send(&exchange->sink, &(struct problem){.status = status, .detail = detail});
 }
 
 struct server *server_new(h2o_loop_t *loop, const struct conf *conf, struct handler **handlers,
                           struct shm_slot *slot, struct timeouts *timeouts, struct outbox *outbox)
 {
+    static const struct exchanges_ops ops = {.request = on_request, .reject = on_reject};
     struct server *server = mem_calloc(1, sizeof(*server));
     server->conf = conf;
     server->handlers = handlers;
     server->slot = slot;
-    exchanges_init(&server->exchanges, slot);
+    exchanges_init(&server->exchanges, &ops, slot);
     server->connections = (struct conn_context){
         .loop = loop,
         .conf = conf,
         .timeouts = timeouts,
         .outbox = outbox,
         .exchanges = &server->exchanges,
-        .on_request = on_request,
-        .on_reject = on_reject,
-        .arg = server,
     };
     conn_context_init(&server->connections);
     return server;

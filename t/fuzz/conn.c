@@ -359,15 +359,10 @@ static void begin_run(void)
                             .body_total = 133000, .head_time = 1000,
                             .body_time = 1000, .body_rate = 1000, .idle = 3000, .stall = 2000,
                             .requests = 40}}, /* clang-format on */
-        .context = {.loop = loop(),
-                    .exchanges = &run.exchanges,
-                    .timeouts = timeouts_new(loop()),
-                    .on_request = conn_handlers_request,
-                    .on_reject = conn_handlers_reject,
-                    .arg = &run},
+        .context = {.loop = loop(), .exchanges = &run.exchanges, .timeouts = timeouts_new(loop())},
     };
     run.context.conf = &run.conf;
-    exchanges_init(&run.exchanges, &slot);
+    exchanges_init(&run.exchanges, &conn_handlers_ops, &slot);
     for (size_t i = 0; i < CONN_FUZZ_CLIENTS; i++)
         run.clients[i].fd = run.clients[i].server_fd = -1;
     conn_context_init(&run.context);

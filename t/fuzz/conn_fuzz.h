@@ -59,9 +59,8 @@ struct run {
     void (*make_room)(struct store_limit *limit, const struct store *wants, size_t wanted); /* conn's */
 };
 
-/* conn_handlers.c: arg is the run. */
-void conn_handlers_request(void *arg, struct exchange *exchange);
-void conn_handlers_reject(void *arg, struct exchange *exchange, int status, const char *detail);
+/* conn_handlers.c: of the run that has the exchanges. */
+extern const struct exchanges_ops conn_handlers_ops;
 
 /* conn_answers.c */
 

@@ -426,8 +426,9 @@ static struct client *client_of(struct run *run, const struct exchange *exchange
     return &run->clients[i];
 }
 
-static struct call *call_new(struct run *run, struct exchange *exchange)
+static struct call *call_new(struct exchange *exchange)
 {
+    struct run *run = H2O_STRUCT_FROM_MEMBER(struct run, exchanges, exchange->all);
     struct client *client = client_of(run, exchange);
     struct call *call = mem_calloc(1, sizeof(*call));
     struct call *before = client->n_calls == 0 ? NULL : client->calls[client->n_calls - 1];
@@ -450,9 +451,9 @@ static struct call *call_new(struct run *run, struct exchange *exchange)
     return call;
 }
 
-void conn_handlers_request(void *arg, struct exchange *exchange)
+static void on_request(struct exchange *exchange)
 {
-    struct call *call = call_new(arg, exchange);
+    struct call *call = call_new(exchange);
     struct str path = fuzz_str(&call->path);
     const char *query = memchr(path.base, '?', path.len);
     if (query != NULL)
@@ -466,9 +467,11 @@ void conn_handlers_request(void *arg, struct exchange *exchange)
     answer(call);
 }
 
-void conn_handlers_reject(void *arg, struct exchange *exchange, int status, const char *detail)
+static void on_reject(struct exchange *exchange, int status, const char *detail)
 {
-    struct call *call = call_new(arg, exchange);
+    struct call *call = call_new(exchange);
     call->rejected = status;
     answer_with(call, status, detail, strlen(detail));
 }
+
+const struct exchanges_ops conn_handlers_ops = {.request = on_request, .reject = on_reject};

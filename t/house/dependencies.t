@@ -87,7 +87,7 @@ my @HOUSE = (
 
 # Where a file calls one above it: by functions that this one has handed down in such a struct. One that is not named
 # *_ops is here, and either holds other things as well or is made by whoever asks.
-my %HANDS_DOWN = map { $_ => 1 } qw(arena body body_whole conf_kind conn_context db_asker db_lane_conf handler
+my %HANDS_DOWN = map { $_ => 1 } qw(arena body body_whole conf_kind db_asker db_lane_conf handler
   json_check reader readers_source_conf request
   sink slice store_limit);
 

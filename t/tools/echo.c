@@ -412,8 +412,9 @@ static unsigned peer_port(const struct exchange *exchange)
     return port < 0 ? 0 : (unsigned)port;
 }
 
-static struct call *call_new(struct echo *echo, struct exchange *exchange)
+static struct call *call_new(struct exchange *exchange)
 {
+    struct echo *echo = H2O_STRUCT_FROM_MEMBER(struct echo, exchanges, exchange->all);
     struct sink *sink = &exchange->sink;
     struct call *call = arena_alloc(&sink->arena, sizeof(*call));
     *call = (struct call){.echo = echo, .exchange = exchange, .sink = sink, .peer = peer_port(exchange)};
@@ -422,9 +423,9 @@ static struct call *call_new(struct echo *echo, struct exchange *exchange)
     return call;
 }
 
-static void on_request(void *arg, struct exchange *exchange)
+static void on_request(struct exchange *exchange)
 {
-    struct call *call = call_new(arg, exchange);
+    struct call *call = call_new(exchange);
     struct str path = exchange->path;
     const char *mark = memchr(path.base, '?', path.len);
     call->path = path;
@@ -436,9 +437,9 @@ static void on_request(void *arg, struct exchange *exchange)
     handle(call);
 }
 
-static void on_reject(void *arg, struct exchange *exchange, int status, const char *detail)
+static void on_reject(struct exchange *exchange, int status, const char *detail)
 {
-    struct call *call = call_new(arg, exchange);
+    struct call *call = call_new(exchange);
     call->logged = true; /* no handler sees it */
     answer_problem(call, status, detail);
 }
@@ -496,11 +497,12 @@ static struct conf *read_arguments(int argc, char **argv)
 
 static void echo_init(struct echo *echo, struct conf *conf)
 {
+    static const struct exchanges_ops ops = {.request = on_request, .reject = on_reject};
     echo->conf = conf;
     for (size_t i = 0; i < sizeof(echo->pattern); i++)
         echo->pattern[i] = (char)('a' + i % PERIOD);
     echo->loop = h2o_evloop_create();
-    exchanges_init(&echo->exchanges, &slot);
+    exchanges_init(&echo->exchanges, &ops, &slot);
     h2o_timeout_init(echo->loop, &echo->ticks, TICK_MS);
     echo->connections = (struct conn_context){
         .loop = echo->loop,
@@ -508,9 +510,6 @@ static void echo_init(struct echo *echo, struct conf *conf)
         .timeouts = timeouts_new(echo->loop),
         .outbox = conf->io_uring == CONF_ON ? outbox_new(echo->loop) : NULL,
         .exchanges = &echo->exchanges,
-        .on_request = on_request,
-        .on_reject = on_reject,
-        .arg = echo,
     };
     conn_context_init(&echo->connections);
     outbox_open(echo->connections.outbox);
