@@ -42,11 +42,11 @@ const char *headers_find_refused(const struct conf_header *headers, size_t n, he
 }
 
 /* Puts the pieces together. Returns false if one of them has no value. */
-static bool fill_one(const struct conf_header *header, struct sink *sink, headers_lookup *lookup, void *arg,
-                     struct str *value)
+static bool fill_one(const struct conf_header *header, const struct arena *arena, headers_lookup *lookup,
+                     void *arg, struct str *value)
 {
     bool encode = encodes(header);
-    struct str *parts = arena_alloc(&sink->arena, (header->n_pieces + 1) * sizeof(*parts));
+    struct str *parts = arena_alloc(arena, (header->n_pieces + 1) * sizeof(*parts));
     size_t size = 0;
     for (size_t i = 0; i < header->n_pieces; i++) {
         const struct conf_piece *piece = &header->pieces[i];
@@ -56,7 +56,7 @@ static bool fill_one(const struct conf_header *header, struct sink *sink, header
             return false;
         size += parts[i].len * (encode ? PERCENT_LEN : 1);
     }
-    char *out = arena_alloc(&sink->arena, size + 1), *end = out;
+    char *out = arena_alloc(arena, size + 1), *end = out;
     for (size_t i = 0; i < header->n_pieces; i++) {
         if (encode && header->pieces[i].is_name)
             end = percent_encode(end, parts[i]);
@@ -67,19 +67,19 @@ static bool fill_one(const struct conf_header *header, struct sink *sink, header
     return true;
 }
 
-struct headers headers_fill_in(const struct conf_header *from, size_t n, struct sink *sink,
+struct headers headers_fill_in(const struct conf_header *from, size_t n, const struct arena *arena,
                                headers_lookup *lookup, void *arg)
 {
     struct headers headers = {0};
     if (n == 0)
         return headers;
-    headers.fields = arena_alloc(&sink->arena, n * sizeof(*headers.fields));
+    headers.fields = arena_alloc(arena, n * sizeof(*headers.fields));
     for (size_t i = 0; i < n; i++) {
         const struct conf_header *header = &from[i];
         struct str value;
         if (is_constant(header)) {
             value = str_of(header->pieces[0].text); /* looked at when the conf was read */
-        } else if (!fill_one(header, sink, lookup, arg, &value)) {
+        } else if (!fill_one(header, arena, lookup, arg, &value)) {
             continue;
         } else if (has_control_character(value)) {
             headers.refused = header->name;
@@ -96,7 +96,7 @@ struct headers headers_fill_in(const struct conf_header *from, size_t n, struct 
 struct headers headers_fill(const struct conf_route *route, struct sink *sink, headers_lookup *lookup,
                             void *arg)
 {
-    return headers_fill_in(route->headers, route->n_headers, sink, lookup, arg);
+    return headers_fill_in(route->headers, route->n_headers, &sink->arena, lookup, arg);
 }
 
 const char *headers_head(struct sink_head *head, int status, struct str content_type,

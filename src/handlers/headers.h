@@ -26,8 +26,8 @@ struct headers {
 struct headers headers_fill(const struct conf_route *route, struct sink *sink, headers_lookup *lookup,
                             void *arg);
 
-/* The same for any n headers. */
-struct headers headers_fill_in(const struct conf_header *headers, size_t n, struct sink *sink,
+/* The same for any n headers, in memory of the arena. */
+struct headers headers_fill_in(const struct conf_header *headers, size_t n, const struct arena *arena,
                                headers_lookup *lookup, void *arg);
 
 /*

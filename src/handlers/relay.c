@@ -1,21 +1,43 @@
 /* relay.c: routes with `relay`: another service answers, and what it says is passed on. */
-#include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "handlers/relay_private.h"
+#include "base/mem.h"
 #include "handlers/headers.h"
 #include "handlers/make.h"
-#include "base/log.h"
-#include "base/mem.h"
-#include "base/percent.h"
-#include "http/problem.h"
+#include "handlers/relay_head.h"
+#include "handlers/relay_stream.h"
 #include "upstream/context.h"
 
 enum {
     HELD_MOST = 64 * 1024, /* bytes of a body that are gathered before the upstream is asked */
     LONGEST_REASON = 128,
-    MOST_FORWARDS = 1000000,
-    MOST_ROUNDS = 8,
+};
+
+struct handler_relay {
+    struct handler super;
+    const struct conf_route *route;
+    struct upstream *upstream;
+    struct readers_source *readers; /* those who take its responses */
+    h2o_timeout_t *connect, *deadline;
+    bool passes_server; /* the upstream's Server field, where the conf's `server` is empty */
+    struct relay_names names;
+};
+
+/* A request on its way, in its memory. */
+struct relay_call {
+    struct upstream_request upstream;
+    const struct handler_relay *handler;
+    struct sink *sink;
+    struct body *body;
+    struct relay_head head;
+    char *held; /* of the request's body: what has come before there was anybody to send it to */
+    size_t held_len, held_capacity;
+    bool body_ended;
+    bool started;      /* the upstream is asked */
+    bool is_gathering; /* body_read has not returned yet */
+    bool head_passed;
+    struct relay_stream *stream; /* of a response that does not come at once; else NULL */
 };
 
 static struct relay_call *call_of(struct upstream_request *request)
@@ -23,17 +45,17 @@ static struct relay_call *call_of(struct upstream_request *request)
     return (struct relay_call *)((char *)request - offsetof(struct relay_call, upstream));
 }
 
-/* Answers of our own */
+/* Responses of our own */
 
-static void answer_problem(struct relay_call *call, struct problem problem)
+static void refuse(struct relay_call *call, struct problem problem)
 {
-    struct headers headers = headers_fill(call->handler->route, call->sink, handler_relay_lookup, call);
+    struct headers headers = headers_fill(call->handler->route, call->sink, relay_head_find, &call->head);
     problem.fields = headers.fields;
     problem.n_fields = headers.n;
     problem_send(call->sink, &problem);
 }
 
-/* The upstream's answer */
+/* The upstream's response */
 
 static bool is_among(const struct sink_field *fields, size_t n, struct str name)
 {
@@ -88,7 +110,7 @@ static void on_head(struct upstream_request *request, const struct http1_respons
     struct relay_call *call = call_of(request);
     struct sink_head head;
     headers_head(&head, response->status, (struct str){NULL, 0}, call->handler->route, call->sink,
-                 handler_relay_lookup, call);
+                 relay_head_find, &call->head);
     head.reason = reason_of(call->sink, http1_str(bytes, response->reason));
     head.content_length = length == UPSTREAM_LENGTH_UNKNOWN ? SINK_LENGTH_UNKNOWN : (size_t)length;
     add_fields(call, &head, &response->head, bytes);
@@ -96,18 +118,36 @@ static void on_head(struct upstream_request *request, const struct http1_respons
     call->sink->ops->start(call->sink, &head);
 }
 
+static void on_room(struct sink *sink)
+{
+    struct relay_call *call = sink->data;
+    relay_stream_room(call->stream);
+}
+
 static void on_data(struct upstream_request *request, const struct str *parts, size_t n, bool is_last)
 {
-    handler_relay_data(call_of(request), parts, n, is_last);
+    struct relay_call *call = call_of(request);
+    struct sink *sink = call->sink;
+    if (is_last && (call->stream == NULL || relay_stream_is_idle(call->stream))) {
+        sink->ops->finish(sink, parts, n);
+        return;
+    }
+    if (call->stream == NULL) {
+        call->stream = relay_stream_new(sink, request, call->handler->readers);
+        sink->room = on_room;
+    }
+    relay_stream_data(call->stream, parts, n, is_last);
 }
 
 static void on_error(struct upstream_request *request, int status, const char *detail)
 {
     struct relay_call *call = call_of(request);
-    if (call->head_passed)
-        handler_relay_break_off(call);
+    if (call->stream != NULL)
+        relay_stream_break_off(call->stream);
+    else if (call->head_passed)
+        call->sink->ops->abort(call->sink);
     else
-        answer_problem(call, (struct problem){.status = status, .detail = detail});
+        refuse(call, (struct problem){.status = status, .detail = detail});
 }
 
 static void on_sink_gone(struct sink *sink)
@@ -115,7 +155,7 @@ static void on_sink_gone(struct sink *sink)
     struct relay_call *call = sink->data;
     upstream_request_end(&call->upstream);
     if (call->stream != NULL)
-        stream_dispose(call->stream);
+        relay_stream_end(call->stream);
 }
 
 /* The request's body */
@@ -147,7 +187,10 @@ static void start(struct relay_call *call)
     upstream->is_chunked = length == BODY_LENGTH_UNKNOWN;
     upstream->body = (struct str){call->held, call->held_len};
     upstream->body_is_whole = call->body_ended;
-    handler_relay_write_head(call, length);
+    struct relay_head_text head = relay_head_write(&call->head, length);
+    upstream->head = head.text;
+    upstream->after_host = head.after_host;
+    upstream->host_is_servers = head.host_is_servers;
     upstream_request_start(upstream);
 }
 
@@ -214,130 +257,10 @@ static void take_body(struct relay_call *call)
 
 /* Requests */
 
-/*
- * Is a segment of the path "." or "..", whoever decodes it? Our routes compare the path as it stands, but
- * the upstream may resolve such segments, and so serve what no route lets out.
- */
-static bool has_dot_segment(struct str path)
-{
-    size_t dots = 0;
-    bool only_dots = true;
-    for (size_t i = 0; i <= path.len; i++) {
-        char c = i == path.len ? '/' : path.base[i];
-        int byte = c == '%' ? percent_byte(path, i) : -1;
-        if (byte == '.' || byte == '/' || byte == '\\') {
-            c = (char)byte;
-            i += PERCENT_LEN - 1;
-        }
-        if (c == '/' || c == '\\') {
-            if (only_dots && (dots == 1 || dots == 2))
-                return true;
-            dots = 0;
-            only_dots = true;
-        } else if (c == '.') {
-            dots++;
-        } else if (c == ';' && only_dots && (dots == 1 || dots == 2)) {
-            return true; /* some servers cut off what follows it */
-        } else {
-            only_dots = false;
-        }
-    }
-    return false;
-}
-
-/* For header fields. A '%' that begins no code stands for itself. */
-static struct str decode(struct sink *sink, struct str text)
-{
-    char *to = arena_alloc(&sink->arena, text.len + 1);
-    struct str decoded = {to, 0};
-    for (size_t i = 0; i < text.len;) {
-        int c = percent_next(text, &i);
-        to[decoded.len++] = (char)(c < 0 ? text.base[i++] : c);
-    }
-    return decoded;
-}
-
-/* Keeps what the path's names stand for. */
-static void take_captures(struct relay_call *call, const struct str *captures)
-{
-    const struct handler_relay *self = call->handler;
-    if (self->n_names == 0)
-        return;
-    call->captures = arena_alloc(&call->sink->arena, self->n_names * sizeof(*call->captures));
-    memcpy(call->captures, captures, self->n_names * sizeof(*call->captures));
-    if (!self->has_names)
-        return;
-    call->decoded = arena_alloc(&call->sink->arena, self->n_names * sizeof(*call->decoded));
-    for (size_t i = 0; i < self->n_names; i++)
-        call->decoded[i] = decode(call->sink, captures[i]);
-}
-
-/* The name of a part of the path that cannot go into a header field that has it, or NULL. */
-static const char *find_refused(struct relay_call *call)
-{
-    const struct conf_route *route = call->handler->route;
-    if (!call->handler->has_names)
-        return NULL;
-    const char *name = headers_find_refused(route->headers, route->n_headers, handler_relay_lookup, call);
-    return name != NULL ? name : headers_find_refused(route->send, route->n_send, handler_relay_lookup, call);
-}
-
-/*
- * Max-Forwards of OPTIONS (RFC 9110 section 7.6.2): how many may still pass the request on. Returns false
- * where that cannot be told.
- */
-static bool read_max_forwards(struct relay_call *call)
-{
-    const struct request_message *message = &call->message;
-    struct str value = {NULL, 0};
-    unsigned n = 0;
-    if (!relay_fields_has(&call->fields, RELAY_MAX_FORWARDS) || !str_equal(call->method, STR("OPTIONS")))
-        return true;
-    for (size_t i = 0; i < message->n_fields; i++) {
-        if (call->fields.fates[i] == RELAY_MAX_FORWARDS) {
-            value = http1_str(message->bytes, message->fields[i].value);
-            n++;
-        }
-    }
-    for (size_t i = 0; i < value.len; i++) {
-        if (value.base[i] < '0' || value.base[i] > '9')
-            return false;
-        if (call->max_forwards < MOST_FORWARDS) /* there never are so many */
-            call->max_forwards = call->max_forwards * 10 + (uint64_t)(value.base[i] - '0');
-    }
-    call->counts_forwards = true;
-    return n == 1 && value.len > 0;
-}
-
-/*
- * Does the request come round in a circle (RFC 9110 section 7.6)? Each time it has passed here, Via has got
- * one item more: its second word is our name, unless `send` says something else.
- */
-static bool is_circling(const struct relay_call *call)
-{
-    const struct request_message *message = &call->message;
-    struct str name = STR(RELAY_NAME);
-    unsigned n = 0;
-    if (!relay_fields_has(&call->fields, RELAY_VIA))
-        return false;
-    for (size_t i = 0; i < message->n_fields; i++) {
-        if (call->fields.fates[i] != RELAY_VIA)
-            continue;
-        struct str via = http1_str(message->bytes, message->fields[i].value);
-        while (via.len > 0) {
-            struct str item = http1_next_item(&via);
-            const char *blank = item.len == 0 ? NULL : memchr(item.base, ' ', item.len);
-            struct str by = {blank, blank == NULL ? 0 : item.len - (size_t)(blank - item.base)};
-            n += by.len == name.len + 1 && memcmp(by.base + 1, name.base, name.len) == 0;
-        }
-    }
-    return n >= MOST_ROUNDS;
-}
-
 /* It may not be passed on: this server is the last one, and tells what it knows (section 9.3.7). */
-static void answer_options(struct relay_call *call)
+static void send_options(struct relay_call *call)
 {
-    struct sink_field allow = {STR("Allow"), str_of(call->message.allow)};
+    struct sink_field allow = {STR("Allow"), str_of(call->head.message.allow)};
     struct sink_head head = {
         .status = 204, .content_length = SINK_LENGTH_UNKNOWN, .fields = &allow, .n_fields = 1};
     call->sink->ops->start(call->sink, &head);
@@ -358,12 +281,6 @@ static struct relay_call *call_new(const struct handler_relay *self, const struc
         .handler = self,
         .sink = sink,
         .body = request->body,
-        .message = *request->message,
-        .method = request->method,
-        .path = request->path,
-        .query = request->query,
-        .fields = relay_fields_sort(request->message->fields, request->message->n_fields,
-                                    request->message->bytes, &sink->arena),
         .body_ended = request->body->length == 0,
         .upstream = {.ops = &ops,
                      .is_head = str_equal(request->method, STR("HEAD")),
@@ -380,22 +297,13 @@ static struct relay_call *call_new(const struct handler_relay *self, const struc
 
 static void handle(struct handler *handler, const struct request *request)
 {
-    struct relay_call *call = call_new((struct handler_relay *)handler, request);
-    take_captures(call, request->captures);
-    const char *refused = find_refused(call);
-    if (refused != NULL)
-        answer_problem(call,
-                       (struct problem){.status = 400,
-                                        .detail = arena_printf(&call->sink->arena, HEADERS_REFUSED, refused),
-                                        .parameter = refused});
-    else if (has_dot_segment(call->path))
-        upstream_request_fail(&call->upstream, 400, "The path has a segment of dots.");
-    else if (is_circling(call))
-        upstream_request_fail(&call->upstream, 508, "This request has come round several times already.");
-    else if (!read_max_forwards(call))
-        upstream_request_fail(&call->upstream, 400, "Max-Forwards must be one whole number.");
-    else if (call->counts_forwards && call->max_forwards == 0)
-        answer_options(call);
+    const struct handler_relay *self = (const struct handler_relay *)handler;
+    struct relay_call *call = call_new(self, request);
+    struct problem problem = relay_head_init(&call->head, self->route, &self->names, request);
+    if (problem.status != 0)
+        refuse(call, problem);
+    else if (relay_head_ends_here(&call->head))
+        send_options(call);
     else if (call->body_ended)
         start(call);
     else
@@ -407,30 +315,16 @@ static void dispose(struct handler *handler)
     free(handler);
 }
 
-static bool any_has_name(const struct conf_header *headers, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        for (size_t j = 0; j < headers[i].n_pieces; j++) {
-            if (headers[i].pieces[j].is_name)
-                return true;
-        }
-    }
-    return false;
-}
-
 struct handler *handler_relay_new(const struct conf_route *route, const struct handler_env *env)
 {
     struct handler_relay *self = mem_calloc(1, sizeof(*self));
-    size_t error_at;
     self->super = (struct handler){.handle = handle, .free = dispose, .wants_message = true};
     self->route = route;
     self->upstream = upstream_get(env->upstreams, route->upstream);
-    self->readers = handler_relay_source(env->readers, self->upstream);
+    self->readers = relay_stream_source(env->readers, self->upstream);
     self->connect = upstream_timeout(env->upstreams, route->connect_deadline);
     self->deadline = upstream_timeout(env->upstreams, route->deadline);
     self->passes_server = route->passes_server;
-    self->has_names =
-        any_has_name(route->headers, route->n_headers) || any_has_name(route->send, route->n_send);
-    route_check_pattern(str_of(route->path), self->names, &self->n_names, &error_at);
+    relay_names_init(&self->names, route);
     return &self->super;
 }

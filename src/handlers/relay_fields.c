@@ -66,7 +66,7 @@ static void add_connections(struct relay_fields *sorted, const struct http1_fiel
 }
 
 struct relay_fields relay_fields_sort(const struct http1_field *fields, size_t n, const char *bytes,
-                                      struct arena *arena)
+                                      const struct arena *arena)
 {
     struct relay_fields sorted = {.fates = arena_alloc(arena, n)};
     for (size_t i = 0; i < n; i++) {

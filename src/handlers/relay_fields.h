@@ -40,7 +40,7 @@ struct relay_fields {
 
 /* Sorts n fields of a message. What is returned is in the arena, and its names are in bytes. */
 struct relay_fields relay_fields_sort(const struct http1_field *fields, size_t n, const char *bytes,
-                                      struct arena *arena);
+                                      const struct arena *arena);
 
 static inline bool relay_fields_has(const struct relay_fields *fields, enum relay_fate fate)
 {

@@ -1,32 +1,225 @@
-/* relay_head.c: the head of the request that a relay sends on (RFC 9110 section 7.6). */
+/* relay_head.c: the head of a request on its way to an upstream (RFC 9110 section 7.6). */
+#include "handlers/relay_head.h"
+
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <string.h>
 
-#include "handlers/relay_private.h"
+#include "base/percent.h"
 #include "handlers/headers.h"
 #include "http/forwarded.h"
-#include "base/percent.h"
 
-enum { SPARE = 256 /* bytes for what is not counted below: names, blanks, numbers */ };
+/* What Via says of us. */
+#define NAME "hayfork"
 
-/* Which of the path's names this is, or n_names. */
-static size_t find_name(const struct relay_call *call, const char *name)
+enum {
+    SPARE = 256, /* bytes for what is not counted below: names, blanks, numbers */
+    MOST_FORWARDS = 1000000,
+    MOST_ROUNDS = 8,
+};
+
+/* Names */
+
+static bool any_has_name(const struct conf_header *headers, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < headers[i].n_pieces; j++) {
+            if (headers[i].pieces[j].is_name)
+                return true;
+        }
+    }
+    return false;
+}
+
+void relay_names_init(struct relay_names *names, const struct conf_route *route)
+{
+    size_t error_at;
+    route_check_pattern(str_of(route->path), names->at, &names->n, &error_at);
+    names->are_in_headers =
+        any_has_name(route->headers, route->n_headers) || any_has_name(route->send, route->n_send);
+}
+
+/* Which of them this is, or their number. */
+static size_t find_name(const struct relay_names *names, const char *name)
 {
     size_t i = 0;
-    while (i < call->handler->n_names && !str_equal(call->handler->names[i], str_of(name)))
+    while (i < names->n && !str_equal(names->at[i], str_of(name)))
         i++;
     return i;
 }
 
-bool handler_relay_lookup(void *arg, const char *name, struct str *value)
+bool relay_head_find(void *arg, const char *name, struct str *value)
 {
-    const struct relay_call *call = arg;
-    size_t i = find_name(call, name);
-    if (i == call->handler->n_names)
+    const struct relay_head *head = arg;
+    size_t i = find_name(head->names, name);
+    if (i == head->names->n)
         return false;
-    *value = call->decoded[i];
+    *value = head->decoded[i];
     return true;
+}
+
+/* For header fields. A '%' that begins no code stands for itself. */
+static struct str decode(const struct arena *arena, struct str text)
+{
+    char *to = arena_alloc(arena, text.len + 1);
+    struct str decoded = {to, 0};
+    for (size_t i = 0; i < text.len;) {
+        int c = percent_next(text, &i);
+        to[decoded.len++] = (char)(c < 0 ? text.base[i++] : c);
+    }
+    return decoded;
+}
+
+/* Keeps what the path's names stand for. */
+static void take_captures(struct relay_head *head, const struct str *captures)
+{
+    const struct relay_names *names = head->names;
+    if (names->n == 0)
+        return;
+    head->captures = arena_alloc(head->arena, names->n * sizeof(*head->captures));
+    memcpy(head->captures, captures, names->n * sizeof(*head->captures));
+    if (!names->are_in_headers)
+        return;
+    head->decoded = arena_alloc(head->arena, names->n * sizeof(*head->decoded));
+    for (size_t i = 0; i < names->n; i++)
+        head->decoded[i] = decode(head->arena, captures[i]);
+}
+
+/* The name of a part of the path that cannot go into a header field that has it, or NULL. */
+static const char *find_refused(struct relay_head *head)
+{
+    const struct conf_route *route = head->route;
+    if (!head->names->are_in_headers)
+        return NULL;
+    const char *name = headers_find_refused(route->headers, route->n_headers, relay_head_find, head);
+    return name != NULL ? name : headers_find_refused(route->send, route->n_send, relay_head_find, head);
+}
+
+/* Reading */
+
+/*
+ * Is a segment of the path "." or "..", whoever decodes it? Our routes compare the path as it stands, but
+ * the upstream may resolve such segments, and so serve what no route lets out.
+ */
+static bool has_dot_segment(struct str path)
+{
+    size_t dots = 0;
+    bool only_dots = true;
+    for (size_t i = 0; i <= path.len; i++) {
+        char c = i == path.len ? '/' : path.base[i];
+        int byte = c == '%' ? percent_byte(path, i) : -1;
+        if (byte == '.' || byte == '/' || byte == '\\') {
+            c = (char)byte;
+            i += PERCENT_LEN - 1;
+        }
+        if (c == '/' || c == '\\') {
+            if (only_dots && (dots == 1 || dots == 2))
+                return true;
+            dots = 0;
+            only_dots = true;
+        } else if (c == '.') {
+            dots++;
+        } else if (c == ';' && only_dots && (dots == 1 || dots == 2)) {
+            return true; /* some servers cut off what follows it */
+        } else {
+            only_dots = false;
+        }
+    }
+    return false;
+}
+
+/*
+ * Max-Forwards of OPTIONS (RFC 9110 section 7.6.2): how many may still pass the request on. Returns false
+ * where that cannot be told.
+ */
+static bool read_max_forwards(struct relay_head *head)
+{
+    const struct request_message *message = &head->message;
+    struct str value = {NULL, 0};
+    unsigned n = 0;
+    if (!relay_fields_has(&head->fields, RELAY_MAX_FORWARDS) || !str_equal(head->method, STR("OPTIONS")))
+        return true;
+    for (size_t i = 0; i < message->n_fields; i++) {
+        if (head->fields.fates[i] == RELAY_MAX_FORWARDS) {
+            value = http1_str(message->bytes, message->fields[i].value);
+            n++;
+        }
+    }
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.base[i] < '0' || value.base[i] > '9')
+            return false;
+        if (head->max_forwards < MOST_FORWARDS) /* there never are so many */
+            head->max_forwards = head->max_forwards * 10 + (uint64_t)(value.base[i] - '0');
+    }
+    head->counts_forwards = true;
+    return n == 1 && value.len > 0;
+}
+
+/*
+ * Does the request come round in a circle (RFC 9110 section 7.6)? Each time it has passed here, Via has got
+ * one item more: its second word is our name, unless `send` says something else.
+ */
+static bool is_circling(const struct relay_head *head)
+{
+    const struct request_message *message = &head->message;
+    struct str name = STR(NAME);
+    unsigned n = 0;
+    if (!relay_fields_has(&head->fields, RELAY_VIA))
+        return false;
+    for (size_t i = 0; i < message->n_fields; i++) {
+        if (head->fields.fates[i] != RELAY_VIA)
+            continue;
+        struct str via = http1_str(message->bytes, message->fields[i].value);
+        while (via.len > 0) {
+            struct str item = http1_next_item(&via);
+            const char *blank = item.len == 0 ? NULL : memchr(item.base, ' ', item.len);
+            struct str by = {blank, blank == NULL ? 0 : item.len - (size_t)(blank - item.base)};
+            n += by.len == name.len + 1 && memcmp(by.base + 1, name.base, name.len) == 0;
+        }
+    }
+    return n >= MOST_ROUNDS;
+}
+
+/* What is wrong with it, or a problem of status 0. */
+static struct problem check(struct relay_head *head)
+{
+    const char *refused = find_refused(head);
+    if (refused != NULL)
+        return (struct problem){.status = 400,
+                                .detail = arena_printf(head->arena, HEADERS_REFUSED, refused),
+                                .parameter = refused};
+    if (has_dot_segment(head->path))
+        return (struct problem){.status = 400, .detail = "The path has a segment of dots."};
+    if (is_circling(head))
+        return (struct problem){.status = 508,
+                                .detail = "This request has come round several times already."};
+    if (!read_max_forwards(head))
+        return (struct problem){.status = 400, .detail = "Max-Forwards must be one whole number."};
+    return (struct problem){.status = 0};
+}
+
+struct problem relay_head_init(struct relay_head *head, const struct conf_route *route,
+                               const struct relay_names *names, const struct request *request)
+{
+    const struct request_message *message = request->message;
+    *head = (struct relay_head){
+        .route = route,
+        .names = names,
+        .arena = &request->sink->arena,
+        .message = *message,
+        .method = request->method,
+        .path = request->path,
+        .query = request->query,
+        .fields =
+            relay_fields_sort(message->fields, message->n_fields, message->bytes, &request->sink->arena),
+    };
+    take_captures(head, request->captures);
+    return check(head);
+}
+
+bool relay_head_ends_here(const struct relay_head *head)
+{
+    return head->counts_forwards && head->max_forwards == 0;
 }
 
 /* Writing */
@@ -48,24 +241,24 @@ static char *put_capture(char *out, struct str text, bool in_query)
     return in_query ? percent_encode_only(out, text, "&=+;") : put(out, text);
 }
 
-static char *put_target(char *out, const struct relay_call *call)
+static char *put_target(char *out, const struct relay_head *head)
 {
-    const struct conf_route *route = call->handler->route;
+    const struct conf_route *route = head->route;
     bool in_query = false;
     if (route->n_target == 0)
-        out = put(out, call->path);
+        out = put(out, head->path);
     for (size_t i = 0; i < route->n_target; i++) {
         const struct conf_piece *piece = &route->target[i];
         if (!piece->is_name) {
             out = put(out, str_of(piece->text));
             in_query = in_query || strchr(piece->text, '?') != NULL;
         } else {
-            out = put_capture(out, call->captures[find_name(call, piece->text)], in_query);
+            out = put_capture(out, head->captures[find_name(head->names, piece->text)], in_query);
         }
     }
-    if (call->query.base != NULL) {
+    if (head->query.base != NULL) {
         *out++ = in_query ? '&' : '?';
-        out = put(out, call->query);
+        out = put(out, head->query);
     }
     return out;
 }
@@ -85,13 +278,13 @@ static struct str value_at(const struct request_message *message, size_t i)
  * client's part is not well-formed, as with a quote that does not end, it would take our item into itself:
  * then ours is all.
  */
-static char *put_list(char *out, const struct relay_call *call, struct str name, enum relay_fate fate,
+static char *put_list(char *out, const struct relay_head *head, struct str name, enum relay_fate fate,
                       bool (*is_valid)(struct str value), struct str item)
 {
-    const struct request_message *message = &call->message;
-    const uint8_t *fates = call->fields.fates;
+    const struct request_message *message = &head->message;
+    const uint8_t *fates = head->fields.fates;
     bool any = false,
-         has_client = relay_fields_has(&call->fields, fate) && !relay_hop_names(&call->fields.hop, name);
+         has_client = relay_fields_has(&head->fields, fate) && !relay_hop_names(&head->fields.hop, name);
     for (size_t i = 0; has_client && i < message->n_fields; i++)
         has_client = fates[i] != fate || is_valid(value_at(message, i));
     for (size_t i = has_client ? 0 : message->n_fields; i <= message->n_fields; i++) {
@@ -108,10 +301,10 @@ static char *put_list(char *out, const struct relay_call *call, struct str name,
 }
 
 /* RFC 7239 section 4: an IPv6 address stands in brackets and quotes. */
-static struct str forwarded_item(struct sink *sink, const struct request_message *message)
+static struct str forwarded_item(const struct arena *arena, const struct request_message *message)
 {
     bool is_v6 = message->peer.len > 0 && memchr(message->peer.base, ':', message->peer.len) != NULL;
-    char *item = arena_alloc(&sink->arena, message->peer.len + message->host.len + 64), *out = item;
+    char *item = arena_alloc(arena, message->peer.len + message->host.len + 64), *out = item;
     out = put(out, STR("for="));
     out = put(out, is_v6 ? STR("\"[") : STR(""));
     out = put(out, message->peer.len == 0 ? STR("unknown") : message->peer);
@@ -122,20 +315,20 @@ static struct str forwarded_item(struct sink *sink, const struct request_message
     return (struct str){item, (size_t)(out - item)};
 }
 
-static char *put_forwarded(char *out, const struct relay_call *call)
+static char *put_forwarded(char *out, const struct relay_head *head)
 {
-    const struct request_message *message = &call->message;
-    enum conf_forwarded how = call->handler->route->forwarded;
+    const struct request_message *message = &head->message;
+    enum conf_forwarded how = head->route->forwarded;
     if (how == CONF_FORWARDED_X || how == CONF_FORWARDED_BOTH) {
-        out = put_list(out, call, STR("X-Forwarded-For"), RELAY_FORWARDED_FOR, forwarded_for_is_valid,
+        out = put_list(out, head, STR("X-Forwarded-For"), RELAY_FORWARDED_FOR, forwarded_for_is_valid,
                        message->peer);
         out = put_field(out, STR("X-Forwarded-Proto"), STR("http"));
         if (message->host.len > 0)
             out = put_field(out, STR("X-Forwarded-Host"), message->host);
     }
     if (how == CONF_FORWARDED_STANDARD || how == CONF_FORWARDED_BOTH)
-        out = put_list(out, call, STR("Forwarded"), RELAY_FORWARDED, forwarded_is_valid,
-                       forwarded_item(call->sink, message));
+        out = put_list(out, head, STR("Forwarded"), RELAY_FORWARDED, forwarded_is_valid,
+                       forwarded_item(head->arena, message));
     return out;
 }
 
@@ -149,47 +342,47 @@ static bool is_set(const struct conf_route *route, struct str name)
     return false;
 }
 
-static char *put_clients_fields(char *out, const struct relay_call *call)
+static char *put_clients_fields(char *out, const struct relay_head *head)
 {
-    const struct conf_route *route = call->handler->route;
-    const struct request_message *message = &call->message;
+    const struct conf_route *route = head->route;
+    const struct request_message *message = &head->message;
     for (size_t i = 0; i < message->n_fields; i++) {
         struct str name = name_at(message, i);
         if (name.len > 0 && memchr(name.base, '_', name.len) != NULL)
             continue; /* to CGI and its heirs it is the same as one with a hyphen, which may be ours */
-        enum relay_fate fate = call->fields.fates[i];
-        bool passes = fate < RELAY_NEXT_HOP || (fate == RELAY_MAX_FORWARDS && !call->counts_forwards) ||
+        enum relay_fate fate = head->fields.fates[i];
+        bool passes = fate < RELAY_NEXT_HOP || (fate == RELAY_MAX_FORWARDS && !head->counts_forwards) ||
                       (fate >= RELAY_FORWARDED && route->forwarded == CONF_FORWARDED_OFF);
-        if (passes && !relay_hop_names(&call->fields.hop, name) && !is_set(route, name))
+        if (passes && !relay_hop_names(&head->fields.hop, name) && !is_set(route, name))
             out = put_field(out, name, value_at(message, i));
     }
-    if (call->counts_forwards && !is_set(route, STR("max-forwards")))
-        out += sprintf(out, "Max-Forwards: %" PRIu64 "\r\n", call->max_forwards - 1);
+    if (head->counts_forwards && !is_set(route, STR("max-forwards")))
+        out += sprintf(out, "Max-Forwards: %" PRIu64 "\r\n", head->max_forwards - 1);
     return out;
 }
 
 /* Content-Length or Transfer-Encoding (RFC 9112 section 6); what usually has a body says that it has none. */
-static char *put_framing(char *out, const struct relay_call *call, uint64_t length)
+static char *put_framing(char *out, const struct relay_head *head, uint64_t length)
 {
     static const struct str with_body[] = {{"POST", 4}, {"PUT", 3}, {"PATCH", 5}};
     bool says = length > 0;
     for (size_t i = 0; i < sizeof(with_body) / sizeof(with_body[0]); i++)
-        says = says || str_equal(call->method, with_body[i]);
+        says = says || str_equal(head->method, with_body[i]);
     if (length == BODY_LENGTH_UNKNOWN)
         return put(out, STR("Transfer-Encoding: chunked\r\n"));
     return says ? out + sprintf(out, "Content-Length: %llu\r\n", (unsigned long long)length) : out;
 }
 
-static size_t size_of_head(const struct relay_call *call, const struct headers *sent)
+static size_t size_of_head(const struct relay_head *head, const struct headers *sent)
 {
-    const struct request_message *message = &call->message;
-    const struct conf_route *route = call->handler->route;
-    size_t size = SPARE + sent->content_type.len + call->method.len + call->path.len + call->query.len +
+    const struct request_message *message = &head->message;
+    const struct conf_route *route = head->route;
+    size_t size = SPARE + sent->content_type.len + head->method.len + head->path.len + head->query.len +
                   3 * message->host.len + 2 * message->peer.len;
     for (size_t i = 0; i < route->n_target; i++)
         size += strlen(route->target[i].text);
-    for (size_t i = 0; i < call->handler->n_names; i++)
-        size += 3 * call->captures[i].len * route->n_target;
+    for (size_t i = 0; i < head->names->n; i++)
+        size += 3 * head->captures[i].len * route->n_target;
     for (size_t i = 0; i < message->n_fields; i++)
         size += message->fields[i].name.len + message->fields[i].value.len + 4;
     for (size_t i = 0; i < sent->n; i++)
@@ -197,28 +390,26 @@ static size_t size_of_head(const struct relay_call *call, const struct headers *
     return size;
 }
 
-void handler_relay_write_head(struct relay_call *call, uint64_t length)
+struct relay_head_text relay_head_write(struct relay_head *head, uint64_t length)
 {
-    const struct conf_route *route = call->handler->route;
-    struct headers sent = headers_fill_in(route->send, route->n_send, call->sink, handler_relay_lookup, call);
-    struct upstream_request *upstream = &call->upstream;
+    const struct conf_route *route = head->route;
+    struct headers sent = headers_fill_in(route->send, route->n_send, head->arena, relay_head_find, head);
     struct str host = {NULL, 0};
     for (size_t i = 0; i < sent.n; i++) {
         if (http1_same(sent.fields[i].name, STR("host")))
             host = sent.fields[i].value;
     }
-    char *head = arena_alloc(&call->sink->arena, size_of_head(call, &sent)), *out = head;
-    out = put(put(out, call->method), STR(" "));
-    out = put(put_target(out, call), STR(" HTTP/1.1\r\nHost: "));
-    upstream->host_is_servers = host.len == 0;
+    char *text = arena_alloc(head->arena, size_of_head(head, &sent)), *out = text;
+    out = put(put(out, head->method), STR(" "));
+    out = put(put_target(out, head), STR(" HTTP/1.1\r\nHost: "));
     char *after = out;
     out = put(put(out, host), STR("\r\n"));
-    out = put_framing(out, call, length);
-    out = put_clients_fields(out, call);
+    out = put_framing(out, head, length);
+    out = put_clients_fields(out, head);
     if (!is_set(route, STR("via")))
-        out = put_list(out, call, STR("Via"), RELAY_VIA, forwarded_via_is_valid,
-                       call->message.minor_version == 0 ? STR("1.0 " RELAY_NAME) : STR("1.1 " RELAY_NAME));
-    out = put_forwarded(out, call);
+        out = put_list(out, head, STR("Via"), RELAY_VIA, forwarded_via_is_valid,
+                       head->message.minor_version == 0 ? STR("1.0 " NAME) : STR("1.1 " NAME));
+    out = put_forwarded(out, head);
     if (sent.content_type.len > 0)
         out = put_field(out, STR("Content-Type"), sent.content_type);
     for (size_t i = 0; i < sent.n; i++) {
@@ -226,10 +417,9 @@ void handler_relay_write_head(struct relay_call *call, uint64_t length)
             out = put_field(out, sent.fields[i].name, sent.fields[i].value);
     }
     out = put(out, STR("\r\n"));
-    if (upstream->host_is_servers) {
-        upstream->head = (struct str){head, (size_t)(after - head)};
-        upstream->after_host = (struct str){after, (size_t)(out - after)};
-    } else {
-        upstream->head = (struct str){head, (size_t)(out - head)};
-    }
+    if (host.len > 0)
+        return (struct relay_head_text){.text = {text, (size_t)(out - text)}};
+    return (struct relay_head_text){.text = {text, (size_t)(after - text)},
+                                    .after_host = {after, (size_t)(out - after)},
+                                    .host_is_servers = true};
 }

@@ -5,26 +5,35 @@
  * long, the client is slow: what comes from then on is copied into the spool, so that the connection to the
  * upstream is soon free for others (handlers/stream.c).
  */
-#include "handlers/relay_private.h"
+#include "handlers/relay_stream.h"
 
-static struct relay_call *call_of(const struct stream *stream)
+#include "handlers/stream.h"
+
+struct relay_stream {
+    struct stream stream;
+    struct json_writer text; /* what is copied */
+    struct upstream_request *upstream;
+    bool is_resuming, wants_more;
+};
+
+static struct relay_stream *self_of(struct stream *stream)
 {
-    return stream->sink->data;
+    return H2O_STRUCT_FROM_MEMBER(struct relay_stream, stream, stream);
 }
 
 /* Goes on reading. The next part may come at once, and all of them in the same turn: not one within the
  * other. */
-static void resume(struct relay_call *call)
+static void resume(struct relay_stream *self)
 {
-    call->wants_more = true;
-    if (call->is_resuming)
+    self->wants_more = true;
+    if (self->is_resuming)
         return;
-    call->is_resuming = true;
-    while (call->wants_more) {
-        call->wants_more = false;
-        upstream_resume(&call->upstream);
+    self->is_resuming = true;
+    while (self->wants_more) {
+        self->wants_more = false;
+        upstream_resume(self->upstream);
     }
-    call->is_resuming = false;
+    self->is_resuming = false;
 }
 
 /* Nothing is read before resume. */
@@ -35,50 +44,57 @@ static void on_pause(struct stream *stream)
 
 static void on_go_on(struct stream *stream)
 {
-    struct relay_call *call = call_of(stream);
+    struct relay_stream *self = self_of(stream);
     if (stream->is_lent)
-        stream_keep(stream, upstream_keep(&call->upstream), UPSTREAM_BUFFER);
-    resume(call);
+        stream_keep(stream, upstream_keep(self->upstream), UPSTREAM_BUFFER);
+    resume(self);
 }
 
 static const struct stream_ops ops = {on_pause, on_go_on};
 
-static void on_room(struct sink *sink)
+struct relay_stream *relay_stream_new(struct sink *sink, struct upstream_request *upstream,
+                                      struct readers_source *source)
 {
-    struct relay_call *call = sink->data;
-    stream_room(call->stream);
+    struct relay_stream *self = arena_alloc(&sink->arena, sizeof(*self));
+    self->upstream = upstream;
+    self->text = (struct json_writer){0};
+    self->is_resuming = self->wants_more = false;
+    stream_open(&self->stream, &ops, sink, source, &self->text);
+    return self;
 }
 
-void handler_relay_data(struct relay_call *call, const struct str *parts, size_t n, bool is_last)
+bool relay_stream_is_idle(const struct relay_stream *self)
 {
-    struct sink *sink = call->sink;
-    if (is_last && (call->stream == NULL || stream_is_idle(call->stream))) {
-        sink->ops->finish(sink, parts, n);
-        return;
-    }
-    if (call->stream == NULL) {
-        call->stream = arena_alloc(&sink->arena, sizeof(*call->stream));
-        stream_open(call->stream, &ops, sink, call->handler->readers, &call->text);
-        sink->room = on_room;
-    }
-    if (stream_is_idle(call->stream)) {
-        stream_lend(call->stream, parts, n);
+    return stream_is_idle(&self->stream);
+}
+
+void relay_stream_data(struct relay_stream *self, const struct str *parts, size_t n, bool is_last)
+{
+    if (stream_is_idle(&self->stream)) {
+        stream_lend(&self->stream, parts, n);
         return;
     }
     for (size_t i = 0; i < n; i++)
-        stream_write(call->stream, parts[i]);
+        stream_write(&self->stream, parts[i]);
     if (is_last)
-        stream_end(call->stream, true);
-    else if (!call->stream->is_paused)
-        resume(call);
+        stream_end(&self->stream, true);
+    else if (!self->stream.is_paused)
+        resume(self);
 }
 
-void handler_relay_break_off(struct relay_call *call)
+void relay_stream_break_off(struct relay_stream *self)
 {
-    if (call->stream != NULL)
-        stream_end(call->stream, false);
-    else
-        call->sink->ops->abort(call->sink);
+    stream_end(&self->stream, false);
+}
+
+void relay_stream_room(struct relay_stream *self)
+{
+    stream_room(&self->stream);
+}
+
+void relay_stream_end(struct relay_stream *self)
+{
+    stream_dispose(&self->stream);
 }
 
 static unsigned most(const void *upstream)
@@ -91,7 +107,7 @@ static bool is_wanted(const void *upstream, uint64_t network)
     return upstream_pool_is_wanted(upstream, network);
 }
 
-struct readers_source *handler_relay_source(struct readers *readers, const struct upstream *upstream)
+struct readers_source *relay_stream_source(struct readers *readers, const struct upstream *upstream)
 {
     return readers_source(readers, &(struct readers_source_conf){.kind = "upstream",
                                                                  .name = upstream->conf->name,

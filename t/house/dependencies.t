@@ -28,7 +28,7 @@ my @HOUSE = (
             'handlers', 'what answers: sql, json, text, files, relay',
             [
                 qw(make.c staged text sql sql_error sql_response sql_stream sql_call sql_rows sql_values sql_route relay relay_head relay_stream
-                  relay_private relay_fields stream json files make.h handler headers readers)
+                  relay_fields stream json files make.h handler headers readers)
             ],
         ],
     ],
