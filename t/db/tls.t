@@ -127,7 +127,8 @@ sub ends_well ($server)
 
 subtest 'answers' => sub {
     my $server = start();
-    is sessions(), '2 and 0', 'both sessions use TLS';
+    # More than two where the machine is so busy that another connection was opened.
+    like sessions(), qr/\A[2-8] and 0\z/, 'both sessions use TLS';
     ok $server->request($_, '/session')->json->{ssl}, "… PostgreSQL says that to a $_, too" for 'GET', 'POST';
     my $load = $server->load(
         requests    => 2000,

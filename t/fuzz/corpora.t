@@ -4,6 +4,7 @@ use v5.36;
 use Hayfork::Test;
 
 use File::Basename qw(basename dirname);
+use File::Glob qw(:bsd_glob);
 
 use Hayfork::Test::Process qw(run slurp);
 

@@ -3,6 +3,7 @@ use v5.36;
 
 use Hayfork::Test;
 
+use File::Glob qw(:bsd_glob);
 use File::Temp qw(tempdir);
 
 use Hayfork::Test::Manual qw(examples is_conf complete commands refused write_files);

@@ -6,6 +6,7 @@ use v5.36;
 
 use Carp qw(croak);
 use Exporter qw(import);
+use File::Glob qw(:bsd_glob);
 use List::Util qw(uniq);
 
 our @EXPORT_OK = qw(peers described built pools hayfork_sessions);

@@ -11,6 +11,7 @@ package Hayfork::Test::Cluster;
 use v5.36;
 
 use Carp qw(croak);
+use File::Glob qw(:bsd_glob);
 
 use Hayfork::Test::Process qw(spawn run reap wait_for temporary_folder slurp spew alive children);
 
