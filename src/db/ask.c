@@ -164,7 +164,7 @@ static void renew(struct db_ask *ask, struct db_query *query)
 static void tell(struct db_ask *ask, struct db_query *query)
 {
     const struct db_flight *flight = &ask->flight;
-    struct db_answer answer = {.columns = ask->description->columns,
+    struct db_result result = {.columns = ask->description->columns,
                                .tag = flight->tag,
                                .error = flight->error,
                                .ran = flight->ran,
@@ -174,7 +174,7 @@ static void tell(struct db_ask *ask, struct db_query *query)
                  flight->error != NULL ? DB_REJECTED
                  : query->misread      ? DB_UNREADABLE
                                        : DB_OK,
-                 &answer);
+                 &result);
 }
 
 static bool is_doubtful(const struct db_ask *ask, const struct db_query *query)

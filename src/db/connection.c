@@ -18,7 +18,7 @@
  * from CONNECTING to READY, prepares what it is asked for, and is gone when it is BROKEN.
  *
  * Callbacks never close a connection: they say that it ends, and that happens a little later, from a timer
- * of the loop: libh2o wants to see the writes of answers done in the turn that they were made in.
+ * of the loop: libh2o wants to see the writes of responses done in the turn that they were made in.
  */
 #include "db/connection.h"
 

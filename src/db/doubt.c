@@ -16,8 +16,8 @@
  * certain not to have done anything is asked again, once, with its values made again. A row that was misread
  * is kept, and read again.
  *
- * Clients can bring that about at any rate. So a description answers for all queries that have come before it
- * began, and a statement is described ten times a second at most; who has to wait for that has made a
+ * Clients can bring that about at any rate. So a description decides about all queries that have come before
+ * it began, and a statement is described ten times a second at most; who has to wait for that has made a
  * mistake, mostly.
  */
 #include "db/doubt.h"
@@ -198,8 +198,8 @@ void db_doubt_leave(struct db_query *query)
 /* The query ends with its error, and with what is known of its statement since. */
 static void tell(struct db_query *query, const struct db_doubt *doubt, bool stands)
 {
-    struct db_answer answer = {.error = doubt->error, .ran = doubt->ran, .stands = stands};
-    db_query_end(query, DB_REJECTED, &answer);
+    struct db_result result = {.error = doubt->error, .ran = doubt->ran, .stands = stands};
+    db_query_end(query, DB_REJECTED, &result);
 }
 
 /* The row that was kept, with what is known of its types now, if it is of the same columns. */
@@ -207,14 +207,14 @@ static void read_again(struct db_query *query, const struct db_doubt *doubt)
 {
     struct db_description *description = db_description_keep(query->statement->description);
     struct pgwire_message message = {PGWIRE_DATA_ROW, query->kept, query->kept_len};
-    struct db_answer answer = {.columns = description->columns, .tag = ""};
+    struct db_result result = {.columns = description->columns, .tag = ""};
     struct pgwire_row row;
     bool same = description->digest == doubt->digest && !pgjson_by_server(description->columns) &&
                 pgwire_row(&message, pgjson_values(description->columns), &row);
     db_query_set_misread(query, !same);
     if (same)
         query->asker->row(query->owner, description->columns, row);
-    db_query_end(query, query->misread ? DB_UNREADABLE : DB_OK, &answer);
+    db_query_end(query, query->misread ? DB_UNREADABLE : DB_OK, &result);
     db_description_drop(description);
 }
 
@@ -244,7 +244,7 @@ static void give_up(struct db_query *query)
     free(doubt.error);
 }
 
-/* Ends the doubts that the present description answers for. */
+/* Ends the doubts that the present description decides. */
 static void settle_all(struct db_statement *statement, bool good, bool changed)
 {
     h2o_linklist_t *anchor = &doubted_of(statement)->queries, settling;

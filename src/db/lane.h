@@ -45,8 +45,8 @@ struct db_statement;
 struct db_query;
 
 enum db_outcome {
-    DB_OK,         /* all rows were there; the answer has the command's tag */
-    DB_REJECTED,   /* the server answered with an error, which the answer has */
+    DB_OK,         /* all rows were there; the result has the command's tag */
+    DB_REJECTED,   /* the server answered with an error, which the result has */
     DB_NOT_SENT,   /* certainly not done: the deadline or the end of the connection came before it was sent */
     DB_LOST,       /* sent, and no answer by the deadline or by the end of the connection */
     DB_UNUSABLE,   /* certainly not done: the statement can no longer be prepared */
@@ -57,7 +57,7 @@ enum db_outcome {
 enum db_refusal { DB_ACCEPTED, DB_AWAY, DB_FULL, DB_UNPREPARED };
 
 /* How a query ended. What it points to is the lane's, and gone after the call. */
-struct db_answer {
+struct db_result {
     const struct pgjson_columns *columns; /* how rows are written; NULL if it was never sent */
     const char *tag;                      /* of DB_OK: "UPDATE 0", or an empty text */
     const char *error;                    /* of DB_REJECTED: for pgwire_error_field */
@@ -77,7 +77,7 @@ struct db_asker {
      */
     const struct str *(*values)(void *owner, const struct pgtypes_parameter *parameters);
     /* Called exactly once, unless the query is abandoned. */
-    void (*done)(void *owner, enum db_outcome outcome, const struct db_answer *answer);
+    void (*done)(void *owner, enum db_outcome outcome, const struct db_result *result);
     /* Stands for the network that the question came from: see db_lane_is_wanted. */
     uint64_t (*network)(void *owner);
 };

@@ -66,7 +66,7 @@ static bool is_as_pinned(struct pgwire_value value, size_t i)
 }
 
 /*
- * What is left to the database is to be the same in all sessions of the lane, or answers would depend on
+ * What is left to the database is to be the same in all sessions of the lane, or results would depend on
  * which one gives them: older sessions make way for this one once it is ready. A pooler may hand out old ones
  * after new ones.
  */

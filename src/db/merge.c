@@ -412,7 +412,7 @@ void db_merge_split(struct db_ask *ask)
 static const char *on_end(struct db_flight *flight, bool spoilt)
 {
     struct db_ask *ask = db_ask_of(flight);
-    struct db_answer answer = {.columns = ask->description->columns, .tag = flight->tag};
+    struct db_result result = {.columns = ask->description->columns, .tag = flight->tag};
     (void)spoilt; /* then it is lost */
     db_ask_overtaken(ask);
     if (flight->error != NULL)
@@ -422,7 +422,7 @@ static const char *on_end(struct db_flight *flight, bool spoilt)
         if (query == NULL)
             continue;
         db_ask_leave(query);
-        db_query_end(query, query->misread ? DB_UNREADABLE : DB_OK, &answer);
+        db_query_end(query, query->misread ? DB_UNREADABLE : DB_OK, &result);
     }
     db_ask_dispose(ask);
     return NULL;

@@ -52,13 +52,13 @@ void db_query_free(struct db_query *query)
     h2o_linklist_insert(&line_of(query)->queue->spare, &query->link);
 }
 
-void db_query_end(struct db_query *query, enum db_outcome outcome, const struct db_answer *answer)
+void db_query_end(struct db_query *query, enum db_outcome outcome, const struct db_result *result)
 {
-    static const struct db_answer nothing;
+    static const struct db_result nothing;
     const struct db_asker *asker = query->asker;
     void *owner = query->owner;
     db_query_free(query);
-    asker->done(owner, outcome, answer == NULL ? &nothing : answer);
+    asker->done(owner, outcome, result == NULL ? &nothing : result);
 }
 
 void db_set(struct db_query *query, struct db_settings settings)

@@ -63,7 +63,7 @@ struct db_query *db_query_new(struct db_statement *statement, const struct str *
                               const struct db_asker *asker, void *owner, h2o_timeout_cb on_deadline);
 
 /* Tells whoever waits for it and frees it. It is on no list. */
-void db_query_end(struct db_query *query, enum db_outcome outcome, const struct db_answer *answer);
+void db_query_end(struct db_query *query, enum db_outcome outcome, const struct db_result *result);
 
 /* Frees it; nobody waits for it. */
 void db_query_free(struct db_query *query);

@@ -3,7 +3,7 @@
  *
  * After a change that PostgreSQL complains of, statements are prepared again (db/ask.c, db/doubt.c). Of
  * others it says nothing: a parameter stays a date where the column has become a timestamp; a function that
- * answers rows of a table goes on with the columns that the table had; a table in a schema that comes earlier
+ * returns rows of a table goes on with the columns that the table had; a table in a schema that comes earlier
  * in the search path, or another function of that name, is not seen; a view gets a volatile function.
  *
  * So the catalogue is looked at every two seconds while there is traffic, in one statement for all of a

@@ -10,7 +10,7 @@ bool db_settings_are_equal(const struct db_settings *one, const struct db_settin
 
 /*
  * Writes a statement that makes them, for the rest of the transaction (PostgreSQL 15, section 9.27.1,
- * set_config): Parse, Bind, Execute. It answers one row. statement_timeout is lifted as well, if unbounded.
+ * set_config): Parse, Bind, Execute. It returns one row. statement_timeout is lifted as well, if unbounded.
  */
 void db_settings_write(struct pgwire_writer *out, struct db_settings settings, bool unbounded);
 

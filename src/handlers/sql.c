@@ -89,7 +89,7 @@ static const struct str *on_values(void *owner, const struct pgtypes_parameter *
     return NULL;
 }
 
-static void on_done(void *owner, enum db_outcome outcome, const struct db_answer *answer)
+static void on_done(void *owner, enum db_outcome outcome, const struct db_result *result)
 {
     struct sql_call *call = owner;
     sql_call_query_ended(call);
@@ -98,15 +98,15 @@ static void on_done(void *owner, enum db_outcome outcome, const struct db_answer
     if (sql_stream_has_begun(call)) {
         sql_stream_end(call, outcome == DB_OK);
         if (outcome != DB_OK)
-            sql_error_broke_off(call, outcome, answer->error);
+            sql_error_broke_off(call, outcome, result->error);
         return;
     }
     switch (outcome) {
     case DB_OK:
-        sql_response_send(call, answer);
+        sql_response_send(call, result);
         break;
     case DB_REJECTED:
-        sql_error_send(call, answer);
+        sql_error_send(call, result);
         break;
     case DB_NOT_SENT:
         refuse(call, 503, "The database could not be asked; nothing was done.");

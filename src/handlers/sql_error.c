@@ -85,11 +85,11 @@ static size_t without_value(const char *text, size_t len)
  * after it (PostgreSQL 15, section 20.8, log_parameter_max_length_on_error). No other line ends so: those
  * about functions have quotes or brackets.
  */
-static size_t parameter_at_fault(const struct db_answer *answer)
+static size_t parameter_at_fault(const struct db_result *result)
 {
-    const char *context = pgwire_error_field(answer->error, PG_DIAG_CONTEXT);
+    const char *context = pgwire_error_field(result->error, PG_DIAG_CONTEXT);
     size_t end = without_value(context, strlen(context)), begin = end;
-    if (answer->ran)
+    if (result->ran)
         return 0; /* then such a line has all parameters */
     while (begin > 0 && context[begin - 1] != '\n')
         begin--;
@@ -150,9 +150,9 @@ static bool is_about_value(const char *state)
 }
 
 /* Was the statement refused by itself, whatever the values? Then the schema has changed. */
-static bool fell(const struct db_answer *answer, const char *state)
+static bool fell(const struct db_result *result, const char *state)
 {
-    return !answer->ran && !answer->stands && (is_about_value(state) || is_class(state, "23"));
+    return !result->ran && !result->stands && (is_about_value(state) || is_class(state, "23"));
 }
 
 /*
@@ -160,16 +160,16 @@ static bool fell(const struct db_answer *answer, const char *state)
  * statement itself stands; but not where PostgreSQL quotes the SQL that it could not take: that is a
  * function's.
  */
-static const struct meaning *meaning_for(const struct sql_call *call, const struct db_answer *answer)
+static const struct meaning *meaning_for(const struct sql_call *call, const struct db_result *result)
 {
-    const char *state = pgwire_error_field(answer->error, PG_DIAG_SQLSTATE);
-    bool quotes = pgwire_error_field(answer->error, PG_DIAG_INTERNAL_QUERY)[0] != '\0';
-    if (fell(answer, state))
+    const char *state = pgwire_error_field(result->error, PG_DIAG_SQLSTATE);
+    bool quotes = pgwire_error_field(result->error, PG_DIAG_INTERNAL_QUERY)[0] != '\0';
+    if (fell(result, state))
         return meaning_of("");
     if (is_class(state, "22"))
         return meaning_of(has_values_of_client(call) ? state : "");
     if (is_about_name(state))
-        return meaning_of(answer->stands && !quotes && has_values_of_client(call) ? "22" : "");
+        return meaning_of(result->stands && !quotes && has_values_of_client(call) ? "22" : "");
     return meaning_of(state);
 }
 
@@ -269,17 +269,17 @@ void sql_error_unreadable(struct sql_call *call)
                                                      "database's types have just changed."});
 }
 
-void sql_error_send(struct sql_call *call, const struct db_answer *answer)
+void sql_error_send(struct sql_call *call, const struct db_result *result)
 {
-    const char *error = answer->error, *state = pgwire_error_field(error, PG_DIAG_SQLSTATE);
-    size_t number = parameter_at_fault(answer);
+    const char *error = result->error, *state = pgwire_error_field(error, PG_DIAG_SQLSTATE);
+    size_t number = parameter_at_fault(result);
     bool is_named = number >= 1 && number <= call->route->conf->statement.n_params &&
                     sql_values_are_clients(&call->values, number - 1);
-    if (is_named && answer->stands && is_about_value(state)) {
+    if (is_named && result->stands && is_about_value(state)) {
         refuse_value(call, number);
         return;
     }
-    const struct meaning *meaning = meaning_for(call, answer);
+    const struct meaning *meaning = meaning_for(call, result);
     struct problem problem = {.status = meaning->status, .detail = meaning->detail};
     if (strcmp(state, "P0001") == 0 || status_asked_for(state) != 0) {
         problem.status = strcmp(state, "P0001") == 0 ? 400 : status_asked_for(state);

@@ -5,7 +5,7 @@
 #include "handlers/sql_call.h"
 
 /* Responds with what PostgreSQL's error means, and logs what the client is not told. */
-void sql_error_send(struct sql_call *call, const struct db_answer *answer);
+void sql_error_send(struct sql_call *call, const struct db_result *result);
 
 /* Only logs it: the response has begun, and is cut off. error is that of DB_REJECTED. */
 void sql_error_broke_off(const struct sql_call *call, enum db_outcome outcome, const char *error);

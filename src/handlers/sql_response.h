@@ -5,6 +5,6 @@
 #include "handlers/sql_call.h"
 
 /* The query has succeeded, with all its rows; no stream has begun. */
-void sql_response_send(struct sql_call *call, const struct db_answer *answer);
+void sql_response_send(struct sql_call *call, const struct db_result *result);
 
 #endif
