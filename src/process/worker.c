@@ -216,7 +216,7 @@ static void on_passed(h2o_socket_t *queue, const char *error)
 static void tell_master(struct worker *worker, enum shm_worker_state state)
 {
     atomic_store(&worker->slot->state, state);
-    if (write(worker->inherited->ready_fd, "", 1) < 0 && errno != EAGAIN)
+    if (write(worker->inherited->ready_fd, "", 1) < 0 && errno != EAGAIN && errno != EPIPE)
         log_warn("cannot tell the master that this worker is ready");
 }
 

@@ -79,8 +79,7 @@ package Manager {
 
 sub get ($address)
 {
-    my $client = eval { Hayfork::Test::Client->new($address) } or return;
-    return $client->get('/')->body;
+    return eval { Hayfork::Test::Client->new($address)->get('/')->body };
 }
 
 sub conf ($listen, $text = 'hello')
@@ -284,6 +283,21 @@ subtest 'a real systemd starts, reloads and stops it, with all that the unit for
       '... with the reason in the journal';
     is get("127.0.0.1:$port"), 'changed', '... and it goes on';
     is $systemctl->(qw(is-active hayfork))->{stdout}, "active\n";
+
+    my $upstream = listening();
+    spew($conf, conf("127.0.0.1:$port", 'again') . "  GET /slow:\n    relay: http://${\ address_of($upstream)}\n");
+    is $systemctl->(qw(reload hayfork))->{exit}, 'exit 0';
+    my $client = Hayfork::Test::Client->new("127.0.0.1:$port");
+    $client->ask('GET', '/slow');
+    my $relayed = $upstream->accept;
+    my ($master) = $systemctl->(qw(show -p MainPID hayfork))->{stdout} =~ /(\d+)/;
+    run([ $nsenter, '-t', $pid, qw(-m -p sh -c), "kill -9 $master" ]);
+    wait_for('the old address to be free', sub { !defined get("127.0.0.1:$port") });
+    print {$relayed} "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone";
+    close $relayed;
+    is $client->receive->body, 'done', 'where the master is killed, requests are finished';
+    undef $client;
+    is wait_for('a new master', sub { get("127.0.0.1:$port") }), 'again', '... and then a new one is started';
     is $systemctl->(qw(stop hayfork))->{exit}, 'exit 0', 'stop';
     is get("127.0.0.1:$port"), undef;
     unlike slurp("$folder/log"), qr/ (?:warn|error) .*(?:Operation not permitted|cannot give up)/, 'nothing that it needs was forbidden';
