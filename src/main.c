@@ -1,4 +1,5 @@
 /* main.c: options; hands over to the master. */
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -6,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "conf/conf.h"
 #include "conf/kind.h"
@@ -219,8 +221,20 @@ static int run(struct options *options, struct program *program)
     return code;
 }
 
+/* What is opened later must not get these numbers: the log would be written into a client's connection. */
+static void open_standard_files(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd < STDERR_FILENO);
+    if (fd > STDERR_FILENO)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    open_standard_files();
     struct program program = {0};
     program_note(&program, argv);
     struct options options = parse(argc, argv);

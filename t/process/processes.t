@@ -202,6 +202,15 @@ subtest 'SIGPIPE is ignored' => sub {
     is $server->stop, 'exit 0';
 };
 
+subtest 'started without standard input, output and error, it opens nothing else in their place' => sub {
+    my $server = server($conf, under => [ '/bin/sh', '-c', 'exec "$@" <&- >&- 2>&-', 'sh' ], options => { core => 'on' });
+    for my $pid ($server->pid, $server->workers) {
+        is_deeply [ map { readlink "/proc/$pid/fd/$_" } 0 .. 2 ], [ ('/dev/null') x 3 ];
+    }
+    is $server->get('/')->body, "hello\n";
+    is $server->stop, 'exit 0';
+};
+
 subtest 'each line of the log names its time, its weight and its process' => sub {
     my $server   = server($conf, cluster => $cluster);
     my ($victim) = $server->workers;
