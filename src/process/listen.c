@@ -7,6 +7,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -28,7 +30,20 @@ enum {
      * accepted has its request with it, which saves a one-request connection a turn of the loop (ab -c 4 and
      * 64: 0.80 and 0.85 of our CPU). Who still says nothing comes after that, and head_time begins. */
     SILENT_S = 1,
+    /* Workers whose master was killed take what is in the queue, and free the address after a tenth of a
+     * second: a new master that is started at once waits for that, looking again now and then. */
+    FREED_MS = 1000,
+    LOOK_AGAIN_MS = 50,
 };
+
+/* Waits before an address is tried again. Returns false at this time (clock_ms), when it is somebody's. */
+static bool wait_for_address(uint64_t until)
+{
+    if (clock_ms() >= until)
+        return false;
+    poll(NULL, 0, LOOK_AGAIN_MS);
+    return true;
+}
 
 /* Splits "host:port" and looks it up without asking a name server. Returns NULL after logging. */
 static struct addrinfo *look_up(const char *address)
@@ -104,13 +119,17 @@ failed:
 static bool port_is_free(const struct addrinfo *info, const char *address)
 {
     int on = 1, off = 0;
+    uint64_t until = clock_ms() + FREED_MS;
     int fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return true; /* the real attempt will say why */
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
     if (info->ai_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-    bool is_free = bind(fd, info->ai_addr, info->ai_addrlen) == 0;
+    bool is_free;
+    do
+        is_free = bind(fd, info->ai_addr, info->ai_addrlen) == 0;
+    while (!is_free && errno == EADDRINUSE && wait_for_address(until));
     if (!is_free)
         log_error("cannot listen on %s", address);
     close(fd);
@@ -147,7 +166,7 @@ static bool unix_socket_is_stale(const struct sockaddr_un *address)
     struct stat status;
     if (lstat(address->sun_path, &status) != 0 || !S_ISSOCK(status.st_mode))
         return false;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); /* its queue may be full */
     if (fd < 0)
         return false;
     bool stale =
@@ -156,20 +175,59 @@ static bool unix_socket_is_stale(const struct sockaddr_un *address)
     return stale;
 }
 
-/* Nobody can connect yet: the socket does not listen. Returns false with errno set. */
-static bool set_rights(const char *path, const struct conf_socket_rights *rights)
+/*
+ * Opens the file of a Unix socket to look at it and to change its rights. Returns -1 with errno set where the
+ * path is not its own: whoever may write in the folder could else lead root to another file.
+ */
+static int open_own_path(const struct listener *listener)
+{
+    struct stat status;
+    int fd = open(listener->unix_path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 ||
+        (fstat(fd, &status) == 0 && status.st_dev == listener->device && status.st_ino == listener->inode))
+        return fd;
+    close(fd);
+    errno = ENOENT;
+    return -1;
+}
+
+/* Root has given up its right to do that to files of others, but not that to be their owner. */
+static bool change_mode(int file, mode_t mode)
+{
+    char path[32];
+    struct stat status;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", file); /* O_PATH is too little for fchmod */
+    if (fstat(file, &status) != 0)
+        return false;
+    setfsuid(status.st_uid);
+    bool changed = chmod(path, mode) == 0;
+    setfsuid(geteuid());
+    return changed;
+}
+
+bool listen_set_rights(const struct listener *listener, const struct conf_socket_rights *rights)
 {
     uid_t owner = rights->has_owner ? rights->owner : (uid_t)-1;
     gid_t group = rights->has_group ? rights->group : (gid_t)-1;
-    if ((rights->has_owner || rights->has_group) && lchown(path, owner, group) != 0)
-        return false;
-    return !rights->has_mode || chmod(path, rights->mode) == 0;
+    bool has_account = rights->has_owner || rights->has_group;
+    if (listener->unix_path == NULL || (!has_account && !rights->has_mode))
+        return true;
+    int file = open_own_path(listener);
+    bool set = file >= 0 && (!has_account || fchownat(file, "", owner, group, AT_EMPTY_PATH) == 0) &&
+               (!rights->has_mode || change_mode(file, rights->mode));
+    if (file >= 0) {
+        int error = errno;
+        close(file);
+        errno = error;
+    }
+    return set;
 }
 
 static int open_unix(struct listener *listener, const char *path, const struct conf_socket_rights *rights)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     const char *errpos = "socket";
+    uint64_t until = clock_ms() + FREED_MS;
     int fd = -1;
     if (strlen(path) >= sizeof(address.sun_path)) {
         log_errorx("cannot listen on %s: the path is longer than %zu bytes", listener->address,
@@ -184,7 +242,11 @@ static int open_unix(struct listener *listener, const char *path, const struct c
     if (bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
         if (errno != EADDRINUSE)
             goto failed;
-        if (!unix_socket_is_stale(&address)) {
+        bool stale;
+        do
+            stale = unix_socket_is_stale(&address);
+        while (!stale && wait_for_address(until));
+        if (!stale) {
             errno = EADDRINUSE;
             goto failed;
         }
@@ -196,12 +258,12 @@ static int open_unix(struct listener *listener, const char *path, const struct c
     listener->shared = true;
     errpos = "stat";
     struct stat status;
-    if (stat(path, &status) != 0)
+    if (lstat(path, &status) != 0)
         goto failed;
     listener->device = status.st_dev;
     listener->inode = status.st_ino;
     errpos = "its mode, owner and group";
-    if (!set_rights(path, rights))
+    if (!listen_set_rights(listener, rights)) /* nobody can connect yet: it does not listen */
         goto failed;
     add(listener, fd);
     return 0;
@@ -243,9 +305,17 @@ int listen_of_passed(struct listener *listener, const char *address, const int *
     return 0;
 }
 
-bool listen_set_rights(const struct listener *listener, const struct conf_socket_rights *rights)
+static bool is_own_path(const struct listener *listener)
 {
-    return listener->unix_path == NULL || set_rights(listener->unix_path, rights);
+    int file = listener->unix_path == NULL ? -1 : open_own_path(listener);
+    if (file >= 0)
+        close(file);
+    return file >= 0;
+}
+
+bool listen_has_path(const struct listener *listener)
+{
+    return listener->unix_path == NULL || is_own_path(listener);
 }
 
 int listen_grow(struct listener *listener, unsigned workers)
@@ -306,13 +376,6 @@ static void remove_path(const char *path)
         setfsuid(geteuid());
     }
     free(name);
-}
-
-static bool is_own_path(const struct listener *listener)
-{
-    struct stat status;
-    return listener->unix_path != NULL && lstat(listener->unix_path, &status) == 0 &&
-           status.st_dev == listener->device && status.st_ino == listener->inode;
 }
 
 void listen_close(struct listener *listener, bool remove)

@@ -44,6 +44,9 @@ int listen_of_passed(struct listener *listener, const char *address, const int *
 /* Gives a Unix socket's file its mode, owner and group. Returns false with errno set where it cannot. */
 bool listen_set_rights(const struct listener *listener, const struct conf_socket_rights *rights);
 
+/* Is the path of a Unix socket still its own? Else nobody can connect to it any longer. Others have none. */
+bool listen_has_path(const struct listener *listener);
+
 /* Adds sockets, where more workers than before want one each. Returns 0, or -1 as above. */
 int listen_grow(struct listener *listener, unsigned workers);
 

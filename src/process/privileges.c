@@ -17,7 +17,7 @@
 #define BIT(capability) (UINT64_C(1) << (capability))
 
 static const uint64_t master_capabilities =
-    BIT(CAP_NET_BIND_SERVICE) | BIT(CAP_SETUID) | BIT(CAP_SETGID) | BIT(CAP_KILL);
+    BIT(CAP_NET_BIND_SERVICE) | BIT(CAP_CHOWN) | BIT(CAP_SETUID) | BIT(CAP_SETGID) | BIT(CAP_KILL);
 
 /* Leaves the process with those capabilities that it has among these. */
 static void keep_capabilities(uint64_t kept)

@@ -11,11 +11,11 @@
 void privileges_protect_memory(const struct conf *conf);
 
 /*
- * Leaves the master with the capabilities (capabilities(7)) that it needs to go on: CAP_NET_BIND_SERVICE for
- * listeners, CAP_SETUID and CAP_SETGID for the workers' account, CAP_KILL to stop workers of another user,
- * also by its own death (PR_SET_PDEATHSIG in prctl(2)); of these it keeps what it has. What it executes
- * cannot get others either. Its memory is protected. Logs a warning where the workers' account is not what an
- * administrator would expect.
+ * Leaves the master with the capabilities (capabilities(7)) that it needs to go on: CAP_NET_BIND_SERVICE and
+ * CAP_CHOWN for listeners, CAP_SETUID and CAP_SETGID for the workers' account, CAP_KILL to stop workers of
+ * another user, also by its own death (PR_SET_PDEATHSIG in prctl(2)); of these it keeps what it has. What it
+ * executes cannot get others either. Its memory is protected. Logs a warning where the workers' account is
+ * not what an administrator would expect.
  *
  * Root keeps its own files, but has no right to those of others from here on.
  */

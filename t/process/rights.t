@@ -63,7 +63,7 @@ my ($nobody, $nogroup) = (getpwnam 'nobody')[ 2, 3 ];
 my $is_root = $> == 0;
 
 # What a master keeps of root's capabilities (linux/capability.h): KILL, SETGID, SETUID, NET_BIND_SERVICE.
-my $KEPT = 1 << 5 | 1 << 6 | 1 << 7 | 1 << 10;
+my $KEPT = 1 << 0 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 10;
 
 subtest 'a worker has no capability and gets no new ones' => sub {
     my $server = start($conf);
@@ -94,7 +94,7 @@ subtest 'a worker makes only the system calls that it needs' => sub {
     is $server->stop, 'exit 0';
 };
 
-subtest 'a master keeps four capabilities' => sub {
+subtest 'a master keeps five capabilities' => sub {
     plan skip_all => 'root alone has capabilities' if !$is_root;
     my $server = start($conf, options => { user => 'nobody' });
     my %is     = status($server->pid);
@@ -281,7 +281,7 @@ subtest 'a reload has the rights that it needs, and no others' => sub {
     chmod 0644, $file;
     is reload($server->pid)->{exit}, 'exit 0', 'one that everybody can read will do';
     my %is = status($server->pid);
-    is hex $is{CapEff}, $KEPT, 'the master has the four capabilities, as before';
+    is hex $is{CapEff}, $KEPT, 'the master has the five capabilities, as before';
     is $server->stop, 'exit 0';
 };
 
