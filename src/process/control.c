@@ -124,15 +124,17 @@ void control_close(struct control *control)
 
 /* Who asks */
 
-static int connect_to(pid_t pid)
+static int connect_to(pid_t pid, uid_t *uid)
 {
     struct sockaddr_un address;
     struct ucred peer;
     socklen_t len = name_of(pid, &address), peer_len = sizeof(peer);
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     if (fd >= 0 && connect(fd, (struct sockaddr *)&address, len) == 0 &&
-        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_len) == 0 && peer.pid == pid)
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_len) == 0 && peer.pid == pid) {
+        *uid = peer.uid;
         return fd;
+    }
     if (fd >= 0)
         close(fd);
     return -1;
@@ -142,9 +144,15 @@ int control_reload(pid_t pid)
 {
     char message[MESSAGE_MOST];
     ssize_t got;
-    int fd = connect_to(pid);
+    uid_t uid;
+    int fd = connect_to(pid, &uid);
     if (fd < 0) {
         fprintf(stderr, "hayfork: no hayfork with the process id %d listens\n", (int)pid);
+        return EX_UNAVAILABLE;
+    }
+    if (geteuid() != 0 && geteuid() != uid) { /* may_ask() */
+        fprintf(stderr, "hayfork: only root and the user that has started it may ask process %d\n", (int)pid);
+        close(fd);
         return EX_UNAVAILABLE;
     }
     while ((got = recv(fd, message, sizeof(message), 0)) > 0 || (got < 0 && errno == EINTR)) {

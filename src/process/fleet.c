@@ -185,8 +185,7 @@ bool fleet_begin(struct fleet *fleet, struct conf *conf)
         return false;
     open_ready_pipe(fleet);
     fleet->home.shm = shm_new(&fleet->shm_fd);
-    generation_settle(fleet->running, &fleet->home); /* there is nobody yet who could have its place */
-    return true;
+    return generation_settle(fleet->running, &fleet->home) == GENERATION_SETTLED;
 }
 
 /* Handing over */
@@ -253,6 +252,7 @@ void fleet_follow(struct fleet *fleet, struct generation *candidate)
     fleet->candidate = candidate;
     fleet->exchanging = false;
     fleet->give_up_at = clock_ms() + CANDIDATE_MS;
+    fleet->lacks = "its workers were not ready in time";
 }
 
 bool fleet_adjust(struct fleet *fleet, int workers)
@@ -367,21 +367,37 @@ static bool has_room(struct fleet *fleet, unsigned prepared, unsigned started)
     return false;
 }
 
+/* Gives the candidate its slots. Returns false where it has to wait for them, or was given up. */
+static bool find_place(struct fleet *fleet)
+{
+    switch (generation_settle(fleet->candidate, &fleet->home)) {
+    case GENERATION_SETTLED:
+        fleet->lacks = "its workers were not ready in time";
+        return true;
+    case GENERATION_HAS_TO_WAIT:
+        fleet->lacks = "too many workers of reloads before it are still finishing their requests";
+        return false;
+    default:
+        give_up(fleet, "there are not enough file descriptors for its workers");
+        return false;
+    }
+}
+
 /* Starts what may be started of the candidate's workers, and commits when all are prepared. */
 static int follow_step(struct fleet *fleet)
 {
     struct generation *candidate = fleet->candidate;
     uint64_t now = clock_ms();
     if (now >= fleet->give_up_at) {
-        give_up(fleet, "its workers were not ready in time");
+        give_up(fleet, fleet->lacks);
         return 0;
     }
     if (!generation_load(candidate, fleet->home.program)) {
         give_up(fleet, "its conf cannot be read any more");
         return 0;
     }
-    if (candidate->shared == NULL && !generation_settle(candidate, &fleet->home))
-        return LOOK_AGAIN_MS; /* too many generations are still leaving */
+    if (candidate->shared == NULL && !find_place(fleet))
+        return LOOK_AGAIN_MS;
     unsigned prepared = generation_count(candidate, fleet->home.shm, SHM_PREPARED), started = 0;
     for (unsigned i = 0; i < candidate->n_workers; i++)
         started += candidate->workers[i].pid != 0;
@@ -484,7 +500,8 @@ void fleet_on_ready(struct fleet *fleet)
     if (!running->announced && !fleet->stopping &&
         generation_count(running, fleet->home.shm, SHM_READY) == running->n_workers && !is_followed(fleet)) {
         running->announced = true;
-        announce(running);
+        if (generation_load(running, fleet->home.program)) /* it may be one of the program before */
+            announce(running);
         fleet->ops->switched(fleet->arg, NULL);
     }
 }

@@ -34,6 +34,7 @@ struct fleet {
     struct generation **leaving;
     size_t n_leaving;
     uint64_t give_up_at; /* clock_ms: when the candidate has had its time */
+    const char *lacks;   /* why its workers are not ready yet, as far as that is known */
     bool exchanging;     /* its workers take the place of others one by one */
     uint64_t refuse_at;  /* clock_ms: when listeners that nobody has any longer are shut; 0: none is */
     bool stopping;

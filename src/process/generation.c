@@ -95,8 +95,9 @@ bool generation_load(struct generation *generation, const struct program *progra
 
 /*
  * Every client takes a descriptor, every upstream connection one, every connection to PostgreSQL two (libpq's
- * and the loop's). While a file is sent a client takes a second one: that is asked for, but it is no reason
- * to complain where it is not available. Workers inherit the limit.
+ * and the loop's). While a file is sent a client takes a second one, and while generations leave the master
+ * has the queues of their workers, too: that is asked for, but it is no reason to complain where it is not
+ * available. Workers inherit the limit.
  */
 static void raise_file_limit(const struct conf *conf, unsigned workers)
 {
@@ -111,6 +112,7 @@ static void raise_file_limit(const struct conf *conf, unsigned workers)
             most = conf->routes[i].kind->descriptors;
     }
     rlim_t wanted = needed + (rlim_t)most * conf->limits.clients;
+    wanted += 2 * (SHM_GENERATIONS - 1) * (rlim_t)workers; /* the master's queues of those that leave */
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
         return;
     rlim_t possible = limit.rlim_max < wanted ? limit.rlim_max : wanted;
@@ -121,15 +123,20 @@ static void raise_file_limit(const struct conf *conf, unsigned workers)
             conf->limits.clients, (unsigned long long)possible);
 }
 
-bool generation_settle(struct generation *generation, struct generation_home *home)
+enum generation_place generation_settle(struct generation *generation, struct generation_home *home)
 {
+    struct shm_generation *shared =
+        shm_begin_generation(home->shm, generation->number, generation->n_workers);
+    if (shared == NULL)
+        return GENERATION_HAS_TO_WAIT;
     raise_file_limit(generation->conf, generation->n_workers);
-    generation->shared = shm_begin_generation(home->shm, generation->number, generation->n_workers);
-    if (generation->shared == NULL)
-        return false;
-    generation->place = (unsigned)(generation->shared - home->shm->generations) + 1;
-    handoff_open(&generation->handoff, generation->n_workers);
-    return true;
+    if (!handoff_open(&generation->handoff, generation->n_workers)) {
+        shm_end_generation(home->shm, shared);
+        return GENERATION_HAS_NONE;
+    }
+    generation->shared = shared;
+    generation->place = (unsigned)(shared - home->shm->generations) + 1;
+    return GENERATION_SETTLED;
 }
 
 _Noreturn static void run_worker(const struct generation *generation, const struct generation_home *home,

@@ -79,9 +79,14 @@ struct generation *generation_of_snapshot(unsigned number, int snapshot);
 /* Loads the conf, unless it is there. Returns false after logging where that fails. */
 bool generation_load(struct generation *generation, const struct program *program);
 
-/* Gives it slots and queues in the shared memory; its conf must be loaded. Returns false where there is no
- * room yet. */
-bool generation_settle(struct generation *generation, struct generation_home *home);
+enum generation_place {
+    GENERATION_SETTLED,
+    GENERATION_HAS_TO_WAIT, /* others that leave still have the slots */
+    GENERATION_HAS_NONE,    /* there are no descriptors for its queues, as the log says */
+};
+
+/* Gives it slots in the shared memory, and queues; its conf must be loaded. */
+enum generation_place generation_settle(struct generation *generation, struct generation_home *home);
 
 /* Forks the worker with this index. */
 void generation_start_worker(struct generation *generation, struct generation_home *home, unsigned index);

@@ -59,15 +59,19 @@ static unsigned load_of(uint64_t connections)
     return (unsigned)(connections % RESERVED + connections / RESERVED);
 }
 
-void handoff_open(struct handoff *handoff, unsigned workers)
+bool handoff_open(struct handoff *handoff, unsigned workers)
 {
-    *handoff = (struct handoff){.queues = mem_calloc(workers, sizeof(*handoff->queues)), .n = workers};
-    for (unsigned i = 0; i < workers; i++) {
+    *handoff = (struct handoff){.queues = mem_calloc(workers, sizeof(*handoff->queues))};
+    while (handoff->n < workers) {
         int pair[2];
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
-            log_fatal("cannot make a queue between workers");
-        handoff->queues[i] = (struct handoff_queue){.to = pair[0], .from = pair[1]};
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0) {
+            log_error("cannot make a queue between workers");
+            handoff_close(handoff);
+            return false;
+        }
+        handoff->queues[handoff->n++] = (struct handoff_queue){.to = pair[0], .from = pair[1]};
     }
+    return true;
 }
 
 void handoff_close(struct handoff *handoff)

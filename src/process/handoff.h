@@ -19,8 +19,8 @@ struct handoff {
     unsigned n;
 };
 
-/* Makes the queues for so many workers; ends the process where it cannot. */
-void handoff_open(struct handoff *handoff, unsigned workers);
+/* Makes the queues for so many workers. Returns false after logging where it cannot; there are none then. */
+bool handoff_open(struct handoff *handoff, unsigned workers);
 
 void handoff_close(struct handoff *handoff);
 

@@ -155,19 +155,26 @@ static struct takeover hand_over(const struct master *master)
 
 static void end_reload(struct master *master, const char *refused)
 {
-    if (refused != NULL)
-        log_errorx("the reload was refused, and everything continues as before: %s", refused);
-    else
+    if (refused == NULL)
         log_info("reloaded");
+    else if (master->fleet.stopping)
+        log_info("there will be no reload: %s", refused);
+    else
+        log_errorx("the reload was refused, and everything continues as before: %s", refused);
     master->reloading = false;
     control_end(&master->control, refused);
-    tell_ready(master);
+    if (!master->fleet.stopping && master->fleet.running->announced)
+        tell_ready(master);
 }
 
 static void on_switched(void *arg, const char *refused)
 {
     struct master *master = arg;
-    if (master->reloading) {
+    bool is_underway = master->trying || master->fleet.candidate != NULL;
+    if (is_underway) { /* it was asked for while the workers of before were starting: now they have */
+        if (!master->was_ready)
+            tell_ready(master);
+    } else if (master->reloading) {
         end_reload(master, refused);
     } else if (refused == NULL) {
         tell_ready(master);
@@ -211,6 +218,8 @@ static struct generation *take_trial(struct master *master)
                 listener->fds[listener->n_fds++] = opened->fds[j];
             }
             opened->n_fds = 0;
+            listener->device = opened->device; /* of a path that was removed, and is there again */
+            listener->inode = opened->inode;
             listen_close(opened, false);
         }
         *opened = (struct listener){0};
@@ -249,11 +258,14 @@ static void execute(struct master *master)
 static void end_trial(struct master *master)
 {
     char buffer[128];
-    const char *refused = trial_verdict(&master->trial, buffer, sizeof(buffer));
+    const char *refused =
+        master->fleet.stopping ? "the server stops" : trial_verdict(&master->trial, buffer, sizeof(buffer));
     master->trying = false;
     atomic_store(&master->fleet.home.shm->guests, 0); /* it may have been killed */
     shm_be_frugal(master->fleet.home.shm, false);
-    if (refused == NULL && !master->fleet.stopping) {
+    if (refused == NULL && !program_is_still(master->program, &master->trial.file))
+        refused = "the program on disk was replaced while it was tried";
+    if (refused == NULL) {
         struct generation *candidate = take_trial(master);
         trial_end(&master->trial);
         master->fleet.candidate = candidate;
@@ -264,7 +276,7 @@ static void end_trial(struct master *master)
         refused = "the program on disk cannot be executed";
     }
     trial_end(&master->trial);
-    end_reload(master, refused == NULL ? "the server stops" : refused);
+    end_reload(master, refused);
 }
 
 /* Passes on what the trial writes: to the log, and to those who asked. */
@@ -498,9 +510,10 @@ int master_go_on(struct program *program)
                                       .next = takeover.next,
                                       .n_next = takeover.n_next};
     master.again = takeover.again;
-    master.reloading = master.was_ready = true;
+    master.reloading = true;
     if (!fleet_take_over(&master.fleet, &takeover))
         log_fatalx("cannot take over the workers of the program before");
+    master.was_ready = master.fleet.running->announced;
     struct generation *next = master.fleet.candidate != NULL ? master.fleet.candidate : master.fleet.running;
     if (generation_load(next, program)) {
         log_open("master", next->conf->log);

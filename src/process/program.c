@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -64,6 +65,21 @@ void program_free(struct program *program)
         free(program->argv[i]);
     free(program->argv);
     free(program->path);
+}
+
+struct program_file program_file(const struct program *program)
+{
+    struct stat status;
+    if (stat(program->path, &status) != 0)
+        return (struct program_file){0};
+    return (struct program_file){status.st_dev, status.st_ino, status.st_size, status.st_ctim};
+}
+
+bool program_is_still(const struct program *program, const struct program_file *file)
+{
+    struct program_file now = program_file(program);
+    return now.device == file->device && now.inode == file->inode && now.size == file->size &&
+           now.changed.tv_sec == file->changed.tv_sec && now.changed.tv_nsec == file->changed.tv_nsec;
 }
 
 unsigned program_workers(const struct conf *conf)

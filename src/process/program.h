@@ -2,7 +2,10 @@
 #ifndef HAYFORK_PROCESS_PROGRAM_H
 #define HAYFORK_PROCESS_PROGRAM_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
+#include <time.h>
 
 #include "conf/conf.h"
 
@@ -14,10 +17,22 @@ struct program {
     size_t n_overrides;
 };
 
+/* Which file is where the program's file is to be; all 0 where there is none. */
+struct program_file {
+    dev_t device;
+    ino_t inode;
+    off_t size;
+    struct timespec changed;
+};
+
 /* Copies the words of the command line, and finds out where the program's file is. Never fails. */
 void program_note(struct program *program, char **argv);
 
 void program_free(struct program *program);
+
+/* What is on disk now, and whether it is this file still. */
+struct program_file program_file(const struct program *program);
+bool program_is_still(const struct program *program, const struct program_file *file);
 
 /* How many workers a conf asks for on this machine. */
 unsigned program_workers(const struct conf *conf);

@@ -68,9 +68,11 @@ static bool send_message(int socket, const struct pack *pack, const int *fds, si
     return sent == (ssize_t)pack->len;
 }
 
-/* Returns how many bytes have come, 0 for the end, -1 with errno. Sets the descriptors, which are the
- * caller's. */
-static ssize_t receive_message(int socket, char *bytes, int fds[FDS_MOST], size_t *n)
+/*
+ * Returns how many bytes have come, 0 for the end, -1 with errno. Sets the descriptors, which are the
+ * caller's; *cut is set where this process may not open as many as were sent.
+ */
+static ssize_t receive_message(int socket, char *bytes, int fds[FDS_MOST], size_t *n, bool *cut)
 {
     union control control = {0};
     struct iovec data = {bytes, MESSAGE_MOST};
@@ -83,6 +85,8 @@ static ssize_t receive_message(int socket, char *bytes, int fds[FDS_MOST], size_
         *n = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
         memcpy(fds, CMSG_DATA(header), *n * sizeof(int));
     }
+    if (got >= 0 && (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
+        *cut = true;
     return got;
 }
 
@@ -112,7 +116,7 @@ bool trial_begin(struct trial *trial, const struct program *program, const struc
 {
     int sockets[2] = {-1, -1}, said[2] = {-1, -1}, file = takeover_write(takeover);
     pid_t parent = getpid();
-    *trial = (struct trial){.snapshot = -1, .end = clock_ms() + LIMIT_MS};
+    *trial = (struct trial){.snapshot = -1, .end = clock_ms() + LIMIT_MS, .file = program_file(program)};
     if (file < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0 ||
         pipe2(said, O_CLOEXEC) != 0)
         goto failed;
@@ -196,7 +200,7 @@ void trial_take(struct trial *trial)
     ssize_t got;
     if (trial->socket < 0)
         return;
-    while ((got = receive_message(trial->socket, bytes, fds, &n)) > 0)
+    while ((got = receive_message(trial->socket, bytes, fds, &n, &trial->cut)) > 0)
         take_message(trial, (struct str){bytes, (size_t)got}, fds, n);
     if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
         close(trial->socket);
@@ -232,6 +236,8 @@ const char *trial_verdict(const struct trial *trial, char *buffer, size_t size)
     } else if (WEXITSTATUS(trial->status) != 0) {
         snprintf(buffer, size, "the program ended with exit code %d when it was tried",
                  WEXITSTATUS(trial->status));
+    } else if (trial->cut) {
+        return "there are not enough file descriptors for its sockets";
     } else if (!trial->whole) {
         return "the program on disk did not try it: is it hayfork?";
     } else {
@@ -322,6 +328,8 @@ static bool open_listener(int socket, const struct conf *conf, size_t which, con
                           const struct takeover *takeover, unsigned workers)
 {
     struct listener opened = {0}, *listener = find_listener(takeover, name);
+    if (listener != NULL && !listen_has_path(listener)) /* somebody has removed it */
+        listener = NULL;
     size_t had = listener == NULL ? 0 : listener->n_fds;
     int result = listener == NULL ? address_open(&opened, conf, which, &takeover->passed, workers,
                                                  has_port(takeover, name))
@@ -382,10 +390,11 @@ static int ask_database(const struct conf *conf, struct shm *shm, unsigned worke
         poll(NULL, 0, LOOK_AGAIN_MS);
     }
     int status = 0;
-    pid_t pid = fork();
+    pid_t asker = getpid(), pid = fork();
     if (pid == 0) {
         privileges_give_up(conf); /* PostgreSQL is asked as the workers would: by their name and ~/.pgpass */
-        exit(db_try(conf, workers, stderr));
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* after that: a change of user clears it */
+        exit(getppid() == asker ? db_try(conf, workers, stderr) : EX_UNAVAILABLE);
     }
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
         continue;

@@ -18,11 +18,12 @@
 /* A trial that is under way, as the master sees it. */
 struct trial {
     pid_t pid;
-    int socket;   /* it hands over by this */
-    int said;     /* what it writes to standard error; -1 once that has ended */
-    uint64_t end; /* clock_ms: it is killed then */
-    bool late;    /* it was */
-    bool ended;   /* the process has, with this status */
+    struct program_file file; /* of the program that is tried */
+    int socket;               /* it hands over by this */
+    int said;                 /* what it writes to standard error; -1 once that has ended */
+    uint64_t end;             /* clock_ms: it is killed then */
+    bool late;                /* it was */
+    bool ended;               /* the process has, with this status */
     int status;
     int snapshot; /* -1 while none was handed over */
     unsigned workers;
@@ -30,7 +31,8 @@ struct trial {
     size_t n_addresses;
     struct listener *opened; /* new sockets, also for addresses that are there */
     size_t n_opened;
-    bool whole; /* all was handed over */
+    bool whole; /* all was handed over, */
+    bool cut;   /* but this process may not open so many descriptors */
 };
 
 /*

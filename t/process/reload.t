@@ -3,7 +3,9 @@ use v5.36;
 
 use Hayfork::Test;
 
-use Hayfork::Test::Process qw(wait_for alive run slurp spew temporary_folder);
+use IO::Socket::INET;
+
+use Hayfork::Test::Process qw(wait_for alive reap run slurp spawn spew temporary_folder);
 
 needs_postgres;
 my $cluster = cluster->load_contacts;
@@ -203,6 +205,41 @@ subtest 'a Unix socket of a process that is dead is taken over, of one that live
     is $server->stop, 'exit 0';
 };
 
+subtest 'a Unix socket has the mode, owner and group of the conf that is served' => sub {
+    my $path   = temporary_folder() . '/http.sock';
+    my $server = server(conf(1), cluster => $cluster);
+    my ($listen) = slurp($server->{conf}) =~ /\A(listen:\n(?:  .*\n)+)/;
+    $listen =~ s/- (.*)/public: $1/;
+    my $is = sub () { my @stat = stat $path; return sprintf '%04o %d %d', $stat[2] & 07777, @stat[4, 5] };
+    my ($uid, $gid) = ($>, $) + 0);
+    my @steps = ([ 'mode: "0600"' => "0600 $uid $gid" ], [ 'mode: "0660"' => "0660 $uid $gid" ]);
+    push @steps, [ 'mode: "0640", owner: nobody, group: daemon' => sprintf('0640 %d %d', scalar getpwnam('nobody'), scalar getgrnam('daemon')) ],
+      [ 'mode: "0606", owner: root' => sprintf('0606 0 %d', scalar getgrnam('daemon')) ]
+      if $> == 0;
+    my $version = 1;
+    for my $step (@steps) {
+        my ($rights, $then) = @$step;
+        spew($server->{conf}, qq($listen  local: { address: "unix:$path", $rights }\n) . conf(++$version));
+        is_deeply reload($server), { exit => 'exit 0', stdout => '', stderr => '' }, $rights;
+        is $is->(), $then;
+        is Hayfork::Test::Client->new("unix:$path")->get('/version')->body, $version;
+    }
+
+    unlink $path;
+    is reload($server)->{exit}, 'exit 0', 'somebody has removed it';
+    is Hayfork::Test::Client->new("unix:$path")->get('/version')->body, $version, '... it is there again';
+    is $is->(), $steps[-1][1] =~ s/\d+\z/$gid/r, '... with its rights';
+
+    my $other = spew(temporary_folder() . '/other', 'not a socket');
+    chmod 0600, $other;
+    unlink $path;
+    symlink $other, $path;
+    like reload($server)->{stderr}, qr/cannot listen on unix:$path: bind: Address already in use/, 'where something else is now, it is not touched';
+    is sprintf('%04o', (stat $other)[2] & 07777), '0600';
+    unlink $path;
+    is $server->stop, 'exit 0';
+};
+
 subtest 'what is wrong is refused with its reason, and everything continues as before' => sub {
     my $server  = server(conf(1), cluster => $cluster);
     my @workers = $server->workers;
@@ -236,6 +273,100 @@ subtest 'what is wrong is refused with its reason, and everything continues as b
     kill 'KILL', $workers[0];
     wait_for('another worker', sub { my @now = $server->workers; @now == 2 && !grep { $_ == $workers[0] } @now });
     is $server->get('/contacts/3')->body, '{"id":3,"version":1}', 'one that dies is replaced, whatever became of the conf';
+    is $server->stop, 'exit 0';
+};
+
+# A database that takes connections and says nothing on them: whoever asks it waits until told that it has gone.
+sub silent_database ()
+{
+    my $socket = IO::Socket::INET->new(Listen => 64, LocalAddr => '127.0.0.1') or die "cannot listen: $!";
+    return ($socket, "host=127.0.0.1 port=${\ $socket->sockport} dbname=x user=x");
+}
+
+sub with_database ($conf, $connect)
+{
+    return $conf =~ s/^  connect: .*$/  connect: "$connect"/mr;
+}
+
+# Asks for a reload and does not wait. Returns the process id, and the file of what it says.
+sub ask_for_reload ($server)
+{
+    my $said = temporary_folder() . '/said';
+    return (spawn([ $Hayfork::Test::HAYFORK, '-r', $server->pid ], stderr => $said), $said);
+}
+
+subtest 'a reload that comes while the server starts is over when its conf is served, not the one before' => sub {
+    for my $first (qw(workers trial)) {
+        my ($database, $connect) = silent_database();
+        my $server  = Hayfork::Test::Server->launch(with_database(conf(1), $connect));
+        my @workers = map { scalar $database->accept } 1 .. 2;
+        rewrite($server, with_database(conf(2), $connect));
+        my ($asks) = ask_for_reload($server);
+        my $trial = $database->accept;
+        if ($first eq 'workers') {
+            close $_ for @workers;
+            wait_for('the first workers to serve', sub { $server->log_lines(qr/: serving on/) });
+            ok alive($asks), 'the first workers are ready: that is not what was asked for';
+            close $database;
+            close $trial;
+        } else {
+            close $trial;
+            my @next = map { scalar $database->accept } 1 .. 2;
+            close $_ for @workers;
+            wait_for('the first workers to serve', sub { $server->log_lines(qr/: serving on/) });
+            ok alive($asks), 'nor where the program has been replaced meanwhile';
+            close $database;
+            close $_ for @next;
+        }
+        is reap($asks), 'exit 0';
+        is version($server), 2, 'the new conf is served';
+        is scalar $server->log_lines(qr/: reloaded$/), 1, 'there was one reload';
+        is $server->stop, 'exit 0';
+    }
+};
+
+subtest 'a stop during a trial does not wait for what the trial waits for' => sub {
+    for my $signal (qw(TERM INT)) {
+        my $server = server(conf(1), cluster => $cluster);
+        my ($database, $connect) = silent_database();
+        rewrite($server, with_database(conf(2), $connect));
+        my ($asks, $said) = ask_for_reload($server);
+        my $trial = $database->accept;
+        is $server->signal($signal)->end, 'exit 0', $signal;
+        is reap($asks), 'exit 78', 'who has asked is told';
+        is slurp($said), "hayfork: the reload was refused: the server stops\n", '... that the server stops';
+    }
+};
+
+subtest 'too few descriptors for another generation: the one that is there goes on' => sub {
+    my $prlimit = needs_program('prlimit');
+    my $server  = server(conf(1, workers => 5), cluster => $cluster, options => { core => 'on' });
+    my ($n, %exit) = (1);
+    my $files = () = glob "/proc/${\ $server->pid}/fd/*";
+    for my $more (reverse map { 3 * $_ } 1 .. 14) {
+        my $limit = $files + $more;
+        run([ $prlimit, '--pid', $server->pid, "--nofile=$limit:$limit" ])->{exit} eq 'exit 0' or die 'prlimit';
+        rewrite($server, conf($n + 1, workers => 5));
+        my $run = reload($server);
+        $n++ if $run->{exit} eq 'exit 0';
+        $exit{ $run->{exit} }++;
+        is version($server), $n, "$more more: $run->{exit}";
+    }
+    is_deeply [ sort keys %exit ], [ 'exit 0', 'exit 78' ], 'some reloads were refused, nothing else happened';
+    like $server->log, qr/refused, .*: there are not enough file descriptors for its workers/;
+    is $server->stop, 'exit 0';
+};
+
+subtest 'only root and the user of the server may ask' => sub {
+    needs($> == 0, 'only root can be another user');
+    my $server = server(conf(1), cluster => $cluster);
+    my $folder = temporary_folder();
+    run([ 'cp', $Hayfork::Test::HAYFORK, $folder ]);
+    my $run = run([ "$folder/hayfork", '-r', $server->pid ], uid => 65534, gid => 65534);
+    is_deeply $run, { exit => 'exit 69', stdout => '', stderr => <<~TEXT }, 'another one is told so';
+        hayfork: only root and the user that has started it may ask process ${\ $server->pid}
+        TEXT
+    is scalar $server->log_lines(qr/reload/), 0;
     is $server->stop, 'exit 0';
 };
 

@@ -3,7 +3,9 @@ use v5.36;
 
 use Hayfork::Test;
 
-use Hayfork::Test::Process qw(wait_for alive run slurp spew temporary_folder children);
+use IO::Socket::INET;
+
+use Hayfork::Test::Process qw(wait_for alive reap run slurp spawn spew temporary_folder);
 
 needs_postgres;
 my $cluster = cluster->load_contacts;
@@ -126,6 +128,23 @@ subtest 'to a program that cannot take over: it is refused, and all goes on, und
     is $server->stop, 'exit 0';
 };
 
+subtest 'a program that is replaced while the one before it is tried has not been tried' => sub {
+    my $program  = place();
+    my $server   = server_at($program);
+    my $database = IO::Socket::INET->new(Listen => 8, LocalAddr => '127.0.0.1') or die "cannot listen: $!";
+    my $silent   = "host=127.0.0.1 port=${\ $database->sockport} dbname=x user=x";
+    spew($server->{conf}, slurp($server->{conf}) =~ s/^  connect: .*$/  connect: "$silent"/mr);
+    my $said  = temporary_folder() . '/said';
+    my $asks  = spawn([ $Hayfork::Test::HAYFORK, '-r', $server->pid ], stderr => $said);
+    my $trial = $database->accept;
+    script($program, "#!/bin/sh\nkill -SEGV \$\$\n");
+    close $_ for $database, $trial;
+    is reap($asks), 'exit 78';
+    like slurp($said), qr/the reload was refused: the program on disk was replaced while it was tried$/m, 'it is not executed';
+    is $server->get('/contacts/1')->status, 200, 'and all goes on';
+    is $server->stop, 'exit 0';
+};
+
 subtest 'what is handed over is bounded by what is there, whatever it says' => sub {
     for my $value ('', '3', '3:4', 'x:y:z', "9:9:$$", '-1:-1:-1') {
         my $run = run([ $Hayfork::Test::HAYFORK ], env => { HAYFORK_TRIAL => $value });
@@ -147,20 +166,16 @@ subtest 'the master is killed: requests are finished, and a new master starts at
         SQL
     $server->signal('KILL');
     is $server->end, 'signal 9';
-    my $address = $server->address;
-    wait_for('the port to be free', sub {
-        IO::Socket::INET->new(Listen => 1, LocalAddr => $address, ReuseAddr => 1)
-    });
-    ok scalar(grep { alive($_) } @workers), 'while workers are still at it';
-    my ($pid) = Hayfork::Test::Process::spawn([ $Hayfork::Test::HAYFORK, '-c', $server->{conf} ], stderr => "$server->{log}.2");
-    wait_for('a new master to serve', sub {
-        my $client = eval { Hayfork::Test::Client->new($address) } or return;
-        return $client->get('/contacts/1')->status == 200;
-    });
+    my $log = "$server->{log}.2";
+    my $pid = spawn([ $Hayfork::Test::HAYFORK, '-c', $server->{conf} ], stderr => $log);
+    wait_for('a new master to serve', sub { -e $log && slurp($log) =~ /: serving on|error/ });
+    like slurp($log), qr/: serving on/, 'a new one has the address at once';
+    ok scalar(grep { alive($_) } @workers), '... while workers are still at it';
+    is $server->get('/contacts/1')->status, 200;
     is $_->receive->body, '{"one":1}', 'a request that was under way has its answer' for @clients;
     wait_for('the workers to end', sub { !grep { alive($_) } @workers });
     kill 'TERM', $pid;
-    is Hayfork::Test::Process::reap($pid), 'exit 0';
+    is reap($pid), 'exit 0';
 };
 
 subtest 'a second TERM stops at once' => sub {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -24,7 +25,8 @@ static int connection; /* any descriptor will do */
 /* Three workers without a connection. */
 static void begin(void)
 {
-    handoff_open(&queues, WORKERS);
+    if (!handoff_open(&queues, WORKERS))
+        exit(EXIT_FAILURE);
     shm = shm_new(&shm_fd);
     for (unsigned i = 0; i < WORKERS; i++) {
         workers[i] = (struct handoff_worker){.handoff = &queues, .slots = shm->slots, .index = i};
