@@ -296,9 +296,9 @@ static void wait_for_head(struct conn *conn)
     if (conn->link.input_len > 0) {
         on_head_input(conn);
         if (conn->phase == CONN_REQUEST) {
+            /* it was stopped if too much had come after the last request */
             if (conn->link.input_len < LINK_INPUT_SIZE)
-                link_start_reading(
-                    &conn->link); /* it was stopped if too much had come after the last request */
+                link_start_reading(&conn->link);
             return;
         }
     }
@@ -528,7 +528,7 @@ void conn_accept(struct conn_context *context, h2o_socket_t *socket, const struc
     static const struct exchange_ops exchange_ops = {.send = on_send, .cut = on_cut, .taken = on_taken};
     struct conn *conn = mem_calloc(1, sizeof(*conn));
     conn->context = context;
-    conn->peer.socket = socket;
+    peer_init(&conn->peer, socket);
     link_open(&conn->link, &context->links, &link_ops, socket);
     exchange_init(&conn->exchange, context->exchanges, &exchange_ops, listen, &conn->peer, &conn->body.body);
     h1_body_init(&conn->body, &context->bodies, &body_ops, &conn->link, &conn->peer);
@@ -544,11 +544,9 @@ void conn_context_init(struct conn_context *context)
     context->limits = (struct http1_limits){conf->limits.head, conf->limits.target, conf->limits.fields};
     h2o_linklist_init_anchor(&context->connections);
     h2o_linklist_init_anchor(&context->next_turn);
-    context->bodies = (struct h1_body_env){.loop = context->loop, .conf = conf};
-    h1_body_env_init(&context->bodies, timeouts);
-    context->links = (struct link_env){
-        .loop = context->loop, .outbox = context->outbox, .limit = &context->bodies.bodies.limit};
-    link_env_init(&context->links, timeouts, conf->limits.stall);
+    h1_body_env_init(&context->bodies, context->loop, timeouts, conf);
+    link_env_init(&context->links, context->loop, timeouts, conf->limits.stall, context->outbox,
+                  &context->bodies.bodies.limit);
     h1_fields_init(&context->fields, conf->server);
     context->head_timeout = timeouts_get(timeouts, conf->limits.head_time);
     context->idle_timeout = timeouts_get(timeouts, conf->limits.idle);

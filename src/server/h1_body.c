@@ -251,8 +251,9 @@ void h1_body_init(struct h1_body *body, struct h1_body_env *env, const struct h1
     bodies_enter(&body->entry, &env->bodies, &body->body, peer);
 }
 
-void h1_body_env_init(struct h1_body_env *env, struct timeouts *timeouts)
+void h1_body_env_init(struct h1_body_env *env, h2o_loop_t *loop, struct timeouts *timeouts,
+                      const struct conf *conf)
 {
-    bodies_init(&env->bodies, env->loop, conf_body_total(env->conf));
-    env->tick_timeout = timeouts_get(timeouts, TICK_MS);
+    *env = (struct h1_body_env){.loop = loop, .conf = conf, .tick_timeout = timeouts_get(timeouts, TICK_MS)};
+    bodies_init(&env->bodies, loop, conf_body_total(conf));
 }

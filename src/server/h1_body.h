@@ -50,8 +50,9 @@ struct h1_body {
     struct bodies_entry entry;
 };
 
-/* loop and conf are there. */
-void h1_body_env_init(struct h1_body_env *env, struct timeouts *timeouts);
+/* All that is pointed to must outlive the bodies. */
+void h1_body_env_init(struct h1_body_env *env, h2o_loop_t *loop, struct timeouts *timeouts,
+                      const struct conf *conf);
 
 /* For a connection; the body is all zero before. */
 void h1_body_init(struct h1_body *body, struct h1_body_env *env, const struct h1_body_ops *ops,

@@ -406,12 +406,17 @@ bool link_has_unread(const struct link *link)
 
 /* Life */
 
-void link_env_init(struct link_env *env, struct timeouts *timeouts, uint64_t stall)
+void link_env_init(struct link_env *env, h2o_loop_t *loop, struct timeouts *timeouts, uint64_t stall,
+                   struct outbox *outbox, struct store_limit *limit)
 {
-    env->now_timeout = timeouts_get(timeouts, 0);
-    env->stall_timeout = timeouts_get(timeouts, stall);
-    env->input = mem_alloc(LINK_INPUT_SIZE);
-    env->reading = NULL;
+    *env = (struct link_env){
+        .loop = loop,
+        .outbox = outbox,
+        .limit = limit,
+        .now_timeout = timeouts_get(timeouts, 0),
+        .stall_timeout = timeouts_get(timeouts, stall),
+        .input = mem_alloc(LINK_INPUT_SIZE),
+    };
 }
 
 void link_env_dispose(struct link_env *env)

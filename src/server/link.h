@@ -36,12 +36,11 @@ struct link_ops {
     void (*broken)(struct link *link, bool stalled);
 };
 
-/* What all links of a worker share; link.c's own, but for the first three. */
+/* What all links of a worker share. */
 struct link_env {
     h2o_loop_t *loop;
-    struct outbox *outbox; /* NULL: what is written is written at once */
-    struct store_limit *limit;
-
+    struct outbox *outbox;     /* NULL: what is written is written at once */
+    struct store_limit *limit; /* of what waits, as far as it counts: see link_count_with */
     h2o_timeout_t *now_timeout, *stall_timeout;
     char *input;          /* what one read brought */
     struct link *reading; /* whose input lies there; NULL once that link is closed */
@@ -79,8 +78,9 @@ struct link {
     uint64_t turn_from;             /* written, at the beginning of that turn */
 };
 
-/* Fills in what is link.c's. stall is limits.stall in ms. */
-void link_env_init(struct link_env *env, struct timeouts *timeouts, uint64_t stall);
+/* stall is limits.stall in ms. All that is pointed to must outlive the links. */
+void link_env_init(struct link_env *env, h2o_loop_t *loop, struct timeouts *timeouts, uint64_t stall,
+                   struct outbox *outbox, struct store_limit *limit);
 
 /* No link may be left. */
 void link_env_dispose(struct link_env *env);

@@ -38,6 +38,11 @@ static void look(struct peer *peer)
     }
 }
 
+void peer_init(struct peer *peer, h2o_socket_t *socket)
+{
+    *peer = (struct peer){.socket = socket};
+}
+
 struct sink_client peer_client(struct peer *peer)
 {
     if (!peer->is_known)

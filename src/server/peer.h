@@ -8,13 +8,14 @@
 #include "base/str.h"
 #include "http/sink.h"
 
-/* All zero at first but for the socket. Looked at when somebody asks. */
 struct peer {
     h2o_socket_t *socket;
-    bool is_known;
+    bool is_known; /* what follows is: somebody has asked */
     char address[INET6_ADDRSTRLEN];
     uint64_t network;
 };
+
+void peer_init(struct peer *peer, h2o_socket_t *socket);
 
 /* The client; its address stays as long as the peer. */
 struct sink_client peer_client(struct peer *peer);

@@ -300,8 +300,7 @@ int main(void)
     signal(SIGPIPE, SIG_IGN);
     loop = h2o_evloop_create();
     timeouts = timeouts_new(loop);
-    env = (struct link_env){.loop = loop, .limit = &limit};
-    link_env_init(&env, timeouts, STALL_MS);
+    link_env_init(&env, loop, timeouts, STALL_MS, NULL, &limit);
     test_input();
     test_end();
     test_closing_within();
