@@ -8,7 +8,8 @@
  *    and before it a client of a network that has more than its share.
  * 4. While the spool is full and others hold their sources for that, or too much is in it, whoever has
  *    something there has to take `rate` bytes a second, too; the latest is cut off first, and no more than
- *    makes room. Answers that are whole when they begin have no source to wait for, and are counted alone.
+ *    makes room. Answers that are whole when they begin have no source to wait for, and are counted alone;
+ *    if they are several times what the spool may have, that is sooner.
  *
  * The time that counts is that in which the source waited for the client. A client is late by that time less
  * what it took would have needed; being early counts only for as much as may come at once, as it does where a
@@ -331,13 +332,24 @@ static struct reader *whose_turn_is_over(struct readers_source *source)
     return of_many != NULL ? of_many : latest;
 }
 
+/*
+ * How late one may be with what is in the spool, in ms. Answers that are whole when they begin may come
+ * faster than they would be given up after LATE_MS: the more there is of them, the sooner that is.
+ */
+static int64_t patience(const struct readers *readers)
+{
+    size_t limit = readers->conf.spool, used = readers->spool.used;
+    return used <= 2 * limit ? LATE_MS : used <= 4 * limit ? LATE_IF_WANTED_MS : 2 * LOOK_MS;
+}
+
 /* Who takes what is in the spool too slowly? NULL if nobody does. */
 static struct reader *latest_in_spool(struct readers *readers)
 {
+    int64_t most = patience(readers);
     struct reader *latest = NULL;
     for (h2o_linklist_t *link = readers->all.next; link != &readers->all; link = link->next) {
         struct reader *reader = reader_at(link);
-        bool is_too_late = reader->was_seen && !reader->holds && reader->late > LATE_MS;
+        bool is_too_late = reader->was_seen && !reader->holds && reader->late > most;
         if (is_too_late && (latest == NULL || reader->late > latest->late))
             latest = reader;
     }

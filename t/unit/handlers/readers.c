@@ -187,6 +187,19 @@ static void test_kept(void)
     pass(4000);
     ok(n_there() == 9, "but then the slow ones are cut off, as many as it takes");
     all_leave();
+    for (unsigned i = 0; i < 40; i++) {
+        arrive(&clients[i], i + 1, i < 36 ? 500 : RATE);
+        reader_keep(&clients[i].reader, MEGABYTE);
+    }
+    pass(500);
+    ok(n_there() == 32, "if they are four times what there may be, this takes no second");
+    pass(1500);
+    ok(n_there() == 16, "of what is twice as much they are rid of in two,");
+    pass(4000);
+    ok(n_there() == 9, "and of the rest as before");
+    for (unsigned i = 36; i < 40; i++)
+        ok(clients[i].is_there, "who takes what can be asked of it gets all of it");
+    all_leave();
     ok(fill(arrive(&clients[0], 1, 0)) == SPOOL / 4, "and then all room is there again");
     all_leave();
 }
