@@ -58,7 +58,8 @@ sub gone (@pids)
 subtest 'a worker per core, or as many as the conf says' => sub {
     my $server = server($conf, cluster => $cluster);
     is scalar $server->workers, 2, 'workers: 2';
-    is $cluster->sessions, 2, 'each with a database session of its own';
+    # one more that is still closing, or that a busy machine made a lane open, goes away by itself
+    ok wait_for('a database session for each', sub { $cluster->sessions == 2 }), 'each with a database session of its own';
     is $server->stop, 'exit 0';
     wait_for('the sessions to end', sub { $cluster->sessions == 0 });
 
