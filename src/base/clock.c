@@ -5,6 +5,8 @@
 #include <sys/time.h>
 #include <time.h>
 
+uint64_t clock_turn;
+
 uint64_t clock_ns(void)
 {
     struct timespec now;

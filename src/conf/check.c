@@ -119,6 +119,14 @@ static bool covers(const struct address *a, const struct address *b)
            (is_zero(a->bytes, sizeof(a->bytes)) || memcmp(a->bytes, b->bytes, sizeof(a->bytes)) == 0);
 }
 
+/* Does it take connections of this machine alone? What the service manager passes is its business. */
+static bool is_local(const struct address *address)
+{
+    static const unsigned char loopback[sizeof(struct in6_addr)] = {[15] = 1};
+    return address->path != NULL || (address->family == AF_INET && address->bytes[0] == 127) ||
+           (address->family == AF_INET6 && memcmp(address->bytes, loopback, sizeof(loopback)) == 0);
+}
+
 static void check_listen(struct conf *conf)
 {
     struct address *addresses = mem_calloc(conf->n_listen, sizeof(*addresses));
@@ -130,6 +138,10 @@ static void check_listen(struct conf *conf)
         if (problem != NULL)
             conf_files_error(conf->files, listen->pos, "%s", problem);
         free(problem);
+        if (sound[i] && listen->is_admin && !is_local(&addresses[i]))
+            conf_files_warn(
+                conf->files, listen->pos,
+                "whoever reaches this address sees the routes, the load and the state of the server");
         for (size_t j = 0; sound[i] && j < i; j++) {
             if (sound[j] && (covers(&addresses[j], &addresses[i]) || covers(&addresses[i], &addresses[j]))) {
                 conf_files_error(conf->files, listen->pos,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "conf/account.h"
+#include "conf/admin.h"
 #include "conf/check.h"
 #include "conf/credential.h"
 #include "conf/conninfo.h"
@@ -104,6 +105,8 @@ static void read_directive(struct conf *conf, const struct conf_directive *row, 
         conf_lanes_read(conf, node);
         return;
     }
+    if (row->type == CONF_TYPE_ADMIN)
+        return; /* it follows all other listeners: see conf_admin_read */
     if (row->type != CONF_TYPE_LISTEN && row->type != CONF_TYPE_UPSTREAMS &&
         row->type != CONF_TYPE_ENV_FILE && !conf_table_is_scalar(row))
         return; /* they belong together: see conf_include_read */
@@ -323,6 +326,7 @@ static struct conf *load(struct conf_files *files, const char *path, const struc
     if (conf->n_listen == 0)
         conf_listen_add(conf, (struct conf_pos){root->pos.file, 0, 0}, NULL,
                         conf_table_find("", "listen")->default_text);
+    conf_admin_read(conf, root);
     conf_check(conf);
     if (directives_are_sound)
         check_workers(conf, root);
@@ -352,7 +356,10 @@ bool conf_may_hold_secret(const char *key)
 struct conf *conf_load(const char *path, const struct conf_override *overrides, size_t n_overrides,
                        FILE *errors)
 {
-    return load(conf_files_new(), path, overrides, n_overrides, errors);
+    struct conf *conf = load(conf_files_new(), path, overrides, n_overrides, errors);
+    if (conf != NULL)
+        conf_files_print(conf->files, errors); /* what was only warned of */
+    return conf;
 }
 
 struct conf *conf_load_snapshot(struct str snapshot, const char *path, const struct conf_override *overrides,

@@ -121,7 +121,8 @@ struct conf_route {
     enum conf_forwarded forwarded; /* `forwarded`, else that of the conf */
     bool passes_server;            /* the upstream's Server field, as the conf's `server` is empty */
 
-    bool whole; /* read without a mistake, as every route is in a conf that conf_load returns */
+    bool implied; /* it is no conf's: one of those of `admin` */
+    bool whole;   /* read without a mistake, as every route is in a conf that conf_load returns */
 };
 
 /* A parameter as the route declares it. */
@@ -145,6 +146,7 @@ struct conf_listen {
     char *mode, *owner, *group;       /* as written, of a Unix socket; NULL where the conf does not say */
     struct conf_socket_rights rights; /* the same, found out */
     struct route_table *table;        /* of the routes on it; route_match hands back a struct conf_route */
+    bool is_admin;                    /* it has routes of its own (conf/admin.h) and no others */
 };
 
 /* A server that a relay asks. */
@@ -211,21 +213,22 @@ struct conf {
         size_t head;   /* bytes */
         size_t target; /* bytes */
         unsigned fields;
-        size_t body;        /* bytes */
-        size_t body_total;  /* bytes, of all bodies in a worker; 0 is auto: see conf_body_total */
-        unsigned head_time; /* ms, from a head's first byte */
-        unsigned body_time; /* ms, and a second more for each body_rate bytes */
-        size_t body_rate;   /* bytes a second */
-        unsigned idle;      /* ms, between requests */
-        unsigned deadline;  /* ms, to the first byte of the answer */
-        size_t buffer;      /* bytes: rows up to here go out whole, larger answers are streamed */
-        size_t spool;       /* bytes per worker: streamed answers that their clients have not taken yet */
-        unsigned connect;   /* ms, to connect to an upstream */
-        unsigned stall;     /* ms, for a client to take a part of its answer */
-        size_t answer_rate; /* bytes a second that one who holds a connection has to take; 0 is no limit */
-        unsigned requests;  /* per connection; 0 is no limit */
-        unsigned clients;   /* connections per worker */
-        unsigned drain;     /* ms, for the last requests when stopping */
+        size_t body;           /* bytes */
+        size_t body_total;     /* bytes, of all bodies in a worker; 0 is auto: see conf_body_total */
+        unsigned head_time;    /* ms, from a head's first byte */
+        unsigned body_time;    /* ms, and a second more for each body_rate bytes */
+        size_t body_rate;      /* bytes a second */
+        unsigned idle;         /* ms, between requests */
+        unsigned deadline;     /* ms, to the first byte of the answer */
+        size_t buffer;         /* bytes: rows up to here go out whole, larger answers are streamed */
+        size_t spool;          /* bytes per worker: streamed answers that their clients have not taken yet */
+        unsigned connect;      /* ms, to connect to an upstream */
+        unsigned stall;        /* ms, for a client to take a part of its answer */
+        size_t answer_rate;    /* bytes a second that one who holds a connection has to take; 0 is no limit */
+        unsigned requests;     /* per connection; 0 is no limit */
+        unsigned clients;      /* connections per worker */
+        unsigned drain;        /* ms, for the last requests when stopping */
+        unsigned drain_notice; /* ms: before that, in which only /ready tells */
     } limits;
 
     unsigned resolve; /* ms after which the name of a server is looked up again */

@@ -17,6 +17,7 @@ struct mistake {
     struct conf_pos pos;
     size_t file;  /* index of pos.file */
     size_t order; /* of noting, so that sorting keeps it for equal places */
+    bool is_warning;
     char *message;
     char *help; /* lines to go below the source line, or NULL */
 };
@@ -34,6 +35,7 @@ struct conf_files {
     size_t n_files;
     struct mistake *mistakes;
     size_t n_mistakes;
+    size_t n_errors;          /* of them: the others are warnings */
     struct conf_pos *changed; /* where values begin that are not what the file says */
     size_t n_changed;
     struct hidden *hidden;
@@ -562,16 +564,31 @@ void conf_files_hide(struct conf_files *files, struct conf_pos start, int end_li
     }
 }
 
-void conf_files_error(struct conf_files *files, struct conf_pos pos, const char *format, ...)
+/* message becomes the files'. */
+static void note(struct conf_files *files, struct conf_pos pos, bool is_warning, char *message)
 {
-    struct mistake mistake = {.pos = pos, .order = files->n_mistakes};
-    va_list args;
-    va_start(args, format);
-    mistake.message = mem_vprintf(format, args);
-    va_end(args);
+    struct mistake mistake = {
+        .pos = pos, .order = files->n_mistakes, .is_warning = is_warning, .message = message};
     find_file(files, pos.file, &mistake.file);
     MEM_GROW(&files->mistakes, files->n_mistakes);
     files->mistakes[files->n_mistakes++] = mistake;
+    files->n_errors += !is_warning;
+}
+
+void conf_files_error(struct conf_files *files, struct conf_pos pos, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    note(files, pos, false, mem_vprintf(format, args));
+    va_end(args);
+}
+
+void conf_files_warn(struct conf_files *files, struct conf_pos pos, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    note(files, pos, true, mem_vprintf(format, args));
+    va_end(args);
 }
 
 void conf_files_help(struct conf_files *files, const char *lines)
@@ -583,7 +600,7 @@ void conf_files_help(struct conf_files *files, const char *lines)
 
 size_t conf_files_errors(const struct conf_files *files)
 {
-    return files->n_mistakes;
+    return files->n_errors;
 }
 
 /* What a terminal would act on must not reach it: a conf may hold anything. */
@@ -688,7 +705,7 @@ void conf_files_print(struct conf_files *files, FILE *out)
         print_clean(str_of(mistake->pos.file), out);
         if (mistake->pos.line > 0)
             fprintf(out, ":%d:%d", mistake->pos.line, mistake->pos.column);
-        fputs(": error: ", out);
+        fputs(mistake->is_warning ? ": warning: " : ": error: ", out);
         print_clean(str_of(mistake->message), out);
         putc('\n', out);
         size_t index;

@@ -102,13 +102,18 @@ size_t conf_files_byte_of(struct str line, size_t character);
 void conf_files_error(struct conf_files *files, struct conf_pos pos, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Notes what is taken as it is, but may not be meant. */
+void conf_files_warn(struct conf_files *files, struct conf_pos pos, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 /* Adds lines, parted by line feeds, that go below the source line of the mistake noted last. */
 void conf_files_help(struct conf_files *files, const char *lines);
 
 /* How many mistakes were noted so far. */
 size_t conf_files_errors(const struct conf_files *files);
 
-/* Writes all mistakes by file (in the order of reading), line and column, each with its source line. */
+/* Writes all mistakes and warnings by file (in the order of reading), line and column, each with its source
+ * line. */
 void conf_files_print(struct conf_files *files, FILE *out);
 
 /* For "%.*s": how many bytes of text to quote in a message, and the text. */

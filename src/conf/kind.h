@@ -45,7 +45,10 @@ struct conf_kind {
 
 extern const struct conf_kind conf_kind_sql, conf_kind_json, conf_kind_text, conf_kind_files, conf_kind_relay;
 
-/* All of them, in the order in which messages name them; ends with NULL. */
+/* Of the routes that conf/admin.c makes, which no conf can have. */
+extern const struct conf_kind conf_kind_admin;
+
+/* All others, in the order in which messages name them; ends with NULL. */
 extern const struct conf_kind *const conf_kinds[];
 
 /* Its name in messages: "sql". */

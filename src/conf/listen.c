@@ -31,6 +31,8 @@ void conf_listen_add(struct conf *conf, struct conf_pos pos, const char *name, c
 static const char *check_name(const char *name)
 {
     static const char *const others[] = {"addr", "address", "bind", "host", "listen", "port"};
+    if (strcmp(name, CONF_ADMIN) == 0)
+        return "is the operators' listener, which is beside `listen`: `admin: 127.0.0.1:9180`";
     if (name[0] < 'a' || name[0] > 'z' ||
         name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-")] != '\0')
         return "cannot be a listener's name: that is lower-case letters, digits, `_` and `-`, beginning with "
@@ -177,6 +179,22 @@ void conf_listen_read(struct conf *conf, const struct conf_yaml *node)
     conf->listen_unclear = node->incomplete || conf_files_errors(conf->files) > before;
 }
 
+bool conf_listen_add_admin(struct conf *conf, const struct conf_yaml *node)
+{
+    size_t before = conf->n_listen;
+    if (node->kind == CONF_YAML_MAP)
+        read_mapping(conf, CONF_ADMIN, node);
+    else if (conf_yaml_is_null(node))
+        conf_files_error(conf->files, node->pos, "admin has no value; remove the line for the default");
+    else if (node->kind != CONF_YAML_SCALAR)
+        conf_files_error(conf->files, node->pos, "admin takes one address, not %s", conf_yaml_what(node));
+    else
+        conf_listen_add(conf, node->pos, CONF_ADMIN, node->value);
+    for (size_t i = before; i < conf->n_listen; i++)
+        conf->listen[i].is_admin = true;
+    return conf->n_listen > before;
+}
+
 bool conf_listen_check_override(struct conf_files *files, const struct conf_yaml *listen, struct conf_pos pos,
                                 const char *name)
 {
@@ -242,7 +260,7 @@ static void note_unknown(struct conf *conf, const struct conf_on *on)
     size_t n = 0;
     const char **names = mem_alloc((conf->n_listen + 1) * sizeof(*names));
     for (size_t i = 0; i < conf->n_listen; i++) {
-        if (conf->listen[i].name != NULL)
+        if (conf->listen[i].name != NULL && !conf->listen[i].is_admin)
             names[n++] = conf->listen[i].name;
     }
     int len = conf_files_quote_len(on->name);
@@ -270,7 +288,8 @@ static void note_unknown(struct conf *conf, const struct conf_on *on)
 static bool is_name(const struct conf *conf, const char *name)
 {
     for (size_t i = 0; i < conf->n_listen; i++) {
-        if (conf->listen[i].name != NULL && strcmp(conf->listen[i].name, name) == 0)
+        if (conf->listen[i].name != NULL && !conf->listen[i].is_admin &&
+            strcmp(conf->listen[i].name, name) == 0)
             return true;
     }
     return false;
@@ -294,7 +313,7 @@ void conf_listen_check_on(struct conf *conf)
         return;
     for (size_t i = 0; i < conf->n_routes; i++) {
         const struct conf_route *route = &conf->routes[i];
-        for (size_t j = 0; j < route->n_on; j++) {
+        for (size_t j = 0; !route->implied && j < route->n_on; j++) {
             if (!is_name(conf, route->on[j].name) && !was_noted(conf, route, &route->on[j]))
                 note_unknown(conf, &route->on[j]);
         }
@@ -303,7 +322,9 @@ void conf_listen_check_on(struct conf *conf)
 
 bool conf_listen_has(const struct conf_listen *listen, const struct conf_route *route)
 {
-    return route->n_on == 0 || (listen->name != NULL && find_on(route, listen->name) != NULL);
+    if (route->n_on == 0)
+        return !listen->is_admin;
+    return listen->name != NULL && find_on(route, listen->name) != NULL;
 }
 
 void conf_listen_free_on(struct conf_route *route)

@@ -33,4 +33,10 @@ bool conf_listen_has(const struct conf_listen *listen, const struct conf_route *
 /* Frees a route's `on`. */
 void conf_listen_free_on(struct conf_route *route);
 
+/* The name of the listener for the operators. */
+#define CONF_ADMIN "admin"
+
+/* Adds that listener, from the value of `admin`. Returns false where it has no address, which is noted. */
+bool conf_listen_add_admin(struct conf *conf, const struct conf_yaml *node);
+
 #endif

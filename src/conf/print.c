@@ -11,31 +11,54 @@
 #include "conf/write.h"
 #include "base/mem.h"
 
+/* A listener after its name. */
+static void print_listener(const struct conf_listen *listen, int indent, FILE *out)
+{
+    if (listen->mode == NULL && listen->owner == NULL && listen->group == NULL) {
+        putc(' ', out);
+        conf_write_scalar(listen->address, indent, out);
+        return;
+    }
+    putc('\n', out);
+    indent += CONF_WRITE_STEP;
+    conf_write_text("address", listen->address, indent, out);
+    if (listen->mode != NULL)
+        conf_write_text("mode", listen->mode, indent, out);
+    if (listen->owner != NULL)
+        conf_write_text("owner", listen->owner, indent, out);
+    if (listen->group != NULL)
+        conf_write_text("group", listen->group, indent, out);
+}
+
+/* The operators' listener is the last one, and is none of these. */
+static const struct conf_listen *admin_of(const struct conf *conf)
+{
+    const struct conf_listen *last = &conf->listen[conf->n_listen - 1];
+    return last->is_admin ? last : NULL;
+}
+
+static void print_admin(const struct conf *conf, FILE *out)
+{
+    const struct conf_listen *admin = admin_of(conf);
+    fputs("admin:", out);
+    if (admin == NULL)
+        fputs(" off\n", out);
+    else
+        print_listener(admin, 0, out);
+}
+
 static void print_listen(const struct conf *conf, FILE *out)
 {
-    if (conf->n_listen == 1 && conf->listen[0].name == NULL) {
+    size_t n = admin_of(conf) == NULL ? conf->n_listen : conf->n_listen - 1;
+    if (n == 1 && conf->listen[0].name == NULL) {
         conf_write_text("listen", conf->listen[0].address, 0, out);
         return;
     }
     fputs("listen:\n", out);
-    for (size_t i = 0; i < conf->n_listen; i++) {
-        const struct conf_listen *listen = &conf->listen[i];
-        const char *name = listen->name;
-        bool is_address = listen->mode == NULL && listen->owner == NULL && listen->group == NULL;
+    for (size_t i = 0; i < n; i++) {
+        const char *name = conf->listen[i].name;
         fprintf(out, "%*s%s%s", CONF_WRITE_STEP, "", name == NULL ? "-" : name, name == NULL ? "" : ":");
-        if (is_address) {
-            putc(' ', out);
-            conf_write_scalar(listen->address, CONF_WRITE_STEP, out);
-            continue;
-        }
-        putc('\n', out);
-        conf_write_text("address", listen->address, 2 * CONF_WRITE_STEP, out);
-        if (listen->mode != NULL)
-            conf_write_text("mode", listen->mode, 2 * CONF_WRITE_STEP, out);
-        if (listen->owner != NULL)
-            conf_write_text("owner", listen->owner, 2 * CONF_WRITE_STEP, out);
-        if (listen->group != NULL)
-            conf_write_text("group", listen->group, 2 * CONF_WRITE_STEP, out);
+        print_listener(&conf->listen[i], CONF_WRITE_STEP, out);
     }
 }
 
@@ -143,6 +166,8 @@ static void print_directive(const struct conf *conf, const struct conf_directive
     fprintf(out, "%*s# %s\n", indent, "", row->help);
     if (row->type == CONF_TYPE_LISTEN) {
         print_listen(conf, out);
+    } else if (row->type == CONF_TYPE_ADMIN) {
+        print_admin(conf, out);
     } else if (row->type == CONF_TYPE_LANES) {
         print_budget(conf, workers, indent, out);
         print_lanes(conf, indent, out);
@@ -150,7 +175,7 @@ static void print_directive(const struct conf *conf, const struct conf_directive
         print_upstreams(conf, out);
     } else if (row->type == CONF_TYPE_ROUTES) {
         fputs("routes:\n", out);
-        for (size_t i = 0; i < conf->n_routes; i++)
+        for (size_t i = 0; i < conf->n_routes && !conf->routes[i].implied; i++)
             print_route(conf, &conf->routes[i], out);
     } else {
         char *text = conf_table_get(row, conf);

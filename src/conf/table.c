@@ -19,6 +19,8 @@ const struct conf_directive conf_table[] = {
     /* clang-format off */
     {"", "listen", CONF_TYPE_LISTEN, AT(listen), 0, 0, {NULL}, "127.0.0.1:8080",
      "where to listen: ADDRESS:PORT, PORT, \"[IPV6]:PORT\" or unix:/PATH; a list of them, or NAME: ADDRESS"},
+    {"", "admin", CONF_TYPE_ADMIN, AT(listen), 0, 0, {NULL}, "off",
+     "where operators and monitoring ask, an address as in listen: /live, /ready, /metrics; off: nowhere"},
     {"", "workers", CONF_TYPE_UNSIGNED, AT(workers), 1, 512, {"auto"}, "auto",
      "worker processes; auto is one for each core that may be used"},
     {"", "user", CONF_TYPE_NAME, AT(user), 0, 0, {NULL}, "",
@@ -91,6 +93,8 @@ const struct conf_directive conf_table[] = {
      "connections in each worker; one more waits"},
     {"limits", "drain", CONF_TYPE_TIME, AT(limits.drain), 0, HOUR, {NULL}, "30s",
      "time that the last requests get when the server stops"},
+    {"limits", "drain_notice", CONF_TYPE_TIME, AT(limits.drain_notice), 0, HOUR, {NULL}, "0s",
+     "when stopping, how long everything goes on while /ready tells balancers to go elsewhere"},
 
     {"", "forwarded", CONF_TYPE_ENUM, AT(forwarded), 0, 0, {"off", "x", "standard", "both"}, "x",
      "what relays tell of the client: x is X-Forwarded-For, -Proto and -Host, standard is Forwarded"},
@@ -304,7 +308,7 @@ static char *read_enum(const struct conf_directive *row, const char *text, unsig
 
 bool conf_table_is_scalar(const struct conf_directive *row)
 {
-    return row->type != CONF_TYPE_LISTEN && row->type != CONF_TYPE_LANES &&
+    return row->type != CONF_TYPE_LISTEN && row->type != CONF_TYPE_ADMIN && row->type != CONF_TYPE_LANES &&
            row->type != CONF_TYPE_UPSTREAMS && row->type != CONF_TYPE_ENV_FILE &&
            row->type != CONF_TYPE_INCLUDE && row->type != CONF_TYPE_DEFAULTS && row->type != CONF_TYPE_ROUTES;
 }

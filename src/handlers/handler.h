@@ -5,6 +5,7 @@
 
 #include "conf/conf.h"
 #include "http/request.h"
+#include "metrics/series.h"
 
 struct handler {
     /*
@@ -14,7 +15,9 @@ struct handler {
     void (*handle)(struct handler *self, const struct request *request);
     void (*free)(struct handler *self);
     bool wants_message; /* request->message is filled in for it */
-    uint32_t shown_as;  /* the number of its route's name in the shared memory; filled in by the worker */
+    /* Filled in by the worker: */
+    uint32_t shown_as;     /* the number of its route's name in the shared memory */
+    struct series *series; /* where its requests are counted; NULL: nowhere */
 };
 
 #endif

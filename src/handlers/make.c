@@ -12,7 +12,7 @@ static const struct {
 } makers[] = {
     {&conf_kind_sql, handler_sql_new},     {&conf_kind_json, handler_json_new},
     {&conf_kind_text, handler_text_new},   {&conf_kind_files, handler_files_new},
-    {&conf_kind_relay, handler_relay_new},
+    {&conf_kind_relay, handler_relay_new}, {&conf_kind_admin, handler_admin_new},
 };
 
 struct handler *handler_make(const struct conf_route *route, const struct handler_env *env)

@@ -9,6 +9,8 @@
 struct db_lane;
 struct upstream_context;
 struct readers;
+struct series;
+struct shm;
 struct slices;
 
 /* What handlers are made of besides their routes. All of it must outlive them, and so must the routes. */
@@ -20,6 +22,8 @@ struct handler_env {
     struct slices *slices;
     struct stage_env stages;
     struct shm_slot *slot; /* where the worker shows the current route */
+    struct shm *shm;       /* what all workers have counted */
+    struct series *series; /* where the route is counted; NULL: nowhere */
 };
 
 /* The handler of a route, with its stages in front; its `free` frees it. */
@@ -28,6 +32,7 @@ struct handler *handler_make(const struct conf_route *route, const struct handle
 /* What makes one kind of handler. */
 typedef struct handler *handler_maker(const struct conf_route *route, const struct handler_env *env);
 
-handler_maker handler_sql_new, handler_json_new, handler_text_new, handler_files_new, handler_relay_new;
+handler_maker handler_sql_new, handler_json_new, handler_text_new, handler_files_new, handler_relay_new,
+    handler_admin_new;
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/complain.h"
 #include "base/mem.h"
 #include "handlers/headers.h"
@@ -48,12 +49,16 @@ struct sql_call *sql_call_new(const struct sql_route *route, const struct reques
 void sql_call_submit(struct sql_call *call, const struct db_asker *asker)
 {
     const struct sql_route *route = call->route;
+    call->asked_at = clock_turn_ns();
     call->pending = db_submit(route->lane, route->statement, call->values.texts,
                               sql_values_store(&call->values), asker, call);
 }
 
 void sql_call_query_ended(struct sql_call *call)
 {
+    struct series *series = call->route->series;
+    if (series != NULL)
+        series_add_time(&series->database, (clock_turn_ns() - call->asked_at) / 1000);
     call->pending = NULL;
 }
 

@@ -17,6 +17,7 @@ struct sql_call {
     bool is_head;
     struct sql_values values;
     struct db_query *pending; /* NULL while there is none */
+    uint64_t asked_at;        /* clock_turn_ns: when it was submitted last */
     struct sql_rows rows;
     bool drops_rows;       /* more of them are not kept: the response waits for what becomes of the query */
     struct stream *stream; /* of rows that are many; else NULL */

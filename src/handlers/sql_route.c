@@ -54,6 +54,7 @@ void sql_route_init(struct sql_route *route, const struct conf_route *conf, cons
     size_t buffer = env->conf->limits.buffer;
     *route = (struct sql_route){
         .conf = conf,
+        .series = env->series,
         .buffer = buffer,
         .part = buffer < STREAM_FULL ? buffer : STREAM_FULL,
         .lane = lane,

@@ -11,8 +11,9 @@
 /* It does not change after sql_route_init. */
 struct sql_route {
     const struct conf_route *conf;
-    size_t buffer; /* bytes: a response of rows up to here is held in memory */
-    size_t part;   /* bytes: one that is smaller needs no stream */
+    struct series *series; /* where the time that its queries take is counted; NULL: nowhere */
+    size_t buffer;         /* bytes: a response of rows up to here is held in memory */
+    size_t part;           /* bytes: one that is smaller needs no stream */
     struct db_lane *lane;
     struct slices *slices;
     struct readers_source *readers; /* those who take its responses */

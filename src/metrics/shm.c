@@ -2,6 +2,9 @@
 #include "metrics/shm.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -10,8 +13,12 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/mem.h"
 
-enum { SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL };
+enum {
+    SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL,
+    MOST_TRIES = 100, /* to read what the master does not change meanwhile, which takes it microseconds */
+};
 
 struct shm *shm_new(int *fd)
 {
@@ -52,6 +59,8 @@ static void write_name(struct shm_name *name, const char *text)
     if (atomic_load_explicit(&name->is_written, memory_order_acquire))
         return;
     strncpy(name->text, text, SHM_NAME_LEN); /* whoever else writes it now writes the same */
+    if (strlen(text) > SHM_NAME_LEN)         /* and no two that are cut look the same */
+        snprintf(name->text + SHM_NAME_LEN - 19, 20, "...%016" PRIx64, hash_64_text(HASH_64, text));
     atomic_store_explicit(&name->is_written, true, memory_order_release);
 }
 
@@ -87,6 +96,7 @@ void shm_slot_begin(struct shm_slot *slot)
     atomic_store(&slot->route, 0);
     atomic_store(&slot->resident, 0);
     atomic_store(&slot->proportional, 0);
+    atomic_store(&slot->cpu_us, 0);
     for (size_t i = 0; i < SHM_LANES; i++) {
         atomic_store(&slot->lanes[i].name, 0);
         atomic_store(&slot->lanes[i].state, 0);
@@ -120,7 +130,37 @@ static const struct shm_generation *owner_of(const struct shm *shm, unsigned fir
     return NULL;
 }
 
-struct shm_generation *shm_begin_generation(struct shm *shm, unsigned number, unsigned workers)
+/* The generation that has one of these series, or NULL. */
+static const struct shm_generation *owner_of_series(const struct shm *shm, unsigned first, unsigned n)
+{
+    for (unsigned i = 0; i < SHM_GENERATIONS; i++) {
+        const struct shm_generation *other = &shm->generations[i];
+        if (other->number != 0 && other->first_series < first + n &&
+            first < other->first_series + other->workers * other->series)
+            return other;
+    }
+    return NULL;
+}
+
+/* Finds room for so many series of each worker, or for fewer. */
+static void take_series(struct shm *shm, struct shm_generation *generation, unsigned series)
+{
+    generation->series = 0;
+    generation->first_series = 0;
+    for (unsigned each = series; each > 0; each /= 2) {
+        unsigned first = 0, n = generation->workers * each;
+        for (const struct shm_generation *owner; (owner = owner_of_series(shm, first, n)) != NULL;)
+            first = owner->first_series + owner->workers * owner->series;
+        if (first + n > SHM_SERIES)
+            continue;
+        generation->first_series = first;
+        generation->series = each;
+        return;
+    }
+}
+
+struct shm_generation *shm_begin_generation(struct shm *shm, unsigned number, unsigned workers,
+                                            unsigned series)
 {
     struct shm_generation *generation = shm->generations, *end = generation + SHM_GENERATIONS;
     unsigned first = 0;
@@ -133,6 +173,7 @@ struct shm_generation *shm_begin_generation(struct shm *shm, unsigned number, un
     memset(&shm->slots[first], 0, workers * sizeof(shm->slots[0]));
     generation->first = first;
     generation->workers = workers;
+    take_series(shm, generation, series);
     atomic_store(&generation->steady, 0);
     atomic_store(&generation->frugal, false);
     atomic_store(&generation->succeeded, false);
@@ -146,11 +187,77 @@ void shm_end_generation(struct shm *shm, struct shm_generation *generation)
     for (unsigned i = 0; i < generation->workers; i++) {
         const struct shm_slot *slot = shm_slot(shm, generation, i);
         atomic_fetch_add(&shm->accepted, atomic_load(&slot->accepted));
-        for (unsigned j = 0; j < SHM_ANSWERS; j++)
-            atomic_fetch_add(&shm->answers[j], atomic_load(&slot->answers[j]));
+    }
+    for (unsigned i = 0; i < generation->workers * generation->series; i++) {
+        struct series *series = &shm->series[generation->first_series + i];
+        uint32_t name = atomic_load(&series->name);
+        if (name == 0)
+            continue;
+        series_fold(&shm->ended[name - 1], series);
+        atomic_store(&shm->ended[name - 1].name, name);
+        memset(series, 0, sizeof(*series));
     }
     atomic_store(&generation->number, 0);
     atomic_fetch_add(&shm->fold, 1);
+}
+
+struct series *shm_series(struct shm *shm, const struct shm_generation *generation, unsigned index,
+                          unsigned which, const char *name)
+{
+    if (which >= generation->series)
+        return NULL;
+    struct series *series = &shm->series[generation->first_series + index * generation->series + which];
+    atomic_store(&series->name, shm_name(shm, name));
+    return series;
+}
+
+static void sum_series(struct shm *shm, struct series *sums)
+{
+    for (unsigned i = 0; i < SHM_NAMES; i++) {
+        uint32_t name = atomic_load(&shm->ended[i].name);
+        if (name == 0)
+            continue;
+        series_fold(&sums[i], &shm->ended[i]);
+        atomic_store(&sums[i].name, name);
+    }
+    for (unsigned i = 0; i < SHM_GENERATIONS; i++) {
+        const struct shm_generation *generation = &shm->generations[i];
+        for (unsigned j = 0; generation->number != 0 && j < generation->workers * generation->series; j++) {
+            const struct series *series = &shm->series[generation->first_series + j];
+            uint32_t name = atomic_load(&series->name);
+            if (name == 0)
+                continue;
+            series_fold(&sums[name - 1], series);
+            atomic_store(&sums[name - 1].name, name);
+        }
+    }
+}
+
+struct series *shm_sum_series(struct shm *shm)
+{
+    for (unsigned tries = 1;; tries++) {
+        struct series *sums = mem_calloc(SHM_NAMES, sizeof(*sums));
+        unsigned before = atomic_load(&shm->fold);
+        sum_series(shm, sums);
+        if ((before % 2 == 0 && atomic_load(&shm->fold) == before) || tries == MOST_TRIES)
+            return sums;
+        free(sums);
+    }
+}
+
+uint64_t shm_sum_accepted(const struct shm *shm)
+{
+    for (unsigned tries = 1;; tries++) {
+        unsigned before = atomic_load(&shm->fold);
+        uint64_t sum = atomic_load(&shm->accepted);
+        for (unsigned i = 0; i < SHM_GENERATIONS; i++) {
+            const struct shm_generation *generation = &shm->generations[i];
+            for (unsigned j = 0; generation->number != 0 && j < generation->workers; j++)
+                sum += atomic_load(&shm->slots[generation->first + j].accepted);
+        }
+        if ((before % 2 == 0 && atomic_load(&shm->fold) == before) || tries == MOST_TRIES)
+            return sum;
+    }
 }
 
 unsigned shm_connections(const struct shm *shm)

@@ -16,16 +16,18 @@
 #include <sys/types.h>
 
 #include "base/complain.h"
+#include "metrics/counter.h"
+#include "metrics/series.h"
 
 enum {
-    SHM_LAYOUT = 8, /* counts up with each change of the structs below */
+    SHM_LAYOUT = 9, /* counts up with each change of the structs below */
     SHM_CACHE_LINE = 64,
     SHM_LANES = 16,
     SHM_NAMES = 4096,
     SHM_NAME_LEN = 254,   /* bytes of a name that are kept */
-    SHM_ANSWERS = 6,      /* by first digit of the status; [0] is unused */
     SHM_SLOTS = 2048,     /* of all generations: those of most workers, four times */
     SHM_GENERATIONS = 64, /* that are there at the same time */
+    SHM_SERIES = 65536,   /* of all workers of all generations */
 };
 
 enum shm_worker_state {
@@ -35,6 +37,10 @@ enum shm_worker_state {
     SHM_READY,    /* accepts connections */
     SHM_DRAINING, /* finishes what it has */
 };
+
+/* How a worker ended that was not to end, and what became of a reload. */
+enum shm_death { SHM_EXITED, SHM_KILLED, SHM_NEVER_READY, SHM_DEATHS };
+enum shm_reload { SHM_RELOADED, SHM_REFUSED, SHM_RELOADS };
 
 /* A name of the conf: see shm_name. */
 struct shm_name {
@@ -63,8 +69,8 @@ struct shm_slot {
     _Atomic uint64_t accepted;     /* connections since the slot was made */
     _Atomic uint64_t resident;     /* bytes of memory: nobody else can look while there is no `core: on` */
     _Atomic uint64_t proportional; /* of these, what is shared counted in part (metrics/memory.h) */
-    _Atomic uint64_t answers[SHM_ANSWERS];
-    _Atomic uint32_t route; /* the name of the route whose handler runs, or 0 */
+    _Atomic uint64_t cpu_us;       /* processor time that it has had */
+    _Atomic uint32_t route;        /* the name of the route whose handler runs, or 0 */
 };
 
 /* What the workers of one conf share. */
@@ -72,25 +78,32 @@ struct shm_generation {
     _Atomic unsigned number; /* counts up; 0: nobody has this place */
     unsigned first;          /* of its slots */
     unsigned workers;        /* how many slots it has */
+    unsigned first_series;   /* of its first worker, */
+    unsigned series;         /* and how many each worker has */
     _Atomic unsigned steady; /* connections to PostgreSQL that its living workers always have */
     _Atomic bool frugal;     /* it is to have no others: another generation wants them */
     _Atomic bool succeeded;  /* another one accepts connections from all its listeners */
 };
 
 struct shm {
-    uint32_t layout;              /* SHM_LAYOUT */
-    uint32_t size;                /* bytes of all */
+    uint32_t layout;         /* SHM_LAYOUT */
+    uint32_t size;           /* bytes of all */
+    _Atomic uint64_t starts; /* of workers; this and the next two are the master's */
+    _Atomic uint64_t deaths[SHM_DEATHS];
+    _Atomic uint64_t reloads[SHM_RELOADS];
+    _Atomic bool is_stopping;     /* the master was told to stop */
     _Atomic unsigned guests;      /* connections to PostgreSQL of a trial (process/trial.c) */
     struct complaints complaints; /* what workers have logged, so that one of them does */
     /* What is left of generations that are gone. fold counts up before and after it grows, so that a reader
      * that sees it odd, or changed, reads once more. */
     _Atomic unsigned fold;
     _Atomic uint64_t accepted;
-    _Atomic uint64_t answers[SHM_ANSWERS];
+    struct series ended[SHM_NAMES]; /* ended[i] goes with names[i] */
     _Atomic uint64_t name_hashes[SHM_NAMES];
     struct shm_name names[SHM_NAMES]; /* names[i] goes with name_hashes[i] */
     struct shm_generation generations[SHM_GENERATIONS];
     struct shm_slot slots[SHM_SLOTS];
+    struct series series[SHM_SERIES];
 };
 
 /*
@@ -122,11 +135,12 @@ void shm_slot_begin(struct shm_slot *slot);
 struct shm_lane *shm_slot_lane(struct shm *shm, struct shm_slot *slot, const char *name);
 
 /*
- * Gives a generation a place and slots for so many workers. Returns NULL where none is free: then one that is
- * draining has to leave first. For the master alone, as is shm_end_generation, which takes them back, with
- * what they counted kept.
+ * Gives a generation a place and slots for so many workers, each with so many series, or fewer where there is
+ * no room for them. Returns NULL where no place is free: then one that is draining has to leave first. For
+ * the master alone, as is shm_end_generation, which takes them back, with what they counted kept.
  */
-struct shm_generation *shm_begin_generation(struct shm *shm, unsigned number, unsigned workers);
+struct shm_generation *shm_begin_generation(struct shm *shm, unsigned number, unsigned workers,
+                                            unsigned series);
 void shm_end_generation(struct shm *shm, struct shm_generation *generation);
 
 static inline struct shm_slot *shm_slot(struct shm *shm, const struct shm_generation *generation,
@@ -134,6 +148,21 @@ static inline struct shm_slot *shm_slot(struct shm *shm, const struct shm_genera
 {
     return &shm->slots[generation->first + index];
 }
+
+/*
+ * A series of a worker, under that name from now on; NULL where it has fewer. For the worker.
+ */
+struct series *shm_series(struct shm *shm, const struct shm_generation *generation, unsigned index,
+                          unsigned which, const char *name);
+
+/*
+ * The sums of all workers, by name: an array of SHM_NAMES, where element i is what the name i + 1 has. It
+ * is allocated, and only what counts something takes memory.
+ */
+struct series *shm_sum_series(struct shm *shm);
+
+/* The connections that all workers have accepted. */
+uint64_t shm_sum_accepted(const struct shm *shm);
 
 /* How many connections to PostgreSQL all generations have, or may open without asking. */
 unsigned shm_connections(const struct shm *shm);
@@ -149,12 +178,5 @@ void shm_be_frugal(struct shm *shm, bool frugal);
 bool shm_take_spill(struct shm *shm, const struct shm_generation *generation, struct shm_slot *slot,
                     unsigned max);
 void shm_give_spill(struct shm_slot *slot);
-
-/* Adds to a counter that only the caller's process writes: no locked instruction is needed. */
-static inline void shm_add(_Atomic uint64_t *counter, uint64_t n)
-{
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
-                          memory_order_relaxed);
-}
 
 #endif

@@ -34,6 +34,7 @@ static void describe(struct generation *generation)
     for (size_t i = 0; i < conf->n_lanes; i++)
         generation->n_lanes += conf->lanes[i].used;
     generation->database_max = conf->database.max;
+    generation->drain_notice = conf->limits.drain_notice;
     generation->drain = conf->limits.drain;
 }
 
@@ -125,8 +126,8 @@ static void raise_file_limit(const struct conf *conf, unsigned workers)
 
 enum generation_place generation_settle(struct generation *generation, struct generation_home *home)
 {
-    struct shm_generation *shared =
-        shm_begin_generation(home->shm, generation->number, generation->n_workers);
+    struct shm_generation *shared = shm_begin_generation(home->shm, generation->number, generation->n_workers,
+                                                         (unsigned)generation->conf->n_routes + 1);
     if (shared == NULL)
         return GENERATION_HAS_TO_WAIT;
     raise_file_limit(generation->conf, generation->n_workers);
@@ -188,6 +189,7 @@ void generation_start_worker(struct generation *generation, struct generation_ho
     }
     worker->pid = pid;
     worker->leaves = false;
+    counter_add(&home->shm->starts, 1);
     atomic_store(&slot->pid, pid);
     count_steady(generation);
 }
@@ -237,6 +239,12 @@ static void log_death(const struct generation *generation, unsigned index, pid_t
     free(death);
 }
 
+static void count_death(struct shm *shm, int status, bool was_ready)
+{
+    enum shm_death death = !was_ready ? SHM_NEVER_READY : WIFSIGNALED(status) ? SHM_KILLED : SHM_EXITED;
+    counter_add(&shm->deaths[death], 1);
+}
+
 static void back_off(struct worker_process *worker, bool was_steady)
 {
     if (was_steady)
@@ -259,6 +267,8 @@ bool generation_take_death(struct generation *generation, struct generation_home
     struct shm_slot *slot = shm_slot(home->shm, generation->shared, index);
     bool was_ready = atomic_load(&slot->state) >= SHM_PREPARED;
     log_death(generation, index, pid, status, was_ready, home->shm, slot);
+    if (!worker->leaves)
+        count_death(home->shm, status, was_ready);
     worker->pid = 0;
     atomic_store(&slot->state, SHM_EMPTY);
     atomic_store(&slot->pid, 0);

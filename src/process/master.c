@@ -49,6 +49,7 @@ struct master {
     bool reloading; /* from the trial on until workers are ready, or it was refused */
     bool again;     /* another reload was asked for meanwhile */
     int adjustment; /* workers more or fewer that were asked for, by TTIN and TTOU */
+    uint64_t stop_at; /* clock_ms: balancers know by now that the server stops; 0: it does not */
     int signal_fd;
     bool was_ready; /* the service manager was told so */
     unsigned watchdog_ms;
@@ -161,6 +162,7 @@ static void end_reload(struct master *master, const char *refused)
         log_info("there will be no reload: %s", refused);
     else
         log_errorx("the reload was refused, and everything continues as before: %s", refused);
+    counter_add(&master->fleet.home.shm->reloads[refused == NULL ? SHM_RELOADED : SHM_REFUSED], 1);
     master->reloading = false;
     control_end(&master->control, refused);
     if (!master->fleet.stopping && master->fleet.running->announced)
@@ -327,13 +329,40 @@ static void reap(struct master *master)
 
 static void stop(struct master *master, bool at_once)
 {
-    if (!master->fleet.stopping)
-        sd_notify("STOPPING=1\n");
     log_info(at_once ? "stopping at once" : "stopping: finishing the pending requests");
+    master->stop_at = 0;
+    fleet_stop(&master->fleet, at_once);
+}
+
+/* The server is to stop. For limits.drain_notice it serves as before, while /ready tells balancers. */
+static void be_told_to_stop(struct master *master, bool at_once)
+{
+    unsigned notice = master->fleet.running->drain_notice;
+    bool again = master->stop_at != 0 || master->fleet.stopping;
+    if (!again)
+        sd_notify("STOPPING=1\n");
+    atomic_store(&master->fleet.home.shm->is_stopping, true);
     master->again = false;
     if (master->trying)
         kill(master->trial.pid, SIGKILL);
-    fleet_stop(&master->fleet, at_once);
+    if (at_once || again || notice == 0) {
+        stop(master, at_once || again);
+        return;
+    }
+    log_info("about to stop: /ready says so for %u ms", notice);
+    master->stop_at = clock_ms() + notice;
+}
+
+/* Returns how long that lasts yet, in ms; -1: it is not so. */
+static int stop_when_due(struct master *master)
+{
+    uint64_t now = clock_ms();
+    if (master->stop_at == 0)
+        return -1;
+    if (now < master->stop_at)
+        return (int)(master->stop_at - now);
+    stop(master, false);
+    return -1;
 }
 
 /* So many workers more or fewer: a generation of the same conf follows. */
@@ -355,10 +384,10 @@ static void on_signal(struct master *master, uint32_t number)
 {
     switch (number) {
     case SIGTERM:
-        stop(master, master->fleet.stopping);
+        be_told_to_stop(master, false);
         break;
     case SIGINT:
-        stop(master, true);
+        be_told_to_stop(master, true);
         break;
     case SIGHUP:
     case SIGUSR2:
@@ -399,9 +428,11 @@ static int sooner(int a, int b)
 static void run(struct master *master)
 {
     while (!master->fleet.stopping || fleet_is_alive(&master->fleet) || master->trying) {
-        if (!master->reloading && master->fleet.candidate == NULL && !master->fleet.stopping)
+        if (!master->reloading && master->fleet.candidate == NULL && !master->fleet.stopping &&
+            master->stop_at == 0)
             begin_what_waits(master);
-        int wait = fleet_step(&master->fleet);
+        int notice = stop_when_due(master);
+        int wait = sooner(notice, fleet_step(&master->fleet));
         if (master->trying)
             wait = sooner(wait, trial_watch(&master->trial));
         wait = sooner(wait, tell_manager(master));

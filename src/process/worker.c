@@ -143,7 +143,7 @@ static void serve(struct worker *worker, int fd, size_t which)
     worker->n_open++;
     socket->on_close.cb = on_connection_closed;
     socket->on_close.data = worker;
-    shm_add(&worker->slot->accepted, 1);
+    counter_add(&worker->slot->accepted, 1);
     server_accept(worker->server, socket, &worker->inherited->conf->listen[which]);
 }
 
@@ -368,10 +368,27 @@ static void open_listeners(struct worker *worker)
     h2o_socket_dont_read(worker->passed, 1);
 }
 
+/* Where a route is counted: under its label and, where it is not on all of them, its listeners. */
+static struct series *series_of(const struct worker *worker, size_t which)
+{
+    const struct worker_inheritance *inherited = worker->inherited;
+    const struct conf_route *route = &inherited->conf->routes[which];
+    char *name = mem_strdup(route->label);
+    for (size_t i = 0; i < route->n_on; i++) {
+        char *longer = mem_printf("%s%c%s", name, i == 0 ? SERIES_LISTENERS : ',', route->on[i].name);
+        free(name);
+        name = longer;
+    }
+    struct series *series =
+        shm_series(inherited->shm, inherited->generation, inherited->index, (unsigned)which + 1, name);
+    free(name);
+    return series;
+}
+
 static struct handler **make_handlers(struct worker *worker)
 {
     const struct conf *conf = worker->inherited->conf;
-    const struct handler_env env = {
+    struct handler_env env = {
         .conf = conf,
         .lanes = worker->lanes,
         .upstreams = worker->upstreams,
@@ -379,12 +396,15 @@ static struct handler **make_handlers(struct worker *worker)
         .slices = &worker->slices,
         .stages = {.conf = conf, .loop = worker->loop, .timeouts = worker->timeouts},
         .slot = worker->slot,
+        .shm = worker->inherited->shm,
     };
     struct handler **handlers = mem_calloc(conf->n_routes, sizeof(*handlers));
     for (size_t i = 0; i < conf->n_routes; i++) {
         const struct conf_route *route = &conf->routes[i];
+        env.series = series_of(worker, i);
         handlers[i] = handler_make(route, &env);
         handlers[i]->shown_as = shm_name(worker->inherited->shm, route->label);
+        handlers[i]->series = env.series;
     }
     return handlers;
 }
@@ -437,13 +457,18 @@ static struct db_lane *make_lane(struct worker *worker, unsigned which)
                                      });
 }
 
-/* Tells the others how much memory this process has. now is clock_ms. */
+/* Tells the others how much memory this process has, and what time it has had. now is clock_ms. */
 static void measure(struct worker *worker, uint64_t now)
 {
     struct memory memory;
     memory_read(&memory);
     atomic_store_explicit(&worker->slot->resident, memory.resident, memory_order_relaxed);
     atomic_store_explicit(&worker->slot->proportional, memory.proportional, memory_order_relaxed);
+    struct timespec cpu;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
+    atomic_store_explicit(&worker->slot->cpu_us,
+                          (uint64_t)cpu.tv_sec * 1000000 + (uint64_t)cpu.tv_nsec / 1000,
+                          memory_order_relaxed);
     worker->measured_at = now;
 }
 
@@ -528,6 +553,7 @@ static void run_loop(struct worker *worker)
             wait = 0;
         beat(worker, now / 1000000);
         yield_between_turns(&worker->yielding, now);
+        clock_begin_turn();
         if (h2o_evloop_run(worker->loop, wait) != 0 && errno != EINTR)
             log_fatal("the event loop failed");
     }
@@ -620,6 +646,7 @@ int worker_run(const struct worker_inheritance *inherited)
                                                         .spool = inherited->conf->limits.spool,
                                                         .rate = inherited->conf->limits.answer_rate});
     worker.server = server_new(worker.loop, inherited->conf, make_handlers(&worker), worker.slot,
+                               shm_series(inherited->shm, inherited->generation, inherited->index, 0, ""),
                                worker.timeouts, worker.outbox);
     outbox_open(worker.outbox);
     worker.pause.cb = on_pause_over;

@@ -82,6 +82,8 @@ static void set_timer(struct conn *conn, h2o_timeout_t *timeout, h2o_timeout_cb 
 static void end_exchange(struct conn *conn)
 {
     h2o_timeout_unlink(&conn->gone_timer);
+    conn->exchange.received = conn->body.taken;
+    conn->exchange.sent = conn->link.written;
     exchange_close(&conn->exchange);
     h1_body_end(&conn->body);
     link_count_with(&conn->link, NULL);

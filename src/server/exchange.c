@@ -1,7 +1,11 @@
 /* exchange.c: one request and its answer, whichever version of HTTP brings them over the link. */
 #include "server/exchange.h"
 
+#include "base/clock.h"
 #include "http/problem.h"
+#include "metrics/counter.h"
+
+enum { CLIENT_CLOSED_REQUEST = 499 /* nginx's: who has asked is gone before there was an answer */ };
 
 /* The sink */
 
@@ -20,7 +24,6 @@ static void sink_start(struct sink *sink, const struct sink_head *head)
         size_t size = head->n_fields * sizeof(*head->fields);
         exchange->head.fields = memcpy(h2o_mem_alloc_pool(&exchange->pool, size), head->fields, size);
     }
-    shm_add(&exchange->all->slot->answers[head->status / 100], 1);
     exchange->all->n_answered++;
 }
 
@@ -122,6 +125,9 @@ void exchange_begin(struct exchange *exchange, const struct http1_head *head, co
         h2o_mem_init_pool(&exchange->pool);
     exchange->is_open = true;
     exchange->number = all->n_begun++;
+    exchange->begun_at = clock_turn_ns();
+    exchange->series = all->unrouted;
+    exchange->head.status = 0;
     exchange->sink = (struct sink){.ops = &sink_ops, .arena = {alloc_in_pool, &exchange->pool}};
     copy_head(exchange, head, bytes, len);
     exchange->method = http1_str(exchange->bytes, head->method);
@@ -167,8 +173,23 @@ void exchange_room(struct exchange *exchange)
         exchange->sink.room(&exchange->sink);
 }
 
+static void count(const struct exchange *exchange)
+{
+    struct series *series = exchange->series;
+    int status = exchange->head.status == 0 ? CLIENT_CLOSED_REQUEST : exchange->head.status;
+    if (series == NULL)
+        return;
+    uint64_t now = clock_turn_ns();
+    if (now == exchange->begun_at)
+        now = clock_ns(); /* it began and ends in one turn */
+    series_add(series, status, (now - exchange->begun_at) / 1000);
+    counter_add(&series->received, exchange->received);
+    counter_add(&series->sent, exchange->sent);
+}
+
 void exchange_close(struct exchange *exchange)
 {
+    count(exchange);
     exchange->is_open = false;
     if (exchange->sink.gone != NULL)
         exchange->sink.gone(&exchange->sink);
@@ -198,9 +219,9 @@ void exchange_init(struct exchange *exchange, struct exchanges *all, const struc
     exchange->body = body;
 }
 
-void exchanges_init(struct exchanges *exchanges, const struct exchanges_ops *ops, struct shm_slot *slot)
+void exchanges_init(struct exchanges *exchanges, const struct exchanges_ops *ops, struct series *unrouted)
 {
-    *exchanges = (struct exchanges){.ops = ops, .slot = slot};
+    *exchanges = (struct exchanges){.ops = ops, .unrouted = unrouted};
     speck_init_random(&exchanges->ids);
 }
 

@@ -15,7 +15,7 @@
 #include "http/body.h"
 #include "http/http1.h"
 #include "http/sink.h"
-#include "metrics/shm.h"
+#include "metrics/series.h"
 #include "server/peer.h"
 
 struct exchange;
@@ -52,8 +52,8 @@ enum { EXCHANGE_POOLS = 64 };
 /* What all exchanges of a worker share. */
 struct exchanges {
     const struct exchanges_ops *ops;
-    struct shm_slot *slot; /* where answers are counted, by status */
-    struct speck ids;      /* of a key of its own: ids differ between workers and restarts */
+    struct series *unrouted; /* where requests are counted that are for no route; NULL: nowhere */
+    struct speck ids;        /* of a key of its own: ids differ between workers and restarts */
     uint64_t n_begun, n_answered;
     h2o_mem_pool_t pools[EXCHANGE_POOLS]; /* of exchanges that have ended, for the next ones */
     size_t n_pools;
@@ -66,8 +66,12 @@ struct exchange {
     struct peer *peer;
     struct body *body;
 
-    bool is_open;    /* begun, not ended; what follows is of this time */
-    uint64_t number; /* among the worker's requests */
+    bool is_open;          /* begun, not ended; what follows is of this time */
+    uint64_t number;       /* among the worker's requests */
+    uint64_t begun_at;     /* clock_turn_ns: when its head had come */
+    struct series *series; /* where it is counted; NULL: nowhere */
+    uint64_t received;     /* bytes of its body, and */
+    uint64_t sent;         /* of its answer: filled in before exchange_close */
     h2o_mem_pool_t pool;
     struct st_h2o_mem_pool_chunk_t *first_chunk; /* of the pool */
 
@@ -84,7 +88,8 @@ struct exchange {
     struct sink_head head; /* filled in by the sink's start */
 };
 
-void exchanges_init(struct exchanges *exchanges, const struct exchanges_ops *ops, struct shm_slot *slot);
+/* unrouted is where requests are counted that are for no route; NULL: nowhere. */
+void exchanges_init(struct exchanges *exchanges, const struct exchanges_ops *ops, struct series *unrouted);
 void exchanges_dispose(struct exchanges *exchanges);
 
 /* What is the same for all exchanges of a connection. The exchange is all zero before. */
@@ -97,7 +102,8 @@ void exchange_init(struct exchange *exchange, struct exchanges *all, const struc
  */
 void exchange_begin(struct exchange *exchange, const struct http1_head *head, const char *bytes, size_t len);
 
-/* Calls the sink's gone. The answer is out, or will never be: nothing may come out of the sink any longer. */
+/* Counts the request, and calls the sink's gone. The answer is out, or will never be: nothing may come out of
+ * the sink any longer. */
 void exchange_close(struct exchange *exchange);
 
 /* Frees the exchange's memory, after exchange_close. */

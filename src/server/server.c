@@ -93,6 +93,7 @@ static void on_request(struct exchange *exchange)
         request.message = &message;
     }
     exchange->sink.route = route->label;
+    exchange->series = to->series;
     atomic_store_explicit(&server->slot->route, to->shown_as, memory_order_relaxed);
     to->handle(to, &request);
     atomic_store_explicit(&server->slot->route, 0, memory_order_relaxed);
@@ -104,14 +105,15 @@ static void on_reject(struct exchange *exchange, int status, const char *detail)
 }
 
 struct server *server_new(h2o_loop_t *loop, const struct conf *conf, struct handler **handlers,
-                          struct shm_slot *slot, struct timeouts *timeouts, struct outbox *outbox)
+                          struct shm_slot *slot, struct series *unrouted, struct timeouts *timeouts,
+                          struct outbox *outbox)
 {
     static const struct exchanges_ops ops = {.request = on_request, .reject = on_reject};
     struct server *server = mem_calloc(1, sizeof(*server));
     server->conf = conf;
     server->handlers = handlers;
     server->slot = slot;
-    exchanges_init(&server->exchanges, &ops, slot);
+    exchanges_init(&server->exchanges, &ops, unrouted);
     server->connections = (struct conn_context){
         .loop = loop,
         .conf = conf,

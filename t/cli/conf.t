@@ -65,6 +65,8 @@ subtest '-T fills in every default' => sub {
     is $run->{stdout} =~ s/^ *#.*\n//mgr, <<~CONF;
         listen: 127.0.0.1:8080
 
+        admin: off
+
         workers: auto
 
         user: ""
@@ -120,6 +122,7 @@ subtest '-T fills in every default' => sub {
           requests: 10000
           clients: 10000
           drain: 30s
+          drain_notice: 0s
 
         forwarded: x
 

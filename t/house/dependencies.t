@@ -27,7 +27,7 @@ my @HOUSE = (
         [
             'handlers', 'what answers: sql, json, text, files, relay',
             [
-                qw(make.c staged text sql sql_error sql_response sql_stream sql_call sql_rows sql_values sql_route relay relay_head relay_stream
+                qw(make.c staged admin text sql sql_error sql_response sql_stream sql_call sql_rows sql_values sql_route relay relay_head relay_stream
                   relay_fields stream json files make.h handler headers readers)
             ],
         ],
@@ -51,8 +51,8 @@ my @HOUSE = (
         [
             'conf', 'the conf file; read-only after the start',
             [
-                qw(print conf.c credential include route kinds kind_text kind_sql statement lanes kind_relay relay kind_json json
-                  kind_files write reading headers params table env conninfo check listen hint synonyms kind account
+                qw(print conf.c admin credential include route kinds kind_text kind_sql statement lanes kind_relay relay kind_json json
+                  kind_files kind_admin write reading headers params table env conninfo check listen hint synonyms kind account
                   yaml files secret conf.h)
             ],
         ],
@@ -72,7 +72,7 @@ my @HOUSE = (
             ],
         ],
         ['loop',    'timers, what is sent, whom to let go first', [qw(yield slices timeouts outbox ring busypoll)]],
-        ['metrics', 'shared memory',                              [qw(shm memory)]],
+        ['metrics', 'shared memory',                              [qw(report exposition shm series counter memory)]],
     ],
     [
         [

@@ -77,7 +77,6 @@ struct call {
     bool stream_aborts;
 };
 
-static struct shm_slot slot; /* where answers are counted */
 static volatile sig_atomic_t stopped;
 
 static void on_signal(int number)
@@ -502,7 +501,7 @@ static void echo_init(struct echo *echo, struct conf *conf)
     for (size_t i = 0; i < sizeof(echo->pattern); i++)
         echo->pattern[i] = (char)('a' + i % PERIOD);
     echo->loop = h2o_evloop_create();
-    exchanges_init(&echo->exchanges, &ops, &slot);
+    exchanges_init(&echo->exchanges, &ops, NULL);
     h2o_timeout_init(echo->loop, &echo->ticks, TICK_MS);
     echo->connections = (struct conn_context){
         .loop = echo->loop,

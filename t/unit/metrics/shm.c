@@ -116,12 +116,12 @@ static void test_slots(void)
     struct shm_lane *read = shm_slot_lane(shm, slot, "read"), *write = shm_slot_lane(shm, slot, "write");
     ok(read != write && shm_slot_lane(shm, slot, "read") == read, "a lane is found by its name");
     read->open = 3;
-    slot->answers[2] = 7;
+    slot->accepted = 7;
     slot->route = shm_name(shm, "GET /");
     shm_slot_begin(slot);
     is_int(slot->route, 0, "a new worker runs no handler");
     is_int(shm_slot_lane(shm, slot, "write")->open, 0, "and has no connections");
-    is_int(slot->answers[2], 7, "counters stay");
+    is_int((long long)slot->accepted, 7, "counters stay");
     char name[16];
     struct shm_lane *last = read;
     for (int i = 0; i < SHM_LANES && last != NULL; i++) {
@@ -132,6 +132,85 @@ static void test_slots(void)
     end();
 }
 
+static uint64_t answers(const struct series *series, unsigned status)
+{
+    for (int i = 0; i < SERIES_STATUSES; i++) {
+        if (series->statuses[i] == status)
+            return series->answers[i];
+    }
+    return 0;
+}
+
+/* The sum that a name has now. */
+static uint64_t sum_of(const char *name, unsigned status)
+{
+    struct series *sums = shm_sum_series(shm);
+    uint64_t n = answers(&sums[shm_name(shm, name) - 1], status);
+    free(sums);
+    return n;
+}
+
+static void test_series(void)
+{
+    begin();
+    struct shm_generation *first = shm_begin_generation(shm, 1, 2, 3);
+    struct series *one = shm_series(shm, first, 0, 1, "GET /"),
+                  *other = shm_series(shm, first, 1, 1, "GET /");
+    ok(one != NULL && other != NULL && one != other, "each worker has series of its own");
+    ok(shm_series(shm, first, 0, 3, "GET /more") == NULL, "and no more than it was given");
+    series_add(one, 200, 50);
+    series_add(other, 200, 5000);
+    series_add(other, 404, 5000);
+    is_int((long long)sum_of("GET /", 200), 2, "they are summed up by name");
+    is_int((long long)sum_of("GET /", 404), 1, "and by status");
+
+    struct shm_generation *second = shm_begin_generation(shm, 2, 1, 9);
+    series_add(shm_series(shm, second, 0, 8, "GET /"), 200, 1);
+    is_int((long long)sum_of("GET /", 200), 3, "whatever number the route has in another conf");
+    shm_end_generation(shm, first);
+    is_int((long long)sum_of("GET /", 200), 3, "what was counted is kept when a generation has left");
+    shm_end_generation(shm, second);
+    struct shm_generation *third = shm_begin_generation(shm, 3, 1, 2);
+    series_add(shm_series(shm, third, 0, 1, "GET /new"), 200, 1);
+    is_int((long long)sum_of("GET /", 200), 3, "for good");
+    is_int((long long)sum_of("GET /new", 200), 1, "and a place that another one has now begins at nothing");
+    end();
+}
+
+static void test_too_many_series(void)
+{
+    begin();
+    struct shm_generation *large = shm_begin_generation(shm, 1, 64, 2000);
+    ok(large != NULL && large->series > 0 && large->series < 2000,
+       "where there is no room, workers have fewer");
+    struct shm_generation *small = shm_begin_generation(shm, 2, 64, 2000);
+    ok(small != NULL, "and are started all the same");
+    end();
+}
+
+static void test_statuses(void)
+{
+    struct series series = {0};
+    for (int i = 0; i < SERIES_STATUSES + 5; i++)
+        series_add(&series, 200 + i, 0);
+    is_int((long long)answers(&series, 200), 1, "each status is counted");
+    is_int((long long)series.answers[SERIES_STATUSES - 1], 6, "and those beyond the table's end together");
+}
+
+static void test_times(void)
+{
+    struct series_times times = {0};
+    series_add_time(&times, 100);
+    series_add_time(&times, 101);
+    series_add_time(&times, 10000000);
+    series_add_time(&times, 10000001);
+    is_int((long long)times.buckets[0], 1, "a bound belongs to its bucket");
+    is_int((long long)times.buckets[1], 1, "what is more goes into the next one");
+    is_int((long long)times.buckets[SERIES_BUCKETS - 2], 1, "up to ten seconds");
+    is_int((long long)times.buckets[SERIES_BUCKETS - 1], 1, "and the last one has no bound");
+    is_int((long long)times.sum_us, 20000202, "the sum is of all");
+}
+
 int main(void)
 {
     test_layout();
@@ -139,5 +218,9 @@ int main(void)
     test_full();
     test_processes();
     test_slots();
+    test_series();
+    test_too_many_series();
+    test_statuses();
+    test_times();
     return done_testing();
 }

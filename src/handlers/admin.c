@@ -1,0 +1,147 @@
+/* admin.c: the routes of the operators' listener: does the process turn, is it ready, what has it counted? */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/mem.h"
+#include "conf/conf.h"
+#include "db/lane.h"
+#include "handlers/make.h"
+#include "metrics/report.h"
+
+enum { MOST_REASONS = 4 };
+
+struct handler_admin {
+    struct handler super;
+    struct shm *shm;
+    bool reads; /* some route is on the lane that reads */
+};
+
+static void answer(struct sink *sink, int status, struct str type, struct str body)
+{
+    static const struct sink_field no_store = {{"Cache-Control", 13}, {"no-store", 8}};
+    struct sink_head head = {
+        .status = status,
+        .content_type = type,
+        .content_length = body.len,
+        .fields = &no_store,
+        .n_fields = 1,
+    };
+    sink_answer(sink, &head, &body, 1);
+}
+
+static void handle_live(struct handler *handler, const struct request *request)
+{
+    (void)handler;
+    answer(request->sink, 200, STR("application/json"), STR("{\"live\":true}"));
+}
+
+/* Readiness */
+
+/* Which workers accept connections, and which of these can ask the database what only reads. */
+struct readiness {
+    unsigned workers, readers;
+};
+
+static bool can_read(const struct shm *shm, const struct shm_slot *slot)
+{
+    for (unsigned i = 0; i < SHM_LANES; i++) {
+        const char *name = shm_name_text(shm, atomic_load(&slot->lanes[i].name));
+        if (name != NULL && strcmp(name, "read") == 0)
+            return atomic_load(&slot->lanes[i].state) == DB_READY;
+    }
+    return false;
+}
+
+static struct readiness look(struct shm *shm)
+{
+    struct readiness found = {0, 0};
+    for (unsigned i = 0; i < SHM_GENERATIONS; i++) {
+        const struct shm_generation *generation = &shm->generations[i];
+        for (unsigned j = 0; atomic_load(&generation->number) != 0 && j < generation->workers; j++) {
+            const struct shm_slot *slot = shm_slot(shm, generation, j);
+            if (atomic_load(&slot->state) != SHM_READY)
+                continue;
+            found.workers++;
+            found.readers += can_read(shm, slot);
+        }
+    }
+    return found;
+}
+
+static size_t find_reasons(const struct handler_admin *self, const char *reasons[MOST_REASONS])
+{
+    struct readiness found = look(self->shm);
+    size_t n = 0;
+    if (atomic_load(&self->shm->is_stopping))
+        reasons[n++] = "The server is stopping.";
+    else if (found.workers == 0)
+        reasons[n++] = "No worker accepts connections.";
+    if (self->reads && found.workers > 0 && found.readers == 0)
+        reasons[n++] = "The lane read has no connection to PostgreSQL.";
+    return n;
+}
+
+static void handle_ready(struct handler *handler, const struct request *request)
+{
+    const char *reasons[MOST_REASONS];
+    size_t n = find_reasons((struct handler_admin *)handler, reasons);
+    char text[1024];
+    struct json_writer writer = json_writer_on(text, sizeof(text));
+    struct str begin = n == 0 ? STR("{\"ready\":true") : STR("{\"ready\":false,\"reasons\":[");
+    json_raw(&writer, begin.base, begin.len);
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0)
+            json_char(&writer, ',');
+        json_string(&writer, reasons[i], strlen(reasons[i]));
+    }
+    if (n > 0)
+        json_char(&writer, ']');
+    json_char(&writer, '}');
+    struct arena *arena = &request->sink->arena;
+    answer(request->sink, n == 0 ? 200 : 503, STR("application/json"),
+           (struct str){arena_copy(arena, (struct str){writer.base, writer.len}), writer.len});
+    if (writer.owned)
+        free(writer.base);
+}
+
+/* Metrics */
+
+/* Does Accept name OpenMetrics? Its quality is not looked at: who names it takes it. */
+static bool wants_open(const struct request *request)
+{
+    struct str accept = request->field(request, STR("accept"));
+    return accept.len > 0 && memmem(accept.base, accept.len, "application/openmetrics-text", 28) != NULL;
+}
+
+static void handle_metrics(struct handler *handler, const struct request *request)
+{
+    const struct handler_admin *self = (struct handler_admin *)handler;
+    struct exposition exposition = {.is_open = wants_open(request)};
+    report_write(&exposition, self->shm);
+    struct str body = {exposition.text.base, exposition.text.len};
+    body.base = arena_copy(&request->sink->arena, body);
+    answer(request->sink, 200, exposition_content_type(&exposition), body);
+    free(exposition.text.base);
+}
+
+static void dispose(struct handler *handler)
+{
+    free(handler);
+}
+
+struct handler *handler_admin_new(const struct conf_route *route, const struct handler_env *env)
+{
+    static const struct {
+        const char *path;
+        void (*handle)(struct handler *handler, const struct request *request);
+    } pages[] = {{"/live", handle_live}, {"/metrics", handle_metrics}, {"/ready", handle_ready}};
+    struct handler_admin *self = mem_calloc(1, sizeof(*self));
+    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
+        if (strcmp(route->path, pages[i].path) == 0)
+            self->super = (struct handler){.handle = pages[i].handle, .free = dispose};
+    }
+    self->shm = env->shm;
+    self->reads = env->conf->lanes[CONF_LANE_READ].used;
+    return &self->super;
+}

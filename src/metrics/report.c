@@ -1,0 +1,283 @@
+/* report.c: all that workers and master have counted, for monitoring systems. */
+#include "metrics/report.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+
+enum { ROUTE_LABELS = 3, MOST_LABELS = 4 };
+
+/* The route that a series is of, as labels. */
+struct route {
+    const struct series *series;
+    struct exposition_label labels[MOST_LABELS];
+};
+
+static struct str part(const char **from, char end)
+{
+    const char *stop = strchr(*from, end);
+    struct str text = {*from, stop == NULL ? strlen(*from) : (size_t)(stop - *from)};
+    *from = stop == NULL ? *from + text.len : stop + 1;
+    return text;
+}
+
+/* From "METHOD /path", perhaps with listeners; the whole name where it is not so. */
+static struct route route_of(const struct shm *shm, const struct series *series)
+{
+    const char *name = shm_name_text(shm, series->name);
+    struct route route = {.series = series};
+    struct str label = part(&name, SERIES_LISTENERS);
+    const char *blank = label.len == 0 ? NULL : memchr(label.base, ' ', label.len);
+    size_t method = blank == NULL ? 0 : (size_t)(blank - label.base),
+           skipped = blank == NULL ? 0 : method + 1;
+    route.labels[0] = (struct exposition_label){"route", {label.base + skipped, label.len - skipped}};
+    route.labels[1] = (struct exposition_label){"method", {label.base, method}};
+    route.labels[2] = (struct exposition_label){"listener", str_of(name)};
+    return route;
+}
+
+/* What each route, or none, has counted. */
+struct routes {
+    struct route *all;
+    size_t n;
+    struct series *sums;
+    const struct series *unrouted; /* NULL where there is nothing yet */
+};
+
+static bool is_used(const struct series *series)
+{
+    for (unsigned i = 0; i < SERIES_STATUSES; i++) {
+        if (series->answers[i] != 0)
+            return true;
+    }
+    return false;
+}
+
+static struct routes routes_read(struct shm *shm)
+{
+    struct routes routes = {.sums = shm_sum_series(shm)};
+    routes.all = mem_calloc(SHM_NAMES, sizeof(*routes.all));
+    for (size_t i = 0; i < SHM_NAMES; i++) {
+        const struct series *series = &routes.sums[i];
+        if (series->name == 0)
+            continue;
+        if (shm_name_text(shm, series->name)[0] == '\0')
+            routes.unrouted = series;
+        else if (is_used(series))
+            routes.all[routes.n++] = route_of(shm, series);
+    }
+    return routes;
+}
+
+static struct str status_text(char text[8], const struct series *series, unsigned which)
+{
+    int len = series->statuses[which] == 0 ? snprintf(text, 8, "other")
+                                           : snprintf(text, 8, "%u", (unsigned)series->statuses[which]);
+    return (struct str){text, (size_t)len};
+}
+
+/* One sample for each status. The labels have room for one more. */
+static void write_statuses(struct exposition *exposition, const struct series *series,
+                           struct exposition_label *labels, size_t n)
+{
+    char text[8];
+    for (unsigned i = 0; series != NULL && i < SERIES_STATUSES; i++) {
+        if (series->answers[i] == 0)
+            continue;
+        labels[n] = (struct exposition_label){"status", status_text(text, series, i)};
+        exposition_sample(exposition, labels, n + 1, series->answers[i]);
+    }
+}
+
+static bool any_time(const struct series_times *times)
+{
+    for (unsigned i = 0; i < SERIES_BUCKETS; i++) {
+        if (times->buckets[i] != 0)
+            return true;
+    }
+    return false;
+}
+
+static void write_routes(struct exposition *exposition, struct routes *routes)
+{
+    struct exposition_label status[1];
+    exposition_family(exposition, "hayfork_requests", EXPOSITION_COUNTER,
+                      "Requests for a route, by the status of their answers; 499: the client left before.");
+    for (size_t i = 0; i < routes->n; i++)
+        write_statuses(exposition, routes->all[i].series, routes->all[i].labels, ROUTE_LABELS);
+    exposition_family(
+        exposition, "hayfork_http_errors", EXPOSITION_COUNTER,
+        "Requests that are for no route, or that HTTP refuses, by the status of their answers.");
+    write_statuses(exposition, routes->unrouted, status, 0);
+    exposition_family(exposition, "hayfork_request_duration_seconds", EXPOSITION_HISTOGRAM,
+                      "From the head of a request to the last byte of its answer.");
+    for (size_t i = 0; i < routes->n; i++)
+        exposition_histogram(exposition, routes->all[i].labels, ROUTE_LABELS, &routes->all[i].series->total);
+    exposition_family(exposition, "hayfork_database_duration_seconds", EXPOSITION_HISTOGRAM,
+                      "Of that, in PostgreSQL, with the time that a query waits for a connection.");
+    for (size_t i = 0; i < routes->n; i++) {
+        if (any_time(&routes->all[i].series->database))
+            exposition_histogram(exposition, routes->all[i].labels, ROUTE_LABELS,
+                                 &routes->all[i].series->database);
+    }
+    exposition_family(exposition, "hayfork_received_bytes", EXPOSITION_COUNTER, "Bytes of requests' bodies.");
+    for (size_t i = 0; i < routes->n; i++)
+        exposition_sample(exposition, routes->all[i].labels, ROUTE_LABELS, routes->all[i].series->received);
+    exposition_family(exposition, "hayfork_sent_bytes", EXPOSITION_COUNTER,
+                      "Bytes of answers, with their heads.");
+    for (size_t i = 0; i < routes->n; i++)
+        exposition_sample(exposition, routes->all[i].labels, ROUTE_LABELS, routes->all[i].series->sent);
+}
+
+/* Workers */
+
+struct worker {
+    const struct shm_slot *slot;
+    char index[16], generation[16];
+    struct exposition_label labels[2];
+};
+
+struct workers {
+    struct worker *all;
+    size_t n;
+};
+
+static struct workers workers_read(struct shm *shm)
+{
+    struct workers workers = {NULL, 0};
+    for (unsigned i = 0; i < SHM_GENERATIONS; i++) {
+        const struct shm_generation *generation = &shm->generations[i];
+        unsigned number = atomic_load(&generation->number);
+        for (unsigned j = 0; number != 0 && j < generation->workers; j++) {
+            const struct shm_slot *slot = shm_slot(shm, generation, j);
+            if (atomic_load(&slot->state) == SHM_EMPTY)
+                continue;
+            MEM_GROW(&workers.all, workers.n);
+            struct worker *worker = &workers.all[workers.n++];
+            worker->slot = slot;
+            snprintf(worker->index, sizeof(worker->index), "%u", j + 1);
+            snprintf(worker->generation, sizeof(worker->generation), "%u", number);
+        }
+    }
+    for (size_t i = 0; i < workers.n; i++) {
+        struct worker *worker = &workers.all[i];
+        worker->labels[0] = (struct exposition_label){"worker", str_of(worker->index)};
+        worker->labels[1] = (struct exposition_label){"generation", str_of(worker->generation)};
+    }
+    return workers;
+}
+
+static void write_states(struct exposition *exposition, const struct workers *workers)
+{
+    static const char *const states[] = {[SHM_STARTING] = "starting",
+                                         [SHM_PREPARED] = "prepared",
+                                         [SHM_READY] = "ready",
+                                         [SHM_DRAINING] = "draining"};
+    exposition_family(exposition, "hayfork_workers", EXPOSITION_GAUGE, "Worker processes, by their state.");
+    for (int state = SHM_STARTING; state <= SHM_DRAINING; state++) {
+        uint64_t n = 0;
+        for (size_t i = 0; i < workers->n; i++)
+            n += atomic_load(&workers->all[i].slot->state) == state;
+        struct exposition_label label = {"state", str_of(states[state])};
+        exposition_sample(exposition, &label, 1, n);
+    }
+}
+
+static void write_workers(struct exposition *exposition, const struct workers *workers)
+{
+    write_states(exposition, workers);
+    exposition_family(exposition, "hayfork_worker_resident_memory_bytes", EXPOSITION_GAUGE,
+                      "Memory of a worker, with what it shares.");
+    for (size_t i = 0; i < workers->n; i++)
+        exposition_sample(exposition, workers->all[i].labels, 2, workers->all[i].slot->resident);
+    exposition_family(exposition, "hayfork_worker_proportional_memory_bytes", EXPOSITION_GAUGE,
+                      "Memory of a worker, where what is shared counts in part, by how many share it.");
+    for (size_t i = 0; i < workers->n; i++)
+        exposition_sample(exposition, workers->all[i].labels, 2, workers->all[i].slot->proportional);
+    exposition_family(exposition, "hayfork_worker_cpu_seconds", EXPOSITION_COUNTER,
+                      "Processor time that a worker has had.");
+    for (size_t i = 0; i < workers->n; i++)
+        exposition_sample_us(exposition, workers->all[i].labels, 2, workers->all[i].slot->cpu_us);
+    exposition_family(exposition, "hayfork_worker_age_seconds", EXPOSITION_GAUGE,
+                      "How long ago a worker was started.");
+    for (size_t i = 0; i < workers->n; i++)
+        exposition_sample_us(exposition, workers->all[i].labels, 2,
+                             (clock_ms() - workers->all[i].slot->started) * 1000);
+}
+
+static void write_connections(struct exposition *exposition, struct shm *shm, const struct workers *workers)
+{
+    uint64_t open = 0;
+    for (size_t i = 0; i < workers->n; i++)
+        open += atomic_load(&workers->all[i].slot->connections) & UINT32_MAX;
+    exposition_family(exposition, "hayfork_connections", EXPOSITION_GAUGE, "Open connections of clients.");
+    exposition_sample(exposition, NULL, 0, open);
+    exposition_family(exposition, "hayfork_connections_accepted", EXPOSITION_COUNTER,
+                      "Connections of clients that were accepted.");
+    exposition_sample(exposition, NULL, 0, shm_sum_accepted(shm));
+}
+
+/* Connections to PostgreSQL, by lane. */
+static void write_lanes(struct exposition *exposition, const struct shm *shm, const struct workers *workers)
+{
+    exposition_family(exposition, "hayfork_database_connections", EXPOSITION_GAUGE,
+                      "Connections to PostgreSQL that are open.");
+    uint32_t written[SHM_LANES * 2];
+    size_t n_written = 0;
+    for (size_t i = 0; i < workers->n * SHM_LANES; i++) {
+        uint32_t name = atomic_load(&workers->all[i / SHM_LANES].slot->lanes[i % SHM_LANES].name);
+        uint64_t open = 0;
+        size_t seen = 0;
+        while (seen < n_written && written[seen] != name)
+            seen++;
+        if (name == 0 || seen < n_written || n_written == sizeof(written) / sizeof(written[0]))
+            continue;
+        written[n_written++] = name;
+        for (size_t j = i; j < workers->n * SHM_LANES; j++) {
+            const struct shm_lane *lane = &workers->all[j / SHM_LANES].slot->lanes[j % SHM_LANES];
+            open += atomic_load(&lane->name) == name ? atomic_load(&lane->open) : 0;
+        }
+        struct exposition_label label = {"lane", str_of(shm_name_text(shm, name))};
+        exposition_sample(exposition, &label, 1, open);
+    }
+}
+
+static void write_master(struct exposition *exposition, const struct shm *shm)
+{
+    static const char *const deaths[SHM_DEATHS] = {"exited", "killed", "never_ready"};
+    static const char *const reloads[SHM_RELOADS] = {"done", "refused"};
+    exposition_family(exposition, "hayfork_worker_starts", EXPOSITION_COUNTER, "Workers that were started.");
+    exposition_sample(exposition, NULL, 0, shm->starts);
+    exposition_family(exposition, "hayfork_worker_deaths", EXPOSITION_COUNTER,
+                      "Workers that ended without being told to, by the way they did.");
+    for (int i = 0; i < SHM_DEATHS; i++) {
+        struct exposition_label label = {"cause", str_of(deaths[i])};
+        exposition_sample(exposition, &label, 1, shm->deaths[i]);
+    }
+    exposition_family(exposition, "hayfork_reloads", EXPOSITION_COUNTER, "Reloads, by their result.");
+    for (int i = 0; i < SHM_RELOADS; i++) {
+        struct exposition_label label = {"result", str_of(reloads[i])};
+        exposition_sample(exposition, &label, 1, shm->reloads[i]);
+    }
+}
+
+void report_write(struct exposition *exposition, struct shm *shm)
+{
+    struct routes routes = routes_read(shm);
+    struct workers workers = workers_read(shm);
+    struct exposition_label version = {"version", STR(PACKAGE_VERSION)};
+    exposition_family(exposition, "hayfork_build", EXPOSITION_INFO, "What is running.");
+    exposition_sample(exposition, &version, 1, 1);
+    write_routes(exposition, &routes);
+    write_connections(exposition, shm, &workers);
+    write_lanes(exposition, shm, &workers);
+    write_workers(exposition, &workers);
+    write_master(exposition, shm);
+    exposition_end(exposition);
+    free(routes.all);
+    free(routes.sums);
+    free(workers.all);
+}
