@@ -20,8 +20,7 @@ enum {
     WATCH_LEAST_MS = 1, /* how often those in flight are looked at: each `spill`, within these */
     WATCH_MOST_MS = 100,
     IDLE_TICK_MS = 1000,
-    LACKING_MS = 250,       /* what has waited so long for a connection does not get one just so */
-    IN_FLIGHT_TO_MERGE = 2, /* while so many of a statement are on the wire, more gather for the next one */
+    LACKING_MS = 250, /* what has waited so long for a connection does not get one just so */
 };
 
 /* Something that is done from time to time, or soon. */
@@ -294,16 +293,10 @@ static bool send_waiting(struct db_lane *lane, struct db_connection *connection,
         db_ask_send(connection, db_line_take(statement), how);
         return true;
     }
-    size_t n = db_merge_count(statement);
-    if (db_merge_has_room(statement, n)) {
-        if (db_preparation_of(connection, statement)->n_in_flight >= IN_FLIGHT_TO_MERGE)
-            return false;
-        if (db_merge_gathers(statement, n)) {
-            lane->gathers = true;
-            return false;
-        }
-    }
-    db_merge_sends(statement, n);
+    size_t n_in_flight = db_preparation_of(connection, statement)->n_in_flight;
+    size_t n = db_merge_plan(statement, n_in_flight, &lane->gathers);
+    if (n == 0)
+        return false;
     if (n > 1)
         db_merge_send(connection, statement, n);
     else

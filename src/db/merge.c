@@ -37,14 +37,15 @@
 #include "db/setting.h"
 
 enum {
-    BYTES_MAX = 65536,    /* of all values: longer ones gain nothing by it */
-    LEAST = 2,            /* queries in one statement, where more took long together */
-    USUAL_ONE = 16,       /* merge->usual of one at a time */
-    SEVERAL = 18,         /* merge->usual from which on more are waited for, */
-    HELD_MOST = 3,        /* for so many turns */
-    PATIENCE = 5,         /* how many times `spill` several may take together */
-    REST_MS = 500,        /* without merging, after that was in vain: then each was asked twice */
-    REST_MOST_MS = 60000, /* the same, where it took too long again and again */
+    BYTES_MAX = 65536,      /* of all values: longer ones gain nothing by it */
+    IN_FLIGHT_TO_MERGE = 2, /* while so many of a statement are on the wire, more gather for the next one */
+    LEAST = 2,              /* queries in one statement, where more took long together */
+    USUAL_ONE = 16,         /* merge->usual of one at a time */
+    SEVERAL = 18,           /* merge->usual from which on more are waited for, */
+    HELD_MOST = 3,          /* for so many turns */
+    PATIENCE = 5,           /* how many times `spill` several may take together */
+    REST_MS = 500,          /* without merging, after that was in vain: then each was asked twice */
+    REST_MOST_MS = 60000,   /* the same, where it took too long again and again */
 };
 
 /* Deciding */
@@ -284,7 +285,7 @@ static bool goes_with(const struct db_query *query, const struct db_query *first
            (both_without || db_settings_are_equal(&query->settings, &first->settings));
 }
 
-size_t db_merge_count(const struct db_statement *statement)
+static size_t count(const struct db_statement *statement)
 {
     const h2o_linklist_t *anchor = &statement->parts.line->waiting;
     const struct db_query *first = db_line_first(statement);
@@ -299,18 +300,12 @@ size_t db_merge_count(const struct db_statement *statement)
     return n;
 }
 
-bool db_merge_has_room(const struct db_statement *statement, size_t n)
-{
-    return n > 0 && n < statement->parts.merge->most;
-}
-
 /*
  * Clients that were answered by one statement ask again at about the same time, but not all in one turn. What
  * waits where many go out at a time is held back for a turn, and for another one as long as more come.
  */
-bool db_merge_gathers(struct db_statement *statement, size_t n)
+static bool hold_back(struct db_merge *merge, size_t n)
 {
-    struct db_merge *merge = statement->parts.merge;
     bool more_come = merge->held == 0 || n > merge->seen;
     if (merge->usual < SEVERAL || merge->held >= HELD_MOST || !more_come)
         return false;
@@ -319,11 +314,21 @@ bool db_merge_gathers(struct db_statement *statement, size_t n)
     return true;
 }
 
-void db_merge_sends(struct db_statement *statement, size_t n)
+size_t db_merge_plan(struct db_statement *statement, size_t n_in_flight, bool *gathers)
 {
     struct db_merge *merge = statement->parts.merge;
+    size_t n = count(statement);
+    if (n > 0 && n < merge->most) {
+        if (n_in_flight >= IN_FLIGHT_TO_MERGE)
+            return 0;
+        if (hold_back(merge, n)) {
+            *gathers = true;
+            return 0;
+        }
+    }
     merge->held = 0;
     merge->usual = (merge->usual + n * USUAL_ONE) / 2;
+    return n == 0 ? 1 : n; /* the first one goes by itself, if none goes with it */
 }
 
 static const char *on_row(struct db_flight *flight, const struct pgwire_message *message,

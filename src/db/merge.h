@@ -26,17 +26,12 @@ void db_merge_prepare(struct db_connection *connection, struct db_statement *sta
 /* Can queries of the statement be merged on the connection now? Those of one that is heavy are not. */
 bool db_merge_can(const struct db_connection *connection, const struct db_statement *statement);
 
-/* How many of those that wait can go out as one: those with the same settings. */
-size_t db_merge_count(const struct db_statement *statement);
-
-/* Can more go out with these n? */
-bool db_merge_has_room(const struct db_statement *statement, size_t n);
-
-/* Are those n held back until the next turn, because more will come? */
-bool db_merge_gathers(struct db_statement *statement, size_t n);
-
-/* Notes that n of them go out. */
-void db_merge_sends(struct db_statement *statement, size_t n);
+/*
+ * How many of those that wait go out now, as one: those that come first and have the same settings. 0 while
+ * they are held back because more may come: until less of the statement is in flight, of which there is so
+ * much, or until the next turn: then *gathers becomes true.
+ */
+size_t db_merge_plan(struct db_statement *statement, size_t n_in_flight, bool *gathers);
 
 /* Sends that many of them. */
 void db_merge_send(struct db_connection *connection, struct db_statement *statement, size_t n);

@@ -2,15 +2,13 @@
 #include "db/merge.h"
 #include "unit/tap.h"
 
-enum { N_QUERIES = 6 };
-
 static struct db_env env;
 static struct db_queue queue;
 static struct db_line line;
 static struct db_merge merge;
 static struct sql_statement sql = {.text = "SELECT 1"};
 static struct db_statement statement;
-static struct db_query queries[N_QUERIES];
+static struct db_query queries[DB_MERGE_MOST];
 
 static void begin(void)
 {
@@ -21,28 +19,43 @@ static void begin(void)
     db_merge_init(&merge);
 }
 
-/* At the end of a turn so many wait: are they held back? If not, they go out. */
+/* At the end of a turn queries with these settings wait: how many go out as one? 0: they are held back. */
+static size_t planned(const struct db_settings *settings, size_t n, size_t n_in_flight)
+{
+    bool gathers = false;
+    for (size_t i = 0; i < n; i++) {
+        queries[i] = (struct db_query){.statement = &statement};
+        db_set(&queries[i], settings[i]);
+        db_query_wait(&queries[i]);
+    }
+    size_t count = db_merge_plan(&statement, n_in_flight, &gathers);
+    for (size_t i = 0; i < n; i++)
+        db_query_wait_no_more(&queries[i]);
+    return gathers && count > 0 ? SIZE_MAX : count; /* what goes out is not held back */
+}
+
+/* So many wait, without settings: are they held back? */
 static bool held_back(size_t n)
 {
-    bool held = db_merge_gathers(&statement, n);
-    if (!held)
-        db_merge_sends(&statement, n);
-    return held;
+    static const struct db_settings none[DB_MERGE_MOST];
+    return planned(none, n, 0) == 0;
 }
 
 /* A statement of which so many have gone out at a time, again and again. */
 static void begin_with(size_t n)
 {
     begin();
-    for (int i = 0; i < 10; i++)
-        db_merge_sends(&statement, n);
+    for (int i = 0; i < 10; i++) {
+        while (held_back(n))
+            continue;
+    }
 }
 
 static void test_few(void)
 {
     begin_with(1);
     ok(!held_back(1), "one that comes alone, as those before it, goes out at once");
-    begin_with(0);
+    begin();
     ok(!held_back(20), "so do the first many");
 }
 
@@ -79,19 +92,19 @@ static void test_fewer(void)
     ok(!held_back(1), "nor from then on");
 }
 
-/* Queries that wait with these settings: how many of them go out as one? */
+static void test_in_flight(void)
+{
+    const struct db_settings none[3] = {{NULL, 0}};
+    begin();
+    ok(planned(none, 3, 1) == 3, "with one of a statement in flight, others go out");
+    ok(planned(none, 3, 2) == 0, "with two, they wait for more to go with them");
+}
+
+/* How many of these go out as one? */
 static size_t merged(const struct db_settings *settings, size_t n)
 {
     begin();
-    for (size_t i = 0; i < n; i++) {
-        queries[i] = (struct db_query){.statement = &statement};
-        db_set(&queries[i], settings[i]);
-        db_query_wait(&queries[i]);
-    }
-    size_t count = db_merge_count(&statement);
-    for (size_t i = 0; i < n; i++)
-        db_query_wait_no_more(&queries[i]);
-    return count;
+    return planned(settings, n, 0);
 }
 
 #define SETTINGS(...)                                                                                        \
@@ -128,6 +141,7 @@ int main(void)
     test_two();
     test_many();
     test_fewer();
+    test_in_flight();
     test_settings();
     return done_testing();
 }
