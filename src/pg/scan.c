@@ -1,11 +1,13 @@
 /* scan.c: the scanner that finds :name parameters in SQL. */
 #include "pg/scan.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "base/hex.h"
 #include "base/mem.h"
 
 struct scan {
@@ -140,13 +142,86 @@ static void keep_plain_word(struct scan *scan, size_t from)
     keep_word(scan, word);
 }
 
+/* Goes on to the next word, quoted name or other piece, over blanks and comments. */
+static void skip_gap(struct scan *scan)
+{
+    for (;;) {
+        if (is_blank(peek(scan, 0)))
+            scan->at++;
+        else if (peek(scan, 0) == '-' && peek(scan, 1) == '-')
+            skip_line_comment(scan);
+        else if (peek(scan, 0) == '/' && peek(scan, 1) == '*')
+            skip_block_comment(scan);
+        else
+            return;
+    }
+}
+
+static bool is_at_word(const struct scan *scan, const char *word)
+{
+    size_t len = strlen(word);
+    return scan->source.len - scan->at >= len && strncasecmp(scan->source.base + scan->at, word, len) == 0 &&
+           !is_word(peek(scan, len));
+}
+
+/*
+ * What escapes a character in the name that has just ended and began with a quote at from: in U&"…" a
+ * backslash, or what UESCAPE says (PostgreSQL 15, section 4.1.1); NUL in other names.
+ */
+static char escape_of(const struct scan *scan, size_t from)
+{
+    const char *before = scan->source.base + from;
+    if (from < 2 || before[-1] != '&' || (before[-2] | 0x20) != 'u' || (from > 2 && is_word(before[-3])))
+        return '\0';
+    struct scan ahead = *scan;
+    skip_gap(&ahead);
+    if (!is_at_word(&ahead, "UESCAPE"))
+        return '\\';
+    ahead.at += strlen("UESCAPE");
+    skip_gap(&ahead);
+    return peek(&ahead, 0) == '\'' ? peek(&ahead, 1) : '\\';
+}
+
+/* Writes as UTF-8 what an escape stands for: \XXXX, \+XXXXXX, or itself. Returns how many bytes of it were
+ * read. */
+static size_t put_escaped(const char *at, size_t len, char **out)
+{
+    size_t digits = len > 1 && at[1] == '+' ? 6 : 4, from = digits == 6 ? 2 : 1;
+    uint32_t c = 0;
+    for (size_t i = from; i < from + digits; i++) {
+        int digit = i < len ? hex_value(at[i]) : -1;
+        if (digit < 0) {
+            *(*out)++ = at[0];
+            return len > 1 && at[1] == at[0] ? 2 : 1;
+        }
+        c = c << 4 | (uint32_t)digit;
+    }
+    if (c >= 0x10000) {
+        *(*out)++ = (char)(0xf0 | (c >> 18 & 7));
+        *(*out)++ = (char)(0x80 | (c >> 12 & 0x3f));
+    } else if (c >= 0x800) {
+        *(*out)++ = (char)(0xe0 | c >> 12);
+    }
+    if (c >= 0x800)
+        *(*out)++ = (char)(0x80 | (c >> 6 & 0x3f));
+    else if (c >= 0x80)
+        *(*out)++ = (char)(0xc0 | c >> 6);
+    *(*out)++ = (char)(c >= 0x80 ? 0x80 | (c & 0x3f) : c);
+    return from + digits;
+}
+
 /* A name in quotes, from its opening to its closing one. Two quotes within stand for one. */
 static void keep_quoted_word(struct scan *scan, size_t from)
 {
-    char *word = mem_alloc(scan->at - from), *out = word;
-    for (size_t i = from + 1; i + 1 < scan->at; i++) {
-        *out++ = scan->source.base[i];
-        i += scan->source.base[i] == '"';
+    const char *text = scan->source.base;
+    char *word = mem_alloc(scan->at - from), *out = word, escape = escape_of(scan, from);
+    for (size_t i = from + 1; i + 1 < scan->at;) {
+        if (escape != '\0' && text[i] == escape) {
+            i += put_escaped(text + i, scan->at - 1 - i, &out);
+        } else {
+            *out++ = text[i];
+            i += text[i] == '"' ? 2 : 1;
+        }
     }
     *out = '\0';
     keep_word(scan, word);
@@ -440,21 +515,6 @@ bool sql_has_word(const struct sql_statement *statement, const char *word)
                                              sizeof(*statement->words), compare_words) != NULL;
 }
 
-/* Goes on to the next word, quoted name or other piece, over blanks and comments. */
-static void skip_gap(struct scan *scan)
-{
-    for (;;) {
-        if (is_blank(peek(scan, 0)))
-            scan->at++;
-        else if (peek(scan, 0) == '-' && peek(scan, 1) == '-')
-            skip_line_comment(scan);
-        else if (peek(scan, 0) == '/' && peek(scan, 1) == '*')
-            skip_block_comment(scan);
-        else
-            return;
-    }
-}
-
 /* Over one piece of a statement that has been scanned before. */
 static void skip_piece(struct scan *scan)
 {
@@ -468,13 +528,6 @@ static void skip_piece(struct scan *scan)
     else if (c != '\0')
         scan->at++;
     skip_gap(scan);
-}
-
-static bool is_at_word(const struct scan *scan, const char *word)
-{
-    size_t len = strlen(word);
-    return scan->source.len - scan->at >= len && strncasecmp(scan->source.base + scan->at, word, len) == 0 &&
-           !is_word(peek(scan, len));
 }
 
 static bool take_word(struct scan *scan, const char *word)

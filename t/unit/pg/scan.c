@@ -301,6 +301,11 @@ static void test_words(void)
     words_are("SELECT a, B.a FROM Big b", "a b big from select", "each word once, in small letters");
     words_are("select \"Big One\".\"a\"\"b\" from t", "Big One a\"b from select t",
               "names in quotes as they are");
+    words_are("select U&\"d\\0061t\\+000061\", u&\"\\00e9\\4f60\\+01f600\", U&\"a\\\\b\\006\"",
+              "a\\b\\006 data select u é你😀", "what escapes stand for in a name with U&");
+    words_are("select U&\"!0061\\0062\" /**/ UESCAPE '!'", "a\\0062 select u uescape",
+              "by another character");
+    words_are("select xu&\"\\0061\", x &\"\\0061\"", "\\0061 select x xu", "but in no other name");
     words_are("select 'no', $$no$$, E'\\'no', :no, 7 -- no\n/* no */", "e select", "what is no word");
     words_are(name, "select x1234567890123456789012345678901234567890123456789012345678901",
               "a name of 64 bytes is cut between characters");
