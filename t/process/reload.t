@@ -114,29 +114,24 @@ subtest 'a hundred reloads under load: no request is refused, lost or answered w
     }
     my $then = at_rest($server, 1 + $version % 3);
     my $load = $server->load(
-        requests    => 40_000,
+        requests    => 500_000, # at most: it ends with the reloads
         connections => 32,
         target      => sub ($n) { $n % 8 ? '/slow/' . ($n % 10_000 + 1) : '/contacts/' . ($n % 10_000 + 1) },
         check       => sub ($n, $response) {
             return 0 if $response->body !~ /\A\{"id":(\d+),"version":(\d+)\}\z/;
             return $1 == $n % 10_000 + 1 && $2 >= 12 && $2 <= $version;
         },
-        at => {
-            map { ($_ * 40 => sub {
-                return if $done->() < $version - 1 || $version == 96;
-                $change->();
-                $server->signal('HUP');
-            }) } 0 .. 999
-        },
+        each => [ 20, sub {
+            return 0 if $done->() < $version - 1;
+            return 1 if $version == 102;
+            $change->();
+            $server->signal('HUP');
+            return 0;
+        } ],
     );
-    is $load->summary, '200: 40000, lost: 0', 'every request has its answer';
+    is $version, 102, 'all reloads were under load';
+    is $load->summary, "200: ${\ $load->begun}, lost: 0", 'every request has its answer';
     is_deeply [ $load->wrong ], [], 'the right one';
-    while ($version < 102) {
-        wait_for('the reload under way', sub { $done->() >= $version - 1 });
-        $change->();
-        $server->signal('HUP');
-    }
-    wait_for('the last reload', sub { $done->() == $version - 1 });
     is_deeply [ $server->log_lines(qr/ (?:error|warn) /) ], [], 'nothing was complained about';
     my $now = at_rest($server, 1 + $version % 3);
     cmp_ok $now->{pss}, '<=', $then->{pss} * 1.05, "the master's memory is as after the eleventh ($then->{pss} kB)";
@@ -160,24 +155,23 @@ subtest 'listeners over reloads: more and fewer sockets, other names, other addr
     my $version = 1;
     my $done    = sub { scalar $server->log_lines(qr/: reloaded$/) };
     my $load    = $server->load(
-        requests    => 9_000,
+        requests    => 100_000,
         connections => 16,
         # Each on a connection of its own: what waits in a socket's queue when that changes hands must be served, too.
         request => sub ($n) { "GET /contacts/${\($n % 10_000 + 1)} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n" },
         check   => sub ($n, $response) { $response->body =~ /\A\{"id":(\d+),/ && $1 == $n % 10_000 + 1 },
-        at      => {
-            map { ($_ * 30 => sub {
-                return if $done->() < $version - 1 || $version > @steps;
-                my ($listen, $workers) = @{ $steps[ $version - 1 ] };
-                $version++;
-                spew($server->{conf}, "listen:\n$listen" . conf($version, workers => $workers));
-                $server->signal('HUP');
-            }) } 1 .. 299
-        },
+        each    => [ 30, sub {
+            return 0 if $done->() < $version - 1;
+            return 1 if $version > @steps;
+            my ($listen, $workers) = @{ $steps[ $version - 1 ] };
+            $version++;
+            spew($server->{conf}, "listen:\n$listen" . conf($version, workers => $workers));
+            $server->signal('HUP');
+            return 0;
+        } ],
     );
-    is $load->summary, '200: 9000, lost: 0', 'every request has its answer';
+    is $load->summary, "200: ${\ $load->begun}, lost: 0", 'every request has its answer';
     is_deeply [ $load->wrong ], [], 'the right one';
-    wait_for('the last reload', sub { $done->() == @steps });
     is $version, @steps + 1, 'all of it was done under load';
     is version($server), $version, 'the address that was there all the time';
     is Hayfork::Test::Client->new($inner)->get('/version')->body, $version, 'one that was away in between';
@@ -340,13 +334,13 @@ subtest 'a stop during a trial does not wait for what the trial waits for' => su
 
 subtest 'too few descriptors for another generation: the one that is there goes on' => sub {
     my $prlimit = needs_program('prlimit');
-    my $server  = server(conf(1, workers => 5), cluster => $cluster, options => { core => 'on' });
+    my $server  = server(conf(1, workers => 6), cluster => $cluster, options => { core => 'on' });
     my ($n, %exit) = (1);
     my $files = () = glob "/proc/${\ $server->pid}/fd/*";
-    for my $more (reverse map { 3 * $_ } 1 .. 14) {
+    for my $more (20, 14, 12, 10, 8, 6, 4, 2) {
         my $limit = $files + $more;
         run([ $prlimit, '--pid', $server->pid, "--nofile=$limit:$limit" ])->{exit} eq 'exit 0' or die 'prlimit';
-        rewrite($server, conf($n + 1, workers => 5));
+        rewrite($server, conf($n + 1, workers => 6));
         my $run = reload($server);
         $n++ if $run->{exit} eq 'exit 0';
         $exit{ $run->{exit} }++;

@@ -13,6 +13,8 @@
 #
 # What else there is to say:
 #   request   sub ($n) { … }              the bytes of request $n, instead of a target to GET
+#   each      [ count, sub { … } ]        done each time that so many requests have an end; once it returns true, no
+#                                         more requests are begun
 #   ended     sub ($n, $status) { … }     told of every end; the status is undef where there was no whole answer
 #   breaks    sub ($n) { … }              true where the answer's body may break off: that is counted as broken
 #   pause     seconds                     how long a connection rests after a 503
@@ -46,7 +48,7 @@ sub run ($class, $address, %with)
     }, $class;
 
     $self->open_one for 1 .. $with{connections};
-    while ($self->{done} < $with{requests}) {
+    while ($self->{done} < $self->{requests}) {
         my $resting = $self->{resting};
         my $limit   = @$resting ? max(0, $resting->[0][0] - time) : $Hayfork::Test::Process::LIMIT;
         my @ready   = $self->{select}->can_read($limit);
@@ -57,6 +59,9 @@ sub run ($class, $address, %with)
     $_->[1]->() for @{ $self->{resting} };
     return $self;
 }
+
+# How many requests there were.
+sub begun ($self) { return $self->{next} }
 
 # How many requests got that status.
 sub count ($self, $status) { return $self->{statuses}{$status} // 0 }
@@ -146,6 +151,8 @@ sub finish_one ($self, $state, $status, $go_on)
     $self->{ended}->($state->{n}, $status) if $self->{ended};
     my $event = delete $self->{at}{ $self->{done} };
     $event->() if defined $event;
+    my ($count, $step) = @{ $self->{each} // [] };
+    $self->{requests} = $self->{next} if defined $count && $self->{done} % $count == 0 && $step->();
     return $go_on->() if !$self->{pause} || ($status // 0) != 503;
     push @{ $self->{resting} }, [ time + $self->{pause}, $go_on ];
     return;
