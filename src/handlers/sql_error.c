@@ -168,6 +168,8 @@ static const struct meaning *meaning_for(const struct sql_call *call, const stru
         return meaning_of("");
     if (is_class(state, "22"))
         return meaning_of(has_values_of_client(call) ? state : "");
+    if (is_class(state, "54")) /* too long, too large, nested too deeply */
+        return meaning_of(has_values_of_client(call) ? "22" : "");
     if (is_about_name(state))
         return meaning_of(result->stands && !quotes && has_values_of_client(call) ? "22" : "");
     return meaning_of(state);

@@ -51,6 +51,10 @@ my $conf = <<~'CONF';
         sql: "SELECT :b::varbit & B'1010' AS v"
         query: [b]
         answer: row
+      GET /char:
+        sql: "SELECT chr(:n) AS v"
+        query: { n: 0 }
+        answer: row
       GET /search:
         sql: "SELECT to_tsvector('simple', 'a b') @@ to_tsquery('simple', :q) AS v"
         query: { q: "no operator" }
@@ -129,6 +133,7 @@ subtest 'a value of the client that the SQL cannot use: 400, no name, a warning'
         [ '/like?e=xx',           '22025' ],
         [ '/bits?b=1',            '22026' ],
         [ '/inverse?n=0',         '22012' ],
+        [ '/char?n=0',            '54000' ],
         [ '/search?q=a+b',        '42601' ],
         [ '/search?q=http://x',   '42601' ],
         [ '/finds?q=a+b',         '42601' ],
@@ -149,6 +154,8 @@ subtest 'a value of the client that the SQL cannot use: 400, no name, a warning'
 };
 
 subtest 'names and syntax that are not the client\'s' => sub {
+    problem_is $client->get('/char'), 500, {}, 'a limit that a default of the conf exceeds';
+    logs_are 'error', 'GET /char: 500: SQLSTATE 54000', '… is an error';
     problem_is $client->get('/search'), 500, {}, 'a default of the conf';
     logs_are 'error', 'GET /search: 500: SQLSTATE 42601', '… is an error';
     problem_is $client->get('/nothing?n=1'), 500, {}, 'a table that a function does not find';
