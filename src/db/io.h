@@ -46,6 +46,18 @@ enum db_io_result db_io_read(struct db_io *io);
 /* Are there bytes in the TLS layer that no event will tell of? */
 bool db_io_has_more(const struct db_io *io);
 
+/* Takes the next message of those that were read, if it is complete. It stays where it is until the next
+ * read. */
+static inline enum pgwire_got db_io_next(struct db_io *io, struct pgwire_message *message)
+{
+    enum pgwire_got got = pgwire_next(io->in + io->in_from, io->in_to - io->in_from, message, &io->wants);
+    if (got == PGWIRE_MESSAGE) {
+        io->in_from += io->wants;
+        io->wants = PGWIRE_HEAD;
+    }
+    return got;
+}
+
 /* How many bytes were ever put into io->out. What began there was not sent while n_sent is no more than that.
  */
 uint64_t db_io_position(const struct db_io *io);

@@ -347,19 +347,13 @@ static const char *take_message(struct db_pipeline *pipeline, const struct pgwir
 /* Takes the next message. False if it is not complete yet. */
 static bool take_next(struct db_pipeline *pipeline)
 {
-    struct db_io *io = &pipeline->io;
     struct pgwire_message message;
-    const char *failed;
-    enum pgwire_got got = pgwire_next(io->in + io->in_from, io->in_to - io->in_from, &message, &io->wants);
+    const char *failed = "PostgreSQL sent a message of an impossible length";
+    enum pgwire_got got = db_io_next(&pipeline->io, &message);
     if (got == PGWIRE_MORE)
         return false;
-    if (got == PGWIRE_GARBAGE) {
-        failed = "PostgreSQL sent a message of an impossible length";
-    } else {
-        io->in_from += io->wants; /* the message stays where it is until the next read */
-        io->wants = PGWIRE_HEAD;
+    if (got == PGWIRE_MESSAGE)
         failed = take_message(pipeline, &message);
-    }
     if (failed != NULL)
         db_pipeline_end(pipeline, failed);
     return true;
