@@ -303,17 +303,21 @@ subtest 'a real systemd starts, reloads and stops it, with all that the unit for
     unlike slurp("$folder/log"), qr/ (?:warn|error) .*(?:Operation not permitted|cannot give up)/, 'nothing that it needs was forbidden';
 
     my $low = (grep { IO::Socket::INET->new(LocalAddr => "127.0.0.1:$_", Listen => 1) } 610 .. 650)[0];
-    spew($conf, conf("127.0.0.1:$low", 'low'));
+    my $local = '/run/hayfork/http.sock';
+    spew($conf, conf(qq({ low: "127.0.0.1:$low", local: { address: "unix:$local", mode: "0660", group: daemon } }), 'low'));
     spew("$folder/units/hayfork.service.d/low.conf", <<~'UNIT');
         [Service]
         AmbientCapabilities=CAP_NET_BIND_SERVICE
         CapabilityBoundingSet=CAP_NET_BIND_SERVICE
         PrivateUsers=no
         SystemCallFilter=capset
+        SupplementaryGroups=daemon
+        SystemCallFilter=fchownat
         UNIT
     is $systemctl->('daemon-reload')->{exit}, 'exit 0';
-    is $systemctl->(qw(start hayfork))->{exit}, 'exit 0', 'with the drop-in for a port below 1024';
+    is $systemctl->(qw(start hayfork))->{exit}, 'exit 0', 'with the drop-ins for a port below 1024, and for a socket of another group';
     is get("127.0.0.1:$low"), 'low';
+    is run([ $nsenter, '-t', $pid, qw(-m stat -c), '%a %G', $local ])->{stdout}, "660 daemon\n";
     my ($main) = $systemctl->(qw(show -p MainPID hayfork))->{stdout} =~ /(\d+)/;
     my $run    = run([ $nsenter, '-t', $pid, qw(-m -p sh -c), "cat /proc/\$(cat /proc/$main/task/$main/children | cut -d' ' -f1)/status" ]);
     like $run->{stdout}, qr/^CapEff:\t0+$/m, 'workers have no capability all the same';
