@@ -11,6 +11,7 @@ needs_postgres;
 my $cluster = cluster->load_contacts;
 my $conf    = <<~CONF;
     workers: 2
+    core: on    # a user, too, may look at which file the process runs
     database:
       connect: ${\ $cluster->conninfo }
     limits:
