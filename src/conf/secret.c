@@ -47,13 +47,22 @@ static bool is_secret_option(struct str name)
     return contains_any(name, words) && !str_equal(name, STR("passfile"));
 }
 
-/* As a key of YAML or JSON? Other keys only sound alike, such as proxy_pass and server_tokens. */
+static bool ends_with(struct str text, const char *word)
+{
+    size_t len = strlen(word);
+    return text.len >= len && strncasecmp(text.base + text.len - len, word, len) == 0;
+}
+
+/*
+ * As a key of YAML or JSON, or the name of a field by which a relay shows who it is? Other keys only sound
+ * alike, such as proxy_pass and server_tokens.
+ */
 static bool is_secret_key(struct str name)
 {
-    static const char *const words[] = {"password", "passwd", "passphrase", "secret",
-                                        "api_key",  "apikey", NULL};
+    static const char *const words[] = {"password", "passwd",  "passphrase",    "secret", "api_key",
+                                        "apikey",   "api-key", "authorization", NULL};
     return contains_any(name, words) || str_equal(name, STR("pass")) || str_equal(name, STR("pwd")) ||
-           str_equal(name, STR("token"));
+           ends_with(name, "token") || (name.len == strlen("cookie") && ends_with(name, "cookie"));
 }
 
 /*

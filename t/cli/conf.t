@@ -310,6 +310,13 @@ subtest 'no mistake shows a password' => sub {
         is $run->{exit}, 'exit 78', "-o database.connect=$connect";
         unlike $run->{stderr}, qr/hu.?sh/, '... is refused without being shown';
     }
+    for my $field (qw(Authorization proxy-authorization Cookie X-Api-Key X-Auth-Token PRIVATE-TOKEN)) {
+        my $conf = spew("$folder/field.conf",
+            "routes:\n  GET /a: { relay: http://b, send: { $field: \"Bearer hush\" }, mistake: 1 }\n");
+        my $run = hayfork('-t', '-c', $conf);
+        like $run->{stderr}, qr/unknown key "mistake".*\*{4}/s, "a mistake beside $field";
+        unlike $run->{stderr}, qr/hush/, '... does not show what a relay sends there';
+    }
 };
 
 # Text as YAML in single quotes.
