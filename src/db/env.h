@@ -8,6 +8,8 @@
 
 #include "base/clock.h"
 #include "db/lane.h"
+#include "metrics/counter.h"
+#include "metrics/lane.h"
 
 struct db_env {
     h2o_loop_t *loop;
@@ -26,6 +28,12 @@ static inline void db_env_init(struct db_env *env, h2o_loop_t *loop, const struc
 static inline void db_env_wake(struct db_env *env)
 {
     env->now = clock_ms();
+}
+
+/* Counts for the lane. */
+static inline void db_env_count(const struct db_env *env, enum shm_lane_count what, uint64_t n)
+{
+    counter_add(&env->conf.shown->counts[what], n);
 }
 
 /* No more work begins. */

@@ -120,8 +120,9 @@ static void on_changed(struct db_connection *connection)
         begin_timer(lane, &lane->tick);
     if (lane->pool.n > 1)
         begin_timer(lane, &lane->idle);
-    atomic_store_explicit(lane->env.conf.state, (int)lane->pool.all[0]->state, memory_order_relaxed);
-    atomic_store_explicit(lane->env.conf.open, (unsigned)lane->pool.n, memory_order_relaxed);
+    struct shm_lane *shown = lane->env.conf.shown;
+    atomic_store_explicit(&shown->state, (int)lane->pool.all[0]->state, memory_order_relaxed);
+    atomic_store_explicit(&shown->open, (unsigned)lane->pool.n, memory_order_relaxed);
     if (connection->state == DB_READY)
         on_ready(lane, connection);
     if (connection->state == DB_BROKEN || connection->state == DB_DRAINING)
@@ -219,9 +220,11 @@ static void on_deadline(h2o_timeout_entry_t *entry)
     if (query->doubt != NULL) {
         db_doubt_expire(query);
     } else if (query->ask == NULL) {
+        db_env_count(&lane_of(query->statement)->env, SHM_LANE_NOT_SENT, 1);
         db_query_wait_no_more(query);
         db_query_end(query, DB_NOT_SENT, NULL);
     } else {
+        db_env_count(&lane_of(query->statement)->env, SHM_LANE_LATE, 1);
         db_ask_leave(query);
         db_query_end(query, DB_LOST, NULL);
     }
@@ -256,10 +259,16 @@ enum db_refusal db_check(struct db_lane *lane, struct db_statement *statement)
     return statement->unusable || statement->description == NULL ? DB_UNPREPARED : DB_ACCEPTED;
 }
 
+void db_refused(struct db_lane *lane, enum db_refusal refusal)
+{
+    db_env_count(&lane->env, refusal == DB_FULL ? SHM_LANE_REFUSED_FULL : SHM_LANE_REFUSED_AWAY, 1);
+}
+
 struct db_query *db_submit(struct db_lane *lane, struct db_statement *statement, const struct str *values,
                            struct store *store, const struct db_asker *asker, void *owner)
 {
     struct db_query *query = db_query_new(statement, values, store, asker, owner, on_deadline);
+    db_env_count(&lane->env, SHM_LANE_QUERIES, 1);
     if (values != NULL) {
         db_query_wait(query);
     } else {
@@ -364,7 +373,7 @@ static void ask_for_types(struct db_lane *lane)
 /* No asker is called from here: see db/connection.c. */
 bool db_lane_turn_end(struct db_lane *lane)
 {
-    bool any_in_flight = false;
+    unsigned in_flight = 0;
     lane->gathers = false;
     if (lane->env.ended)
         return false;
@@ -380,9 +389,12 @@ bool db_lane_turn_end(struct db_lane *lane)
         if (lane->pool.all[i]->pipeline.n == 0)
             continue;
         db_connection_flush(lane->pool.all[i]);
-        any_in_flight = true;
+        in_flight += (unsigned)lane->pool.all[i]->pipeline.n;
     }
-    if (any_in_flight && !h2o_timeout_is_linked(&lane->watch.entry))
+    atomic_store_explicit(&lane->env.conf.shown->in_flight, in_flight, memory_order_relaxed);
+    atomic_store_explicit(&lane->env.conf.shown->waiting, (unsigned)lane->queue.n_waiting,
+                          memory_order_relaxed);
+    if (in_flight > 0 && !h2o_timeout_is_linked(&lane->watch.entry))
         begin_timer(lane, &lane->watch);
     return lane->gathers;
 }

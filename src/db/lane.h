@@ -19,6 +19,8 @@ enum db_state { DB_CONNECTING, DB_PREPARING, DB_READY, DB_BROKEN, DB_BACKING_OFF
 
 const char *db_state_name(enum db_state state);
 
+struct shm_lane;
+
 struct db_lane_conf {
     const char *name;          /* "read", for the log */
     const char *connect;       /* libpq conninfo or URI */
@@ -36,8 +38,7 @@ struct db_lane_conf {
     void *budget_arg;
     const _Atomic bool
         *frugal; /* set while connections beyond the first are wanted elsewhere: idle ones are closed */
-    _Atomic int *state;     /* where the lane shows the enum db_state of its first connection */
-    _Atomic unsigned *open; /* where it shows how many connections it has */
+    struct shm_lane *shown; /* where the lane shows its state, that of its first connection, and counts */
 };
 
 struct db_lane;
@@ -119,6 +120,9 @@ void db_lane_start(struct db_lane *lane, void (*settled)(void *arg), void *arg);
  * are places still free, so that others find some.
  */
 enum db_refusal db_check(struct db_lane *lane, struct db_statement *statement);
+
+/* A query was not taken, for that reason. */
+void db_refused(struct db_lane *lane, enum db_refusal refusal);
 
 /*
  * Hands a query to the lane. It is sent at the end of the loop's turn, or when there is room. values are

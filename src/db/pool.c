@@ -69,7 +69,7 @@ bool db_pool_prepares(const struct db_pool *pool, const struct db_statement *sta
 
 static void show(const struct db_pool *pool)
 {
-    atomic_store_explicit(pool->env->conf.open, (unsigned)pool->n, memory_order_relaxed);
+    atomic_store_explicit(&pool->env->conf.shown->open, (unsigned)pool->n, memory_order_relaxed);
 }
 
 /* The first one has its name looked up, others are told where it is: libpq would have us wait. */
@@ -102,6 +102,7 @@ enum db_pool_growth db_pool_grow(struct db_pool *pool)
     if (pool->capped)
         return DB_POOL_CAPPED;
     add(pool);
+    db_env_count(pool->env, SHM_LANE_SPILLS, 1);
     return DB_POOL_GROWS;
 }
 
@@ -187,6 +188,8 @@ enum db_pool_closed db_pool_close(struct db_pool *pool, struct db_connection *co
 {
     bool was_ready = connection->state == DB_READY;
     bool at_once = was_ready && db_connection_may_begin_at_once(connection);
+    if (was_ready)
+        db_env_count(pool->env, SHM_LANE_LOST, 1);
     complain(pool, connection);
     bool stays = keeps_first_place(pool, connection);
     end_session(connection, DB_BROKEN);

@@ -45,6 +45,8 @@ static void refuse_values(struct sql_call *call, const struct params_problem *pr
 static bool refuse_query(struct sql_call *call, enum db_refusal refusal)
 {
     const struct sql_route *route = call->route;
+    if (refusal == DB_AWAY || refusal == DB_FULL)
+        db_refused(route->lane, refusal);
     if (refusal == DB_AWAY)
         refuse(call, 503, "The database is not available.");
     else if (refusal == DB_FULL)

@@ -220,29 +220,94 @@ static void write_connections(struct exposition *exposition, struct shm *shm, co
     exposition_sample(exposition, NULL, 0, shm_sum_accepted(shm));
 }
 
-/* Connections to PostgreSQL, by lane. */
-static void write_lanes(struct exposition *exposition, const struct shm *shm, const struct workers *workers)
+/* Lanes */
+
+struct lanes {
+    const struct shm *shm;
+    struct shm_lane sums[SHM_LANE_NAMES];
+    size_t n;
+};
+
+static struct exposition_label lane_label(const struct lanes *lanes, size_t which)
+{
+    return (struct exposition_label){"lane", str_of(shm_name_text(lanes->shm, lanes->sums[which].name))};
+}
+
+static void write_lane_states(struct exposition *exposition, const struct lanes *lanes)
 {
     exposition_family(exposition, "hayfork_database_connections", EXPOSITION_GAUGE,
                       "Connections to PostgreSQL that are open.");
-    uint32_t written[SHM_LANES * 2];
-    size_t n_written = 0;
-    for (size_t i = 0; i < workers->n * SHM_LANES; i++) {
-        uint32_t name = atomic_load(&workers->all[i / SHM_LANES].slot->lanes[i % SHM_LANES].name);
-        uint64_t open = 0;
-        size_t seen = 0;
-        while (seen < n_written && written[seen] != name)
-            seen++;
-        if (name == 0 || seen < n_written || n_written == sizeof(written) / sizeof(written[0]))
-            continue;
-        written[n_written++] = name;
-        for (size_t j = i; j < workers->n * SHM_LANES; j++) {
-            const struct shm_lane *lane = &workers->all[j / SHM_LANES].slot->lanes[j % SHM_LANES];
-            open += atomic_load(&lane->name) == name ? atomic_load(&lane->open) : 0;
-        }
-        struct exposition_label label = {"lane", str_of(shm_name_text(shm, name))};
-        exposition_sample(exposition, &label, 1, open);
+    for (size_t i = 0; i < lanes->n; i++) {
+        struct exposition_label label = lane_label(lanes, i);
+        exposition_sample(exposition, &label, 1, lanes->sums[i].open);
     }
+    exposition_family(exposition, "hayfork_database_in_flight", EXPOSITION_GAUGE,
+                      "Statements that PostgreSQL has not answered yet.");
+    for (size_t i = 0; i < lanes->n; i++) {
+        struct exposition_label label = lane_label(lanes, i);
+        exposition_sample(exposition, &label, 1, lanes->sums[i].in_flight);
+    }
+    exposition_family(exposition, "hayfork_database_waiting", EXPOSITION_GAUGE,
+                      "Queries that wait to be sent.");
+    for (size_t i = 0; i < lanes->n; i++) {
+        struct exposition_label label = lane_label(lanes, i);
+        exposition_sample(exposition, &label, 1, lanes->sums[i].waiting);
+    }
+}
+
+static void write_lane_counts(struct exposition *exposition, const struct lanes *lanes)
+{
+    static const struct {
+        const char *name, *help;
+        enum shm_lane_count count;
+    } families[] = {
+        {"hayfork_database_queries", "Queries that a lane has taken.", SHM_LANE_QUERIES},
+        {"hayfork_database_merged", "Statements that have asked for several queries at once.",
+         SHM_LANE_MERGED},
+        {"hayfork_database_merged_queries", "Queries that were asked so.", SHM_LANE_MERGED_QUERIES},
+        {"hayfork_database_retries", "Queries that were sent again after a connection broke.",
+         SHM_LANE_RETRIED},
+        {"hayfork_database_spills", "Connections that were opened beside the first one.", SHM_LANE_SPILLS},
+        {"hayfork_database_connections_lost", "Connections to PostgreSQL that broke.", SHM_LANE_LOST},
+    };
+    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+        exposition_family(exposition, families[i].name, EXPOSITION_COUNTER, families[i].help);
+        for (size_t j = 0; j < lanes->n; j++) {
+            struct exposition_label label = lane_label(lanes, j);
+            exposition_sample(exposition, &label, 1, lanes->sums[j].counts[families[i].count]);
+        }
+    }
+}
+
+/* Why queries were not answered. */
+static void write_lane_failures(struct exposition *exposition, const struct lanes *lanes)
+{
+    static const struct {
+        const char *cause;
+        enum shm_lane_count count;
+    } causes[] = {
+        {"away", SHM_LANE_REFUSED_AWAY},
+        {"full", SHM_LANE_REFUSED_FULL},
+        {"not_sent", SHM_LANE_NOT_SENT},
+        {"late", SHM_LANE_LATE},
+    };
+    exposition_family(exposition, "hayfork_database_failures", EXPOSITION_COUNTER,
+                      "Queries without a result, by the cause.");
+    for (size_t i = 0; i < lanes->n; i++) {
+        for (size_t j = 0; j < sizeof(causes) / sizeof(causes[0]); j++) {
+            struct exposition_label labels[] = {lane_label(lanes, i), {"cause", str_of(causes[j].cause)}};
+            exposition_sample(exposition, labels, 2, lanes->sums[i].counts[causes[j].count]);
+        }
+    }
+}
+
+static void write_lanes(struct exposition *exposition, const struct shm *shm)
+{
+    struct lanes lanes = {.shm = shm};
+    lanes.n = shm_sum_lanes(shm, lanes.sums);
+    write_lane_states(exposition, &lanes);
+    write_lane_counts(exposition, &lanes);
+    write_lane_failures(exposition, &lanes);
 }
 
 static void write_master(struct exposition *exposition, const struct shm *shm)
@@ -273,7 +338,7 @@ void report_write(struct exposition *exposition, struct shm *shm)
     exposition_sample(exposition, &version, 1, 1);
     write_routes(exposition, &routes);
     write_connections(exposition, shm, &workers);
-    write_lanes(exposition, shm, &workers);
+    write_lanes(exposition, shm);
     write_workers(exposition, &workers);
     write_master(exposition, shm);
     exposition_end(exposition);

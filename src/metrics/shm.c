@@ -87,7 +87,33 @@ const char *shm_name_text(const struct shm *shm, uint32_t number)
 
 /* Slots */
 
-void shm_slot_begin(struct shm_slot *slot)
+/* The place of a name among so many lanes; the last one where there is none left. */
+static struct shm_ended_lane *ended_lane(struct shm *shm, uint32_t name)
+{
+    size_t i = 0;
+    while (i < SHM_LANE_NAMES - 1 && shm->ended_lanes[i].name != 0 && shm->ended_lanes[i].name != name)
+        i++;
+    if (shm->ended_lanes[i].name == 0)
+        atomic_store(&shm->ended_lanes[i].name, name);
+    return &shm->ended_lanes[i];
+}
+
+/* Keeps what the slot's lanes have counted. fold is odd meanwhile. */
+static void fold_lanes(struct shm *shm, struct shm_slot *slot)
+{
+    for (size_t i = 0; i < SHM_LANES; i++) {
+        struct shm_lane *lane = &slot->lanes[i];
+        uint32_t name = atomic_load(&lane->name);
+        if (name == 0)
+            continue;
+        struct shm_ended_lane *ended = ended_lane(shm, name);
+        for (size_t j = 0; j < SHM_LANE_COUNTS; j++)
+            counter_add(&ended->counts[j], atomic_load(&lane->counts[j]));
+        memset(lane, 0, sizeof(*lane));
+    }
+}
+
+void shm_slot_begin(struct shm *shm, struct shm_slot *slot)
 {
     uint64_t now = clock_ms();
     atomic_store(&slot->state, SHM_STARTING);
@@ -97,11 +123,9 @@ void shm_slot_begin(struct shm_slot *slot)
     atomic_store(&slot->resident, 0);
     atomic_store(&slot->proportional, 0);
     atomic_store(&slot->cpu_us, 0);
-    for (size_t i = 0; i < SHM_LANES; i++) {
-        atomic_store(&slot->lanes[i].name, 0);
-        atomic_store(&slot->lanes[i].state, 0);
-        atomic_store(&slot->lanes[i].open, 0);
-    }
+    atomic_fetch_add(&shm->fold, 1);
+    fold_lanes(shm, slot);
+    atomic_fetch_add(&shm->fold, 1);
 }
 
 struct shm_lane *shm_slot_lane(struct shm *shm, struct shm_slot *slot, const char *name)
@@ -185,7 +209,8 @@ void shm_end_generation(struct shm *shm, struct shm_generation *generation)
 {
     atomic_fetch_add(&shm->fold, 1);
     for (unsigned i = 0; i < generation->workers; i++) {
-        const struct shm_slot *slot = shm_slot(shm, generation, i);
+        struct shm_slot *slot = shm_slot(shm, generation, i);
+        fold_lanes(shm, slot);
         atomic_fetch_add(&shm->accepted, atomic_load(&slot->accepted));
     }
     for (unsigned i = 0; i < generation->workers * generation->series; i++) {
@@ -242,6 +267,61 @@ struct series *shm_sum_series(struct shm *shm)
         if ((before % 2 == 0 && atomic_load(&shm->fold) == before) || tries == MOST_TRIES)
             return sums;
         free(sums);
+    }
+}
+
+/* The sum of a name, which is begun where it is new; the last one where there are too many. */
+static struct shm_lane *sum_of_lane(struct shm_lane *sums, size_t *n, uint32_t name)
+{
+    size_t i = 0;
+    while (i < *n && i < SHM_LANE_NAMES - 1 && sums[i].name != name)
+        i++;
+    if (i == *n) {
+        sums[i].name = name;
+        ++*n;
+    }
+    return &sums[i];
+}
+
+static void sum_slot_lanes(const struct shm_slot *slot, struct shm_lane *sums, size_t *n)
+{
+    for (size_t i = 0; i < SHM_LANES; i++) {
+        const struct shm_lane *lane = &slot->lanes[i];
+        if (atomic_load(&lane->name) == 0)
+            continue;
+        struct shm_lane *sum = sum_of_lane(sums, n, lane->name);
+        sum->open += atomic_load(&lane->open);
+        sum->waiting += atomic_load(&lane->waiting);
+        sum->in_flight += atomic_load(&lane->in_flight);
+        for (size_t j = 0; j < SHM_LANE_COUNTS; j++)
+            counter_add(&sum->counts[j], atomic_load(&lane->counts[j]));
+    }
+}
+
+static size_t sum_lanes(const struct shm *shm, struct shm_lane *sums)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < SHM_LANE_NAMES && atomic_load(&shm->ended_lanes[i].name) != 0; i++) {
+        struct shm_lane *sum = sum_of_lane(sums, &n, shm->ended_lanes[i].name);
+        for (size_t j = 0; j < SHM_LANE_COUNTS; j++)
+            counter_add(&sum->counts[j], atomic_load(&shm->ended_lanes[i].counts[j]));
+    }
+    for (unsigned i = 0; i < SHM_GENERATIONS; i++) {
+        const struct shm_generation *generation = &shm->generations[i];
+        for (unsigned j = 0; generation->number != 0 && j < generation->workers; j++)
+            sum_slot_lanes(&shm->slots[generation->first + j], sums, &n);
+    }
+    return n;
+}
+
+size_t shm_sum_lanes(const struct shm *shm, struct shm_lane *sums)
+{
+    for (unsigned tries = 1;; tries++) {
+        unsigned before = atomic_load(&shm->fold);
+        memset(sums, 0, SHM_LANE_NAMES * sizeof(*sums));
+        size_t n = sum_lanes(shm, sums);
+        if ((before % 2 == 0 && atomic_load(&shm->fold) == before) || tries == MOST_TRIES)
+            return n;
     }
 }
 

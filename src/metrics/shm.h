@@ -17,12 +17,14 @@
 
 #include "base/complain.h"
 #include "metrics/counter.h"
+#include "metrics/lane.h"
 #include "metrics/series.h"
 
 enum {
     SHM_LAYOUT = 9, /* counts up with each change of the structs below */
     SHM_CACHE_LINE = 64,
     SHM_LANES = 16,
+    SHM_LANE_NAMES = 64, /* of all confs; the last place is for all that come after */
     SHM_NAMES = 4096,
     SHM_NAME_LEN = 254,   /* bytes of a name that are kept */
     SHM_SLOTS = 2048,     /* of all generations: those of most workers, four times */
@@ -48,11 +50,10 @@ struct shm_name {
     char text[SHM_NAME_LEN + 1];
 };
 
-/* A lane of one worker. */
-struct shm_lane {
-    _Atomic uint32_t name; /* 0 where there is none */
-    _Atomic int state;     /* enum db_state of its first connection */
-    _Atomic unsigned open; /* connections to PostgreSQL */
+/* What lanes of that name have counted in workers that are gone. */
+struct shm_ended_lane {
+    _Atomic uint32_t name; /* 0: none */
+    _Atomic uint64_t counts[SHM_LANE_COUNTS];
 };
 
 /* Written by the worker that owns it, connections by all, read by all. Padded, so that no two workers share a
@@ -99,6 +100,7 @@ struct shm {
     _Atomic unsigned fold;
     _Atomic uint64_t accepted;
     struct series ended[SHM_NAMES]; /* ended[i] goes with names[i] */
+    struct shm_ended_lane ended_lanes[SHM_LANE_NAMES];
     _Atomic uint64_t name_hashes[SHM_NAMES];
     struct shm_name names[SHM_NAMES]; /* names[i] goes with name_hashes[i] */
     struct shm_generation generations[SHM_GENERATIONS];
@@ -128,8 +130,11 @@ uint32_t shm_name(struct shm *shm, const char *name);
 /* The name, which may be cut, or NULL for 0. It stays. */
 const char *shm_name_text(const struct shm *shm, uint32_t number);
 
-/* A new worker has the slot: nothing of the last one's present state is left; what it counted is. */
-void shm_slot_begin(struct shm_slot *slot);
+/*
+ * A new worker has the slot: nothing of the last one's present state is left; what it counted is. For the
+ * master alone.
+ */
+void shm_slot_begin(struct shm *shm, struct shm_slot *slot);
 
 /* The place of a lane in the slot, which is found by its name or is a new one; NULL where none is left. */
 struct shm_lane *shm_slot_lane(struct shm *shm, struct shm_slot *slot, const char *name);
@@ -160,6 +165,12 @@ struct series *shm_series(struct shm *shm, const struct shm_generation *generati
  * is allocated, and only what counts something takes memory.
  */
 struct series *shm_sum_series(struct shm *shm);
+
+/*
+ * Writes into sums, by name, what lanes have counted; the present state of those that are there is summed up,
+ * too. Returns how many there are. sums has SHM_LANE_NAMES places.
+ */
+size_t shm_sum_lanes(const struct shm *shm, struct shm_lane *sums);
 
 /* The connections that all workers have accepted. */
 uint64_t shm_sum_accepted(const struct shm *shm);

@@ -178,7 +178,7 @@ void generation_start_worker(struct generation *generation, struct generation_ho
         worker->start_at = clock_ms() + FORK_AGAIN_MS;
         return;
     }
-    shm_slot_begin(slot);
+    shm_slot_begin(home->shm, slot);
     pid_t pid = fork();
     if (pid == 0)
         run_worker(generation, home, index, parent);

@@ -452,8 +452,7 @@ static struct db_lane *make_lane(struct worker *worker, unsigned which)
                                          .budget_give = give_spill,
                                          .budget_arg = worker,
                                          .frugal = &worker->inherited->generation->frugal,
-                                         .state = &shown->state,
-                                         .open = &shown->open,
+                                         .shown = shown,
                                      });
 }
 

@@ -102,6 +102,10 @@ subtest 'without the database it is not ready' => sub {
     wait_for('it to notice', sub { ($answer = ask($admin, '/ready'))->status == 503 });
     is $answer->body, '{"ready":false,"reasons":["The lane read has no connection to PostgreSQL."]}', 'it says why';
     is ask($admin, '/live')->status, 200, 'it is alive all the same';
+    my $refused = scrape($admin)->{'hayfork_database_failures_total{lane="read",cause="away"}'};
+    is $server->get('/contacts/1')->status, 503, 'what is refused now';
+    is scrape($admin)->{'hayfork_database_failures_total{lane="read",cause="away"}'}, $refused + 1, '… is counted';
+    cmp_ok scrape($admin)->{'hayfork_database_connections_lost_total{lane="read"}'}, '>=', 1, '… and so is what broke';
     $away->boot;
     wait_for('it to be ready again', sub { ask($admin, '/ready')->status == 200 });
     is $server->stop, 'exit 0';
@@ -147,6 +151,8 @@ subtest 'requests are counted by route and status' => sub {
     is $scrape->{'hayfork_request_duration_seconds_count{route="/contacts/{id}",method="GET"}'}, 7, 'their times';
     cmp_ok $scrape->{'hayfork_database_duration_seconds_count{route="/contacts/{id}",method="GET"}'}, '>=', 6,
       '… and those in PostgreSQL';
+    cmp_ok $scrape->{'hayfork_database_queries_total{lane="read"}'}, '>=', 6, '… by lane';
+    is $scrape->{'hayfork_database_queries_total{lane="write"}'}, 1, '… and the one that may write';
     is sum($scrape, 'hayfork_workers'), 2, 'workers';
     cmp_ok $scrape->{hayfork_connections_accepted_total}, '>=', 3, 'connections';
     is $server->stop, 'exit 0';

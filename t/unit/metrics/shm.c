@@ -112,13 +112,13 @@ static void test_slots(void)
 {
     begin();
     struct shm_slot *slot = &shm->slots[0];
-    shm_slot_begin(slot);
+    shm_slot_begin(shm, slot);
     struct shm_lane *read = shm_slot_lane(shm, slot, "read"), *write = shm_slot_lane(shm, slot, "write");
     ok(read != write && shm_slot_lane(shm, slot, "read") == read, "a lane is found by its name");
     read->open = 3;
     slot->accepted = 7;
     slot->route = shm_name(shm, "GET /");
-    shm_slot_begin(slot);
+    shm_slot_begin(shm, slot);
     is_int(slot->route, 0, "a new worker runs no handler");
     is_int(shm_slot_lane(shm, slot, "write")->open, 0, "and has no connections");
     is_int((long long)slot->accepted, 7, "counters stay");
@@ -177,6 +177,30 @@ static void test_series(void)
     end();
 }
 
+static void test_lanes(void)
+{
+    begin();
+    static struct shm_lane sums[SHM_LANE_NAMES];
+    struct shm_generation *generation = shm_begin_generation(shm, 1, 2, 1);
+    struct shm_slot *one = shm_slot(shm, generation, 0), *other = shm_slot(shm, generation, 1);
+    struct shm_lane *lane = shm_slot_lane(shm, one, "read");
+    lane->counts[SHM_LANE_QUERIES] = 5;
+    lane->open = 2;
+    shm_slot_lane(shm, other, "read")->counts[SHM_LANE_QUERIES] = 1;
+    shm_slot_lane(shm, other, "write")->counts[SHM_LANE_QUERIES] = 9;
+    is_int((long long)shm_sum_lanes(shm, sums), 2, "lanes are summed up by name");
+    is_int((long long)sums[0].counts[SHM_LANE_QUERIES], 6, "over all workers");
+    is_int(sums[0].open, 2, "and so is what they have open");
+    shm_slot_begin(shm, one);
+    shm_sum_lanes(shm, sums);
+    is_int((long long)sums[0].counts[SHM_LANE_QUERIES], 6, "a worker's death takes nothing back");
+    is_int(sums[0].open, 0, "but what it had open");
+    shm_end_generation(shm, generation);
+    shm_sum_lanes(shm, sums);
+    is_int((long long)sums[0].counts[SHM_LANE_QUERIES], 6, "nor does the end of a generation");
+    end();
+}
+
 static void test_too_many_series(void)
 {
     begin();
@@ -219,6 +243,7 @@ int main(void)
     test_processes();
     test_slots();
     test_series();
+    test_lanes();
     test_too_many_series();
     test_statuses();
     test_times();
