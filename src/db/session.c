@@ -12,7 +12,7 @@
 /*
  * By these values are written and read, or SQL is understood (hayfork.conf(5), Settings of a session):
  *
- *   client_encoding, DateStyle, bytea_output      pg/pgvalue.c and handlers/sql_response.c rely on them
+ *   client_encoding, DateStyle, bytea_output      pg/pgvalue.c and handlers/sql_answer.c rely on them
  *   extra_float_digits                            numbers are written with all digits
  *   array_nulls                                   route/params_array.c and merged reads rely on it
  *   standard_conforming_strings, backslash_quote  pg/scan.c relies on them

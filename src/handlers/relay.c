@@ -18,7 +18,7 @@ struct handler_relay {
     struct handler super;
     const struct conf_route *route;
     struct upstream *upstream;
-    struct readers_source *readers; /* those who take its responses */
+    struct readers_source *readers; /* those who take its answers */
     h2o_timeout_t *connect, *deadline;
     bool passes_server; /* the upstream's Server field, where the conf's `server` is empty */
     struct relay_names names;
@@ -37,7 +37,7 @@ struct relay_call {
     bool started;      /* the upstream is asked */
     bool is_gathering; /* body_read has not returned yet */
     bool head_passed;
-    struct relay_stream *stream; /* of a response that does not come at once; else NULL */
+    struct relay_stream *stream; /* of an answer that does not come at once; else NULL */
 };
 
 static struct relay_call *call_of(struct upstream_request *request)
@@ -45,7 +45,7 @@ static struct relay_call *call_of(struct upstream_request *request)
     return (struct relay_call *)((char *)request - offsetof(struct relay_call, upstream));
 }
 
-/* Responses of our own */
+/* Answers of our own */
 
 static void refuse(struct relay_call *call, struct problem problem)
 {
@@ -55,7 +55,7 @@ static void refuse(struct relay_call *call, struct problem problem)
     problem_send(call->sink, &problem);
 }
 
-/* The upstream's response */
+/* The upstream's answer */
 
 static bool is_among(const struct sink_field *fields, size_t n, struct str name)
 {

@@ -1,4 +1,4 @@
-/* relay_stream.h: the body of an upstream's response on its way to the client, where that takes its time. */
+/* relay_stream.h: the body of an upstream's answer on its way to the client, where that takes its time. */
 #ifndef HAYFORK_HANDLERS_RELAY_STREAM_H
 #define HAYFORK_HANDLERS_RELAY_STREAM_H
 

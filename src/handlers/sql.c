@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "handlers/make.h"
 #include "handlers/sql_error.h"
-#include "handlers/sql_response.h"
+#include "handlers/sql_answer.h"
 #include "handlers/sql_stream.h"
 
 struct handler_sql {
@@ -96,7 +96,7 @@ static void on_done(void *owner, enum db_outcome outcome, const struct db_result
     struct sql_call *call = owner;
     sql_call_query_ended(call);
     if (outcome == DB_OK)
-        sql_values_release(&call->values); /* the client may take its time to read the response */
+        sql_values_release(&call->values); /* the client may take its time to read the answer */
     if (sql_stream_has_begun(call)) {
         sql_stream_end(call, outcome == DB_OK);
         if (outcome != DB_OK)
@@ -105,7 +105,7 @@ static void on_done(void *owner, enum db_outcome outcome, const struct db_result
     }
     switch (outcome) {
     case DB_OK:
-        sql_response_send(call, result);
+        sql_answer_send(call, result);
         break;
     case DB_REJECTED:
         sql_error_send(call, result);

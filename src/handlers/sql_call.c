@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "handlers/headers.h"
 
-/* The client has left, or the response is out: the query, if it is under way, goes on without us. */
+/* The client has left, or the answer is out: the query, if it is under way, goes on without us. */
 static void on_gone(struct sink *sink)
 {
     struct sql_call *call = sink->data;
@@ -121,7 +121,7 @@ void sql_call_hold(struct sql_call *call, size_t bytes)
     reader_keep(call->reader, bytes);
 }
 
-/* Responses */
+/* Answers */
 
 /* For headers_fill: what a {name} stands for where there is no result. */
 static bool find_value(void *arg, const char *name, struct str *value)

@@ -1,6 +1,6 @@
 /*
  * sql_call.h: a request to a route with `sql` on its way: its values, its query, the rows so far, and the
- * response.
+ * answer.
  */
 #ifndef HAYFORK_HANDLERS_SQL_CALL_H
 #define HAYFORK_HANDLERS_SQL_CALL_H
@@ -19,9 +19,9 @@ struct sql_call {
     struct db_query *pending; /* NULL while there is none */
     uint64_t asked_at;        /* clock_turn_ns: when it was submitted last */
     struct sql_rows rows;
-    bool drops_rows;       /* more of them are not kept: the response waits for what becomes of the query */
+    bool drops_rows;       /* more of them are not kept: the answer waits for what becomes of the query */
     struct stream *stream; /* of rows that are many; else NULL */
-    struct reader *reader; /* of another large response; else NULL */
+    struct reader *reader; /* of another large answer; else NULL */
 };
 
 /* A request's; ops as for sql_values_init. All of it ends with the sink. */
@@ -50,16 +50,16 @@ void sql_call_again(void *call);
 /* No row is to be sent, nor kept. */
 void sql_call_drop_rows(struct sql_call *call);
 
-/* Memory that the response lies in counts if its client takes its time. */
+/* Memory that the answer lies in counts if its client takes its time. */
 void sql_call_hold(struct sql_call *call, size_t bytes);
 
-/* Responses */
+/* Answers */
 
 /* A problem, with the route's headers as far as they have values. */
 void sql_call_refuse(struct sql_call *call, struct problem problem);
 
 /*
- * The head of a good response, with the route's headers, which may have columns of the first row in them.
+ * The head of a good answer, with the route's headers, which may have columns of the first row in them.
  * Returns NULL, or the name of a field that cannot be sent.
  */
 const char *sql_call_head(struct sql_call *call, const struct pgjson_columns *columns, int status,

@@ -4,13 +4,13 @@
 
 #include "handlers/sql_call.h"
 
-/* Responds with what PostgreSQL's error means, and logs what the client is not told. */
+/* Answers with what PostgreSQL's error means, and logs what the client is not told. */
 void sql_error_send(struct sql_call *call, const struct db_result *result);
 
-/* Only logs it: the response has begun, and is cut off. error is that of DB_REJECTED. */
+/* Only logs it: the answer has begun, and is cut off. error is that of DB_REJECTED. */
 void sql_error_broke_off(const struct sql_call *call, enum db_outcome outcome, const char *error);
 
-/* Responds, and logs, that something was done whose result cannot be read. */
+/* Answers, and logs, that something was done whose result cannot be read. */
 void sql_error_unreadable(struct sql_call *call);
 
 #endif

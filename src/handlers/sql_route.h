@@ -1,5 +1,4 @@
-/* sql_route.h: what a worker has of a route with `sql`: its statement, and what its responses are made with.
- */
+/* sql_route.h: what a worker has of a route with `sql`: its statement, and what its answers are made with. */
 #ifndef HAYFORK_HANDLERS_SQL_ROUTE_H
 #define HAYFORK_HANDLERS_SQL_ROUTE_H
 
@@ -12,11 +11,11 @@
 struct sql_route {
     const struct conf_route *conf;
     struct series *series; /* where the time that its queries take is counted; NULL: nowhere */
-    size_t buffer;         /* bytes: a response of rows up to here is held in memory */
+    size_t buffer;         /* bytes: an answer of rows up to here is held in memory */
     size_t part;           /* bytes: one that is smaller needs no stream */
     struct db_lane *lane;
     struct slices *slices;
-    struct readers_source *readers; /* those who take its responses */
+    struct readers_source *readers; /* those who take its answers */
     struct db_statement *statement;
     const char **names; /* that its headers use; the texts are the conf's */
     size_t n_names;

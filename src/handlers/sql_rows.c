@@ -45,24 +45,24 @@ static void begin_text(struct sql_rows *rows, const struct arena *arena)
         rows->text = json_writer_on(arena_alloc(arena, FIRST_TEXT_SIZE), FIRST_TEXT_SIZE);
 }
 
-bool sql_rows_add(struct sql_rows *rows, const struct sql_route *route, const struct arena *arena,
-                  const struct pgjson_columns *columns, struct pgwire_row row)
+bool sql_rows_add_first(struct sql_rows *rows, const struct sql_route *route, const struct arena *arena,
+                        const struct pgjson_columns *columns, struct pgwire_row row)
 {
     enum conf_answer answer = route->conf->answer;
-    bool is_first = rows->n == 0, good = true;
-    if (is_first)
-        take_named(rows, route, arena, columns, row);
-    if (answer == CONF_ANSWER_ROWS) {
-        begin_text(rows, arena);
-        json_char(&rows->text, is_first ? '[' : ',');
-        good = pgjson_row(&rows->text, columns, row);
-    } else if (is_first && answer == CONF_ANSWER_ROW) {
-        begin_text(rows, arena);
-        good = pgjson_row(&rows->text, columns, row);
-    } else if (is_first && answer == CONF_ANSWER_VALUE) {
+    bool good = true;
+    if (rows->n++ > 0)
+        return true;
+    take_named(rows, route, arena, columns, row);
+    if (answer == CONF_ANSWER_VALUE) {
         take_value(rows, arena, columns, row);
+    } else if (answer != CONF_ANSWER_NONE) {
+        begin_text(rows, arena);
+        if (answer == CONF_ANSWER_ROWS)
+            json_char(&rows->text, '[');
+        good = pgjson_row(&rows->text, columns, row);
     }
-    rows->n += good;
+    if (!good)
+        rows->n = 0;
     return good;
 }
 

@@ -14,9 +14,22 @@ struct sql_rows {
     struct json_writer text; /* as JSON; of many rows what no stream has taken yet */
 };
 
+/* The first row, or one of which only the first counts; as sql_rows_add. */
+bool sql_rows_add_first(struct sql_rows *rows, const struct sql_route *route, const struct arena *arena,
+                        const struct pgjson_columns *columns, struct pgwire_row row);
+
 /* One more row. Returns false where it cannot be read: see db_misread. */
-bool sql_rows_add(struct sql_rows *rows, const struct sql_route *route, const struct arena *arena,
-                  const struct pgjson_columns *columns, struct pgwire_row row);
+static inline bool sql_rows_add(struct sql_rows *rows, const struct sql_route *route,
+                                const struct arena *arena, const struct pgjson_columns *columns,
+                                struct pgwire_row row)
+{
+    if (rows->n == 0 || route->conf->answer != CONF_ANSWER_ROWS)
+        return sql_rows_add_first(rows, route, arena, columns, row);
+    json_char(&rows->text, ',');
+    bool good = pgjson_row(&rows->text, columns, row);
+    rows->n += good;
+    return good;
+}
 
 /* There are no more: ends the array of `answer: rows`. */
 void sql_rows_end(struct sql_rows *rows, const struct arena *arena);

@@ -26,7 +26,7 @@ static void drop_rows(struct sql_call *call, const char *refused)
         sql_call_refuse_field(call, refused);
 }
 
-/* The rows are more than is held: the response begins, or the query is asked again on a connection of its
+/* The rows are more than is held: the answer begins, or the query is asked again on a connection of its
  * own.
  */
 static void start(struct sql_call *call, const struct pgjson_columns *columns)

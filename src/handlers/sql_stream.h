@@ -10,7 +10,7 @@
  */
 void sql_stream_rows(struct sql_call *call, const struct pgjson_columns *columns);
 
-/* Has a response begun as a stream? */
+/* Has an answer begun as a stream? */
 bool sql_stream_has_begun(const struct sql_call *call);
 
 /* There are no more rows of one that has; complete says whether those were all. */

@@ -93,7 +93,7 @@ static struct params_gathering gathering_of(const struct sql_values *values,
     };
 }
 
-/* They are read: may they go into the response's headers? False, with the problem filled in, if not. */
+/* They are read: may they go into the answer's headers? False, with the problem filled in, if not. */
 static bool take(struct sql_values *values, const struct params_gathering *all)
 {
     const struct sql_route *route = values->route;

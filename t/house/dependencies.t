@@ -27,7 +27,7 @@ my @HOUSE = (
         [
             'handlers', 'what answers: sql, json, text, files, relay',
             [
-                qw(make.c staged admin text sql sql_error sql_response sql_stream sql_call sql_rows sql_values sql_route relay relay_head relay_stream
+                qw(make.c staged admin text sql sql_error sql_answer sql_stream sql_call sql_rows sql_values sql_route relay relay_head relay_stream
                   relay_fields stream json files make.h handler headers readers)
             ],
         ],

@@ -1,5 +1,5 @@
-/* sql_response.c: the result of a query as the route's `answer` wants it. */
-#include "handlers/sql_response.h"
+/* sql_answer.c: the result of a query as the route's `answer` wants it. */
+#include "handlers/sql_answer.h"
 
 #include <string.h>
 
@@ -101,7 +101,7 @@ static void send_without_rows(struct sql_call *call, const struct db_result *res
     call->sink->ops->finish(call->sink, NULL, 0);
 }
 
-void sql_response_send(struct sql_call *call, const struct db_result *result)
+void sql_answer_send(struct sql_call *call, const struct db_result *result)
 {
     const struct conf_route *conf = call->route->conf;
     if (call->drops_rows) {
