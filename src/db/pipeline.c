@@ -344,26 +344,18 @@ static const char *take_message(struct db_pipeline *pipeline, const struct pgwir
     }
 }
 
-/* Takes the next message. False if it is not complete yet. */
-static bool take_next(struct db_pipeline *pipeline)
-{
-    struct pgwire_message message;
-    const char *failed = "PostgreSQL sent a message of an impossible length";
-    enum pgwire_got got = db_io_next(&pipeline->io, &message);
-    if (got == PGWIRE_MORE)
-        return false;
-    if (got == PGWIRE_MESSAGE)
-        failed = take_message(pipeline, &message);
-    if (failed != NULL)
-        db_pipeline_end(pipeline, failed);
-    return true;
-}
-
 void db_pipeline_take(struct db_pipeline *pipeline)
 {
-    bool any = true;
-    while (any && !pipeline->paused && !pipeline->ends)
-        any = take_next(pipeline);
+    struct pgwire_message message;
+    enum pgwire_got got = PGWIRE_MESSAGE;
+    while (!pipeline->paused && !pipeline->ends &&
+           (got = db_io_next(&pipeline->io, &message)) == PGWIRE_MESSAGE) {
+        const char *failed = take_message(pipeline, &message);
+        if (failed != NULL)
+            db_pipeline_end(pipeline, failed);
+    }
+    if (got == PGWIRE_GARBAGE)
+        db_pipeline_end(pipeline, "PostgreSQL sent a message of an impossible length");
 }
 
 void db_pipeline_read(struct db_pipeline *pipeline)
