@@ -215,6 +215,7 @@ for my $file (@files) {
     my @wrong;
 
     push @wrong, 'it is in no room of the house' if !exists $floor{ room_of($file) };
+    push @wrong, 'what it has belongs to the header of the file that writes it' if $file =~ /_private\.h$/;
     push @wrong, 'it has no place in its room: see @HOUSE in t/house/dependencies.t' if !defined place_of($file);
     for my $include ($text =~ /^[ \t]*#[ \t]*include[ \t]+(["<][^">]+[">])/mg) {
         my $header = $include =~ s/["<>]//gr;
