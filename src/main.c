@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -221,6 +222,22 @@ static int run(struct options *options, struct program *program)
     return code;
 }
 
+/*
+ * What is asked for by a signal while the conf is read waits until it can be done: its default action would
+ * end the process, or stop it.
+ */
+static void hold_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGUSR2);
+    sigaddset(&set, SIGTTIN);
+    sigaddset(&set, SIGTTOU);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 /* What is opened later must not get these numbers: the log would be written into a client's connection. */
 static void open_standard_files(void)
 {
@@ -238,6 +255,8 @@ int main(int argc, char **argv)
     struct program program = {0};
     program_note(&program, argv);
     struct options options = parse(argc, argv);
+    if (options.mode == MODE_SERVE)
+        hold_signals();
     program.conf_path = options.conf_path;
     program.overrides = options.overrides;
     program.n_overrides = options.n_overrides;

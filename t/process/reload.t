@@ -4,6 +4,7 @@ use v5.36;
 use Hayfork::Test;
 
 use IO::Socket::INET;
+use POSIX ();
 
 use Hayfork::Test::Process qw(wait_for alive reap run slurp spawn spew temporary_folder);
 
@@ -288,6 +289,25 @@ sub ask_for_reload ($server)
     my $said = temporary_folder() . '/said';
     return (spawn([ $Hayfork::Test::HAYFORK, '-r', $server->pid ], stderr => $said), $said);
 }
+
+subtest 'a signal that comes while the conf is read waits' => sub {
+    my $port   = Hayfork::Test::Server::free_port();
+    my $folder = temporary_folder();
+    my $path   = "$folder/hayfork.conf";
+    my $conf   = conf(1, workers => 1);
+    POSIX::mkfifo($path, 0600) or die "mkfifo $path: $!";
+    my $pid = spawn([ $Hayfork::Test::HAYFORK, '-c', $path, '-o', "listen=127.0.0.1:$port" ], stderr => "$folder/log");
+    open my $fifo, '>', $path or die "open $path: $!";
+    kill $_, $pid for qw(TTIN USR1 HUP USR2);
+    spew("$path.new", conf(2, workers => 1));
+    rename "$path.new", $path or die "rename $path.new: $!";
+    print {$fifo} $conf;
+    close $fifo;
+    wait_for('the reload', sub { slurp("$folder/log") =~ /: reloaded$/m });
+    is Hayfork::Test::Client->new("127.0.0.1:$port")->get('/version')->body, 2, 'it did not end or stop the process, and is done then';
+    kill 'TERM', $pid;
+    is reap($pid), 'exit 0';
+};
 
 subtest 'a reload that comes while the server starts is over when its conf is served, not the one before' => sub {
     for my $first (qw(workers trial)) {
