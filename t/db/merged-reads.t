@@ -374,6 +374,23 @@ subtest 'a table whose rows change' => sub {
     is $server->stop, 'exit 0', 'it ends well';
 };
 
+subtest 'a function that becomes volatile, behind views' => sub {
+    $cluster->psql(<<~'SQL');
+        CREATE FUNCTION luck() RETURNS float8 LANGUAGE plpgsql STABLE AS 'BEGIN RETURN random(); END';
+        CREATE VIEW lucky AS SELECT id, (SELECT luck()) AS luck FROM thing;
+        CREATE VIEW luckier AS SELECT * FROM lucky;
+        SQL
+    my $server = start(routes => <<~CONF);
+          GET /luck/{id}:
+        SELECT luck, $MERGED FROM luckier WHERE id = :id
+        CONF
+    ok all_are_merged($server, '/luck/1', '/luck/2'), 'before, its reads are merged';
+    $cluster->psql('ALTER FUNCTION luck() VOLATILE');
+    wait_for('its reads to be alone', sub { merged_of_these($server, '/luck/1', '/luck/2') == 0 });
+    is merged_of_these($server, '/luck/1', '/luck/2'), 0, 'and soon no more' for 1 .. 3;
+    is $server->stop, 'exit 0', 'it ends well';
+};
+
 subtest 'a table whose columns change' => sub {
     $cluster->psql('CREATE TABLE wide AS SELECT n AS id, n AS value FROM generate_series(1, 40) n');
     my $server = start(routes => <<~'CONF');
