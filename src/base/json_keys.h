@@ -32,8 +32,7 @@ struct json_keys {
     struct store *store;   /* for the memory; NULL: the heap */
     struct json_key *keys; /* the innermost object's last */
     size_t n, capacity;
-    uint32_t
-        *table; /* of twice the capacity: numbers of keys, from 1 on; 0 is free. NULL until it is needed */
+    uint32_t *table; /* twice the capacity of numbers of keys, from 1 on; 0 is free. NULL until needed */
     struct json_key first_keys[JSON_KEYS_WITHOUT_HEAP];
     uint32_t first_table[2 * JSON_KEYS_WITHOUT_HEAP];
 };
@@ -45,6 +44,7 @@ struct json_keys_level {
     bool is_in_table;
 };
 
+/* store has the memory for many keys, and must stay until json_keys_end; NULL: the heap has it. */
 void json_keys_begin(struct json_keys *keys, struct store *store);
 
 /* Frees what it holds. */

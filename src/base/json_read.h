@@ -70,7 +70,9 @@ struct json_check {
     struct json_keys keys; /* of all open objects */
 };
 
-/* text must stay until the end of the check. store has the memory for many keys; NULL: they are on the heap.
+/*
+ * text must stay until the end of the check. store has the memory for many keys, and frees it where the check
+ * does not come to its end; NULL: they are on the heap.
  */
 void json_check_begin(struct json_check *check, struct str text, struct store *store);
 

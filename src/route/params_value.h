@@ -4,8 +4,7 @@
 
 #include "route/params_gathering.h"
 
-/* Is it looked at at all, if it is of that type? What is, and is longer than PARAMS_CHECKED_MAX, is refused.
- */
+/* Is a text of that type looked at? One that is, and is longer than PARAMS_CHECKED_MAX, is refused. */
 bool params_value_is_checked(const struct params_gathering *all, size_t i, uint32_t type);
 
 /*
