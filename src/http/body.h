@@ -76,8 +76,8 @@ void *body_resize(struct body *body, void *block, size_t size);
 bool body_keep_room(struct body *body, char **bytes, size_t *capacity, size_t needed);
 
 /*
- * There is no memory for all of the body, or for what is made of it: BODY_BROKEN comes at once, with 503. After
- * the body's end it does not come, but status and detail are filled in and what was kept is released.
+ * There is no memory for all of the body, or for what is made of it: BODY_BROKEN comes at once, with 503.
+ * After the body's end it does not come, but status and detail are filled in and what was kept is released.
  */
 static inline void body_refuse(struct body *body)
 {

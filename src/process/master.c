@@ -45,10 +45,10 @@ struct master {
     struct fleet fleet;
     struct control control;
     struct trial trial;
-    bool trying;    /* trial has begun */
-    bool reloading; /* from the trial on until workers are ready, or it was refused */
-    bool again;     /* another reload was asked for meanwhile */
-    int adjustment; /* workers more or fewer that were asked for, by TTIN and TTOU */
+    bool trying;      /* trial has begun */
+    bool reloading;   /* from the trial on until workers are ready, or it was refused */
+    bool again;       /* another reload was asked for meanwhile */
+    int adjustment;   /* workers more or fewer that were asked for, by TTIN and TTOU */
     uint64_t stop_at; /* clock_ms: balancers know by now that the server stops; 0: it does not */
     int signal_fd;
     bool was_ready; /* the service manager was told so */
