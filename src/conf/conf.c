@@ -348,7 +348,8 @@ bool conf_may_hold_secret(const char *key)
     const char *dot = strchr(key, '.');
     char *section = mem_strndup(key, dot == NULL ? 0 : (size_t)(dot - key));
     const struct conf_directive *row = conf_table_find(section, dot == NULL ? key : dot + 1);
-    bool is_listener = strcmp(section, "listen") == 0 || (row != NULL && row->type == CONF_TYPE_LISTEN);
+    bool is_listener = strcmp(section, "listen") == 0 ||
+                       (row != NULL && (row->type == CONF_TYPE_LISTEN || row->type == CONF_TYPE_ADMIN));
     free(section);
     return !is_listener && (row == NULL || !conf_table_is_scalar(row) || row->type == CONF_TYPE_CONNECT);
 }

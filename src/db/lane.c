@@ -122,7 +122,7 @@ static void on_changed(struct db_connection *connection)
         begin_timer(lane, &lane->idle);
     struct shm_lane *shown = lane->env.conf.shown;
     atomic_store_explicit(&shown->state, (int)lane->pool.all[0]->state, memory_order_relaxed);
-    atomic_store_explicit(&shown->open, (unsigned)lane->pool.n, memory_order_relaxed);
+    db_pool_show(&lane->pool);
     if (connection->state == DB_READY)
         on_ready(lane, connection);
     if (connection->state == DB_BROKEN || connection->state == DB_DRAINING)
@@ -220,13 +220,11 @@ static void on_deadline(h2o_timeout_entry_t *entry)
     if (query->doubt != NULL) {
         db_doubt_expire(query);
     } else if (query->ask == NULL) {
-        db_env_count(&lane_of(query->statement)->env, SHM_LANE_NOT_SENT, 1);
         db_query_wait_no_more(query);
-        db_query_end(query, DB_NOT_SENT, NULL);
+        db_query_end_late(query, DB_NOT_SENT);
     } else {
-        db_env_count(&lane_of(query->statement)->env, SHM_LANE_LATE, 1);
         db_ask_leave(query);
-        db_query_end(query, DB_LOST, NULL);
+        db_query_end_late(query, DB_LOST);
     }
 }
 

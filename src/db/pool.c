@@ -67,9 +67,14 @@ bool db_pool_prepares(const struct db_pool *pool, const struct db_statement *sta
 
 /* Opening */
 
-static void show(const struct db_pool *pool)
+void db_pool_show(const struct db_pool *pool)
 {
-    atomic_store_explicit(&pool->env->conf.shown->open, (unsigned)pool->n, memory_order_relaxed);
+    unsigned n = 0;
+    for (size_t i = 0; i < pool->n; i++) {
+        enum db_state state = pool->all[i]->state;
+        n += state == DB_PREPARING || state == DB_READY || state == DB_DRAINING;
+    }
+    atomic_store_explicit(&pool->env->conf.shown->open, n, memory_order_relaxed);
 }
 
 /* The first one has its name looked up, others are told where it is: libpq would have us wait. */
@@ -179,7 +184,7 @@ static void remove_from(struct db_pool *pool, struct db_connection *connection)
     memmove(&pool->all[place], &pool->all[place + 1], (--pool->n - place) * sizeof(*pool->all));
     if (pool->n > 0)
         conf->budget_give(conf->budget_arg);
-    show(pool);
+    db_pool_show(pool);
     db_preparations_free(connection->preparations);
     db_connection_free(connection);
 }

@@ -20,6 +20,9 @@ struct db_pool {
 void db_pool_init(struct db_pool *pool, struct db_env *env, const struct db_connection_ops *ops,
                   struct db_lane *lane, const struct db_statements *statements);
 
+/* Shows how many connections are open. */
+void db_pool_show(const struct db_pool *pool);
+
 /* Closes all connections for good. */
 void db_pool_end(struct db_pool *pool);
 void db_pool_clear(struct db_pool *pool);

@@ -52,13 +52,26 @@ void db_query_free(struct db_query *query)
     h2o_linklist_insert(&line_of(query)->queue->spare, &query->link);
 }
 
-void db_query_end(struct db_query *query, enum db_outcome outcome, const struct db_result *result)
+static void end(struct db_query *query, enum db_outcome outcome, const struct db_result *result)
 {
     static const struct db_result nothing;
     const struct db_asker *asker = query->asker;
     void *owner = query->owner;
     db_query_free(query);
     asker->done(owner, outcome, result == NULL ? &nothing : result);
+}
+
+void db_query_end(struct db_query *query, enum db_outcome outcome, const struct db_result *result)
+{
+    if (outcome == DB_NOT_SENT || outcome == DB_LOST)
+        db_env_count(query->statement->env, SHM_LANE_LOST_QUERIES, 1);
+    end(query, outcome, result);
+}
+
+void db_query_end_late(struct db_query *query, enum db_outcome outcome)
+{
+    db_env_count(query->statement->env, outcome == DB_NOT_SENT ? SHM_LANE_NOT_SENT : SHM_LANE_LATE, 1);
+    end(query, outcome, NULL);
 }
 
 void db_set(struct db_query *query, struct db_settings settings)

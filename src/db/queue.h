@@ -65,6 +65,9 @@ struct db_query *db_query_new(struct db_statement *statement, const struct str *
 /* Tells whoever waits for it and frees it. It is on no list. */
 void db_query_end(struct db_query *query, enum db_outcome outcome, const struct db_result *result);
 
+/* The same by its deadline: DB_NOT_SENT or DB_LOST. */
+void db_query_end_late(struct db_query *query, enum db_outcome outcome);
+
 /* Frees it; nobody waits for it. */
 void db_query_free(struct db_query *query);
 

@@ -15,7 +15,8 @@ enum shm_lane_count {
     SHM_LANE_MERGED,         /* statements that were several queries, */
     SHM_LANE_MERGED_QUERIES, /* and how many these were */
     SHM_LANE_SPILLS,         /* connections that were opened beside the first one */
-    SHM_LANE_LOST,           /* connections that broke */
+    SHM_LANE_LOST,           /* connections that broke, */
+    SHM_LANE_LOST_QUERIES,   /* and queries that were lost with them, or not sent any longer */
     SHM_LANE_COUNTS,
 };
 

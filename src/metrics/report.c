@@ -203,9 +203,11 @@ static void write_workers(struct exposition *exposition, const struct workers *w
         exposition_sample_us(exposition, workers->all[i].labels, 2, workers->all[i].slot->cpu_us);
     exposition_family(exposition, "hayfork_worker_age_seconds", EXPOSITION_GAUGE,
                       "How long ago a worker was started.");
-    for (size_t i = 0; i < workers->n; i++)
+    for (size_t i = 0; i < workers->n; i++) {
+        uint64_t started = workers->all[i].slot->started, now = clock_ms();
         exposition_sample_us(exposition, workers->all[i].labels, 2,
-                             (clock_ms() - workers->all[i].slot->started) * 1000);
+                             now < started ? 0 : (now - started) * 1000);
+    }
 }
 
 static void write_connections(struct exposition *exposition, struct shm *shm, const struct workers *workers)
@@ -286,10 +288,8 @@ static void write_lane_failures(struct exposition *exposition, const struct lane
         const char *cause;
         enum shm_lane_count count;
     } causes[] = {
-        {"away", SHM_LANE_REFUSED_AWAY},
-        {"full", SHM_LANE_REFUSED_FULL},
-        {"not_sent", SHM_LANE_NOT_SENT},
-        {"late", SHM_LANE_LATE},
+        {"away", SHM_LANE_REFUSED_AWAY}, {"full", SHM_LANE_REFUSED_FULL}, {"not_sent", SHM_LANE_NOT_SENT},
+        {"late", SHM_LANE_LATE},         {"lost", SHM_LANE_LOST_QUERIES},
     };
     exposition_family(exposition, "hayfork_database_failures", EXPOSITION_COUNTER,
                       "Queries without a result, by the cause.");

@@ -128,6 +128,15 @@ void shm_slot_begin(struct shm *shm, struct shm_slot *slot)
     atomic_fetch_add(&shm->fold, 1);
 }
 
+void shm_slot_end(struct shm_slot *slot)
+{
+    for (size_t i = 0; i < SHM_LANES; i++) {
+        atomic_store(&slot->lanes[i].open, 0);
+        atomic_store(&slot->lanes[i].waiting, 0);
+        atomic_store(&slot->lanes[i].in_flight, 0);
+    }
+}
+
 struct shm_lane *shm_slot_lane(struct shm *shm, struct shm_slot *slot, const char *name)
 {
     uint32_t number = shm_name(shm, name);
@@ -171,7 +180,7 @@ static void take_series(struct shm *shm, struct shm_generation *generation, unsi
 {
     generation->series = 0;
     generation->first_series = 0;
-    for (unsigned each = series; each > 0; each /= 2) {
+    for (unsigned each = series; each > 0; each = each * 7 / 8) {
         unsigned first = 0, n = generation->workers * each;
         for (const struct shm_generation *owner; (owner = owner_of_series(shm, first, n)) != NULL;)
             first = owner->first_series + owner->workers * owner->series;
@@ -179,6 +188,9 @@ static void take_series(struct shm *shm, struct shm_generation *generation, unsi
             continue;
         generation->first_series = first;
         generation->series = each;
+        if (each < series)
+            log_warnx("there is no room to count %u routes of each of %u workers: %u are counted", series - 1,
+                      generation->workers, each - 1);
         return;
     }
 }
@@ -216,7 +228,7 @@ void shm_end_generation(struct shm *shm, struct shm_generation *generation)
     for (unsigned i = 0; i < generation->workers * generation->series; i++) {
         struct series *series = &shm->series[generation->first_series + i];
         uint32_t name = atomic_load(&series->name);
-        if (name == 0)
+        if (name == 0 || name > SHM_NAMES)
             continue;
         series_fold(&shm->ended[name - 1], series);
         atomic_store(&shm->ended[name - 1].name, name);
@@ -247,10 +259,11 @@ static void sum_series(struct shm *shm, struct series *sums)
     }
     for (unsigned i = 0; i < SHM_GENERATIONS; i++) {
         const struct shm_generation *generation = &shm->generations[i];
-        for (unsigned j = 0; generation->number != 0 && j < generation->workers * generation->series; j++) {
-            const struct series *series = &shm->series[generation->first_series + j];
+        unsigned first = generation->first_series, n = generation->workers * generation->series;
+        for (unsigned j = first; generation->number != 0 && j < first + n && j < SHM_SERIES; j++) {
+            const struct series *series = &shm->series[j];
             uint32_t name = atomic_load(&series->name);
-            if (name == 0)
+            if (name == 0 || name > SHM_NAMES)
                 continue;
             series_fold(&sums[name - 1], series);
             atomic_store(&sums[name - 1].name, name);
@@ -264,6 +277,7 @@ struct series *shm_sum_series(struct shm *shm)
         struct series *sums = mem_calloc(SHM_NAMES, sizeof(*sums));
         unsigned before = atomic_load(&shm->fold);
         sum_series(shm, sums);
+        atomic_thread_fence(memory_order_acquire); /* what was read, was read before the next line */
         if ((before % 2 == 0 && atomic_load(&shm->fold) == before) || tries == MOST_TRIES)
             return sums;
         free(sums);
@@ -308,8 +322,9 @@ static size_t sum_lanes(const struct shm *shm, struct shm_lane *sums)
     }
     for (unsigned i = 0; i < SHM_GENERATIONS; i++) {
         const struct shm_generation *generation = &shm->generations[i];
-        for (unsigned j = 0; generation->number != 0 && j < generation->workers; j++)
-            sum_slot_lanes(&shm->slots[generation->first + j], sums, &n);
+        unsigned first = generation->first, end = first + generation->workers;
+        for (unsigned j = first; generation->number != 0 && j < end && j < SHM_SLOTS; j++)
+            sum_slot_lanes(&shm->slots[j], sums, &n);
     }
     return n;
 }
@@ -320,6 +335,7 @@ size_t shm_sum_lanes(const struct shm *shm, struct shm_lane *sums)
         unsigned before = atomic_load(&shm->fold);
         memset(sums, 0, SHM_LANE_NAMES * sizeof(*sums));
         size_t n = sum_lanes(shm, sums);
+        atomic_thread_fence(memory_order_acquire); /* what was read, was read before the next line */
         if ((before % 2 == 0 && atomic_load(&shm->fold) == before) || tries == MOST_TRIES)
             return n;
     }
@@ -332,9 +348,11 @@ uint64_t shm_sum_accepted(const struct shm *shm)
         uint64_t sum = atomic_load(&shm->accepted);
         for (unsigned i = 0; i < SHM_GENERATIONS; i++) {
             const struct shm_generation *generation = &shm->generations[i];
-            for (unsigned j = 0; generation->number != 0 && j < generation->workers; j++)
-                sum += atomic_load(&shm->slots[generation->first + j].accepted);
+            unsigned first = generation->first, end = first + generation->workers;
+            for (unsigned j = first; generation->number != 0 && j < end && j < SHM_SLOTS; j++)
+                sum += atomic_load(&shm->slots[j].accepted);
         }
+        atomic_thread_fence(memory_order_acquire); /* what was read, was read before the next line */
         if ((before % 2 == 0 && atomic_load(&shm->fold) == before) || tries == MOST_TRIES)
             return sum;
     }

@@ -21,7 +21,7 @@
 #include "metrics/series.h"
 
 enum {
-    SHM_LAYOUT = 9, /* counts up with each change of the structs below */
+    SHM_LAYOUT = 10, /* counts up with each change of the structs below */
     SHM_CACHE_LINE = 64,
     SHM_LANES = 16,
     SHM_LANE_NAMES = 64, /* of all confs; the last place is for all that come after */
@@ -135,6 +135,9 @@ const char *shm_name_text(const struct shm *shm, uint32_t number);
  * master alone.
  */
 void shm_slot_begin(struct shm *shm, struct shm_slot *slot);
+
+/* Its worker is gone: what it had open or under way is, too. */
+void shm_slot_end(struct shm_slot *slot);
 
 /* The place of a lane in the slot, which is found by its name or is a new one; NULL where none is left. */
 struct shm_lane *shm_slot_lane(struct shm *shm, struct shm_slot *slot, const char *name);

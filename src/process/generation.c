@@ -34,7 +34,6 @@ static void describe(struct generation *generation)
     for (size_t i = 0; i < conf->n_lanes; i++)
         generation->n_lanes += conf->lanes[i].used;
     generation->database_max = conf->database.max;
-    generation->drain_notice = conf->limits.drain_notice;
     generation->drain = conf->limits.drain;
 }
 
@@ -275,6 +274,7 @@ bool generation_take_death(struct generation *generation, struct generation_home
     atomic_store(&slot->takes_passed, false);
     handoff_forget_dead(slot);
     atomic_store(&slot->spills, 0);
+    shm_slot_end(slot);
     count_steady(generation);
     *failed = !was_ready && !worker->leaves;
     generation->failed_starts = *failed ? generation->failed_starts + 1 : 0;

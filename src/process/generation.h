@@ -47,8 +47,7 @@ struct generation {
     size_t n_listeners;
     unsigned n_lanes; /* that are used: so many connections to PostgreSQL a worker always has */
     unsigned database_max;
-    unsigned drain_notice; /* ms */
-    unsigned drain;        /* ms: limits.drain */
+    unsigned drain;   /* ms: limits.drain */
     uint64_t kill_at; /* clock_ms: when those that still are there are killed; UINT64_MAX once they were; 0
                          before they were told to leave */
     unsigned failed_starts; /* in a row */

@@ -45,11 +45,10 @@ struct master {
     struct fleet fleet;
     struct control control;
     struct trial trial;
-    bool trying;      /* trial has begun */
-    bool reloading;   /* from the trial on until workers are ready, or it was refused */
-    bool again;       /* another reload was asked for meanwhile */
-    int adjustment;   /* workers more or fewer that were asked for, by TTIN and TTOU */
-    uint64_t stop_at; /* clock_ms: balancers know by now that the server stops; 0: it does not */
+    bool trying;    /* trial has begun */
+    bool reloading; /* from the trial on until workers are ready, or it was refused */
+    bool again;     /* another reload was asked for meanwhile */
+    int adjustment; /* workers more or fewer that were asked for, by TTIN and TTOU */
     int signal_fd;
     bool was_ready; /* the service manager was told so */
     unsigned watchdog_ms;
@@ -80,7 +79,7 @@ static const char *database_state(const struct master *master)
     for (unsigned i = 0; i < running->n_workers; i++) {
         const struct shm_slot *slot = shm_slot(master->fleet.home.shm, running->shared, i);
         for (unsigned lane = 0; lane < SHM_LANES; lane++) {
-            if (atomic_load(&slot->lanes[lane].open) == 0)
+            if (atomic_load(&slot->lanes[lane].name) == 0)
                 continue;
             int state = atomic_load(&slot->lanes[lane].state);
             any = any || state == DB_READY;
@@ -329,40 +328,14 @@ static void reap(struct master *master)
 
 static void stop(struct master *master, bool at_once)
 {
-    log_info(at_once ? "stopping at once" : "stopping: finishing the pending requests");
-    master->stop_at = 0;
-    fleet_stop(&master->fleet, at_once);
-}
-
-/* The server is to stop. For limits.drain_notice it serves as before, while /ready tells balancers. */
-static void be_told_to_stop(struct master *master, bool at_once)
-{
-    unsigned notice = master->fleet.running->drain_notice;
-    bool again = master->stop_at != 0 || master->fleet.stopping;
-    if (!again)
+    if (!master->fleet.stopping)
         sd_notify("STOPPING=1\n");
+    log_info(at_once ? "stopping at once" : "stopping: finishing the pending requests");
     atomic_store(&master->fleet.home.shm->is_stopping, true);
     master->again = false;
-    if (master->trying)
+    if (master->trying && !master->trial.ended)
         kill(master->trial.pid, SIGKILL);
-    if (at_once || again || notice == 0) {
-        stop(master, at_once || again);
-        return;
-    }
-    log_info("about to stop: /ready says so for %u ms", notice);
-    master->stop_at = clock_ms() + notice;
-}
-
-/* Returns how long that lasts yet, in ms; -1: it is not so. */
-static int stop_when_due(struct master *master)
-{
-    uint64_t now = clock_ms();
-    if (master->stop_at == 0)
-        return -1;
-    if (now < master->stop_at)
-        return (int)(master->stop_at - now);
-    stop(master, false);
-    return -1;
+    fleet_stop(&master->fleet, at_once);
 }
 
 /* So many workers more or fewer: a generation of the same conf follows. */
@@ -384,10 +357,10 @@ static void on_signal(struct master *master, uint32_t number)
 {
     switch (number) {
     case SIGTERM:
-        be_told_to_stop(master, false);
+        stop(master, master->fleet.stopping);
         break;
     case SIGINT:
-        be_told_to_stop(master, true);
+        stop(master, true);
         break;
     case SIGHUP:
     case SIGUSR2:
@@ -428,11 +401,9 @@ static int sooner(int a, int b)
 static void run(struct master *master)
 {
     while (!master->fleet.stopping || fleet_is_alive(&master->fleet) || master->trying) {
-        if (!master->reloading && master->fleet.candidate == NULL && !master->fleet.stopping &&
-            master->stop_at == 0)
+        if (!master->reloading && master->fleet.candidate == NULL && !master->fleet.stopping)
             begin_what_waits(master);
-        int notice = stop_when_due(master);
-        int wait = sooner(notice, fleet_step(&master->fleet));
+        int wait = fleet_step(&master->fleet);
         if (master->trying)
             wait = sooner(wait, trial_watch(&master->trial));
         wait = sooner(wait, tell_manager(master));

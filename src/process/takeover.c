@@ -53,7 +53,6 @@ static void pack_generation(struct pack *pack, const struct takeover *takeover,
     pack_number(pack, generation->place);
     pack_number(pack, generation->n_lanes);
     pack_number(pack, generation->database_max);
-    pack_number(pack, generation->drain_notice);
     pack_number(pack, generation->drain);
     pack_number(pack, generation->kill_at);
     pack_number(pack, generation->failed_starts);
@@ -224,7 +223,6 @@ static struct generation *unpack_generation(struct unpack *in, const struct take
     generation->place = unpack_unsigned(in);
     generation->n_lanes = unpack_unsigned(in);
     generation->database_max = unpack_unsigned(in);
-    generation->drain_notice = unpack_unsigned(in);
     generation->drain = unpack_unsigned(in);
     generation->kill_at = unpack_number(in);
     generation->failed_starts = unpack_unsigned(in);

@@ -27,6 +27,7 @@ static void answer_without_route(struct exchange *exchange, enum route_outcome o
         problem.status = 501;
         problem.detail = "This server does not support this method.";
     } else if (str_equal(exchange->method, STR("OPTIONS"))) {
+        exchange->series = NULL; /* neither a route's request nor an error */
         struct sink_head head = {
             .status = 204, .content_length = SINK_LENGTH_UNKNOWN, .fields = &allow, .n_fields = 1};
         sink->ops->start(sink, &head);
