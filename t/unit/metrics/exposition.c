@@ -8,7 +8,7 @@
 static void is_text(struct exposition *exposition, const char *expected, const char *name)
 {
     json_char(&exposition->text, '\0');
-    is_str(exposition->text.base, expected, name);
+    is_str(exposition->text.base, expected, "%s", name);
     free(exposition->text.base);
 }
 
