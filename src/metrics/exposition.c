@@ -2,11 +2,8 @@
 #include "metrics/exposition.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "base/mem.h"
 
 static void put(struct exposition *exposition, const char *text)
 {

@@ -237,23 +237,24 @@ static struct exposition_label lane_label(const struct lanes *lanes, size_t whic
 
 static void write_lane_states(struct exposition *exposition, const struct lanes *lanes)
 {
-    exposition_family(exposition, "hayfork_database_connections", EXPOSITION_GAUGE,
-                      "Connections to PostgreSQL that are open.");
-    for (size_t i = 0; i < lanes->n; i++) {
-        struct exposition_label label = lane_label(lanes, i);
-        exposition_sample(exposition, &label, 1, lanes->sums[i].open);
-    }
-    exposition_family(exposition, "hayfork_database_in_flight", EXPOSITION_GAUGE,
-                      "Statements that PostgreSQL has not answered yet.");
-    for (size_t i = 0; i < lanes->n; i++) {
-        struct exposition_label label = lane_label(lanes, i);
-        exposition_sample(exposition, &label, 1, lanes->sums[i].in_flight);
-    }
-    exposition_family(exposition, "hayfork_database_waiting", EXPOSITION_GAUGE,
-                      "Queries that wait to be sent.");
-    for (size_t i = 0; i < lanes->n; i++) {
-        struct exposition_label label = lane_label(lanes, i);
-        exposition_sample(exposition, &label, 1, lanes->sums[i].waiting);
+    static const struct {
+        const char *name, *help;
+        size_t offset; /* in struct shm_lane, of an _Atomic unsigned */
+    } families[] = {
+        {"hayfork_database_connections", "Connections to PostgreSQL that are open.",
+         offsetof(struct shm_lane, open)},
+        {"hayfork_database_in_flight", "Statements that PostgreSQL has not answered yet.",
+         offsetof(struct shm_lane, in_flight)},
+        {"hayfork_database_waiting", "Queries that wait to be sent.", offsetof(struct shm_lane, waiting)},
+    };
+    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+        exposition_family(exposition, families[i].name, EXPOSITION_GAUGE, families[i].help);
+        for (size_t j = 0; j < lanes->n; j++) {
+            const char *lane = (const char *)&lanes->sums[j];
+            struct exposition_label label = lane_label(lanes, j);
+            exposition_sample(exposition, &label, 1,
+                              atomic_load((const _Atomic unsigned *)(lane + families[i].offset)));
+        }
     }
 }
 

@@ -87,6 +87,26 @@ const char *shm_name_text(const struct shm *shm, uint32_t number)
 
 /* Slots */
 
+/* What is counted moves to where it is kept. Between the two, fold is odd. */
+
+static void begin_folding(struct shm *shm)
+{
+    atomic_fetch_add(&shm->fold, 1);
+    atomic_thread_fence(memory_order_release); /* what is moved, is moved after that */
+}
+
+static void end_folding(struct shm *shm)
+{
+    atomic_fetch_add(&shm->fold, 1);
+}
+
+/* Has nothing moved while it was read, since fold was this? */
+static bool is_whole(const struct shm *shm, unsigned before)
+{
+    atomic_thread_fence(memory_order_acquire); /* what was read, was read before the next line */
+    return before % 2 == 0 && atomic_load(&shm->fold) == before;
+}
+
 /* The place of a name among so many lanes; the last one where there is none left. */
 static struct shm_ended_lane *ended_lane(struct shm *shm, uint32_t name)
 {
@@ -123,9 +143,9 @@ void shm_slot_begin(struct shm *shm, struct shm_slot *slot)
     atomic_store(&slot->resident, 0);
     atomic_store(&slot->proportional, 0);
     atomic_store(&slot->cpu_us, 0);
-    atomic_fetch_add(&shm->fold, 1);
+    begin_folding(shm);
     fold_lanes(shm, slot);
-    atomic_fetch_add(&shm->fold, 1);
+    end_folding(shm);
 }
 
 void shm_slot_end(struct shm_slot *slot)
@@ -219,7 +239,7 @@ struct shm_generation *shm_begin_generation(struct shm *shm, unsigned number, un
 
 void shm_end_generation(struct shm *shm, struct shm_generation *generation)
 {
-    atomic_fetch_add(&shm->fold, 1);
+    begin_folding(shm);
     for (unsigned i = 0; i < generation->workers; i++) {
         struct shm_slot *slot = shm_slot(shm, generation, i);
         fold_lanes(shm, slot);
@@ -235,7 +255,7 @@ void shm_end_generation(struct shm *shm, struct shm_generation *generation)
         memset(series, 0, sizeof(*series));
     }
     atomic_store(&generation->number, 0);
-    atomic_fetch_add(&shm->fold, 1);
+    end_folding(shm);
 }
 
 struct series *shm_series(struct shm *shm, const struct shm_generation *generation, unsigned index,
@@ -277,8 +297,7 @@ struct series *shm_sum_series(struct shm *shm)
         struct series *sums = mem_calloc(SHM_NAMES, sizeof(*sums));
         unsigned before = atomic_load(&shm->fold);
         sum_series(shm, sums);
-        atomic_thread_fence(memory_order_acquire); /* what was read, was read before the next line */
-        if ((before % 2 == 0 && atomic_load(&shm->fold) == before) || tries == MOST_TRIES)
+        if (is_whole(shm, before) || tries == MOST_TRIES)
             return sums;
         free(sums);
     }
@@ -335,8 +354,7 @@ size_t shm_sum_lanes(const struct shm *shm, struct shm_lane *sums)
         unsigned before = atomic_load(&shm->fold);
         memset(sums, 0, SHM_LANE_NAMES * sizeof(*sums));
         size_t n = sum_lanes(shm, sums);
-        atomic_thread_fence(memory_order_acquire); /* what was read, was read before the next line */
-        if ((before % 2 == 0 && atomic_load(&shm->fold) == before) || tries == MOST_TRIES)
+        if (is_whole(shm, before) || tries == MOST_TRIES)
             return n;
     }
 }
@@ -352,8 +370,7 @@ uint64_t shm_sum_accepted(const struct shm *shm)
             for (unsigned j = first; generation->number != 0 && j < end && j < SHM_SLOTS; j++)
                 sum += atomic_load(&shm->slots[j].accepted);
         }
-        atomic_thread_fence(memory_order_acquire); /* what was read, was read before the next line */
-        if ((before % 2 == 0 && atomic_load(&shm->fold) == before) || tries == MOST_TRIES)
+        if (is_whole(shm, before) || tries == MOST_TRIES)
             return sum;
     }
 }
