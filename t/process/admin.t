@@ -186,6 +186,8 @@ subtest 'no counter goes back when a worker dies or the conf is reloaded' => sub
         is $ask->(), $sent, '… loses nothing';
         is $before->{'hayfork_reloads_total{result="done"}'}, $n, '… and is counted';
     }
+    wait_for('the workers of before to leave', sub { scrape($admin)->{'hayfork_workers{state="draining"}'} == 0 });
+    is $ask->(), $sent, 'what they have counted stays';
     is $server->stop, 'exit 0';
 };
 
