@@ -7,67 +7,33 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "metrics/sums.h"
 
 enum { ROUTE_LABELS = 3, MOST_LABELS = 4 };
 
-/* The route that a series is of, as labels. */
+/* Routes */
+
 struct route {
     const struct series *series;
     struct exposition_label labels[MOST_LABELS];
 };
 
-static struct str part(const char **from, char end)
-{
-    const char *stop = strchr(*from, end);
-    struct str text = {*from, stop == NULL ? strlen(*from) : (size_t)(stop - *from)};
-    *from = stop == NULL ? *from + text.len : stop + 1;
-    return text;
-}
-
-/* From "METHOD /path", perhaps with listeners; the whole name where it is not so. */
-static struct route route_of(const struct shm *shm, const struct series *series)
-{
-    const char *name = shm_name_text(shm, series->name);
-    struct route route = {.series = series};
-    struct str label = part(&name, SERIES_LISTENERS);
-    const char *blank = label.len == 0 ? NULL : memchr(label.base, ' ', label.len);
-    size_t method = blank == NULL ? 0 : (size_t)(blank - label.base),
-           skipped = blank == NULL ? 0 : method + 1;
-    route.labels[0] = (struct exposition_label){"route", {label.base + skipped, label.len - skipped}};
-    route.labels[1] = (struct exposition_label){"method", {label.base, method}};
-    route.labels[2] = (struct exposition_label){"listener", str_of(name)};
-    return route;
-}
-
-/* What each route, or none, has counted. */
 struct routes {
-    struct route *all;
+    struct sums_routes sums;
+    struct route *all; /* each with its labels */
     size_t n;
-    struct series *sums;
-    const struct series *unrouted; /* NULL where there is nothing yet */
 };
-
-static bool is_used(const struct series *series)
-{
-    for (unsigned i = 0; i < SERIES_STATUSES; i++) {
-        if (series->answers[i] != 0)
-            return true;
-    }
-    return false;
-}
 
 static struct routes routes_read(struct shm *shm)
 {
-    struct routes routes = {.sums = shm_sum_series(shm)};
-    routes.all = mem_calloc(SHM_NAMES, sizeof(*routes.all));
-    for (size_t i = 0; i < SHM_NAMES; i++) {
-        const struct series *series = &routes.sums[i];
-        if (series->name == 0)
-            continue;
-        if (shm_name_text(shm, series->name)[0] == '\0')
-            routes.unrouted = series;
-        else if (is_used(series))
-            routes.all[routes.n++] = route_of(shm, series);
+    struct routes routes = {.sums = sums_routes_read(shm)};
+    routes.n = routes.sums.n;
+    routes.all = mem_calloc(routes.n, sizeof(*routes.all));
+    for (size_t i = 0; i < routes.n; i++) {
+        const struct sums_route *route = &routes.sums.all[i];
+        routes.all[i] = (struct route){
+            route->series,
+            {{"route", route->path}, {"method", route->method}, {"listener", route->listeners}}};
     }
     return routes;
 }
@@ -92,15 +58,6 @@ static void write_statuses(struct exposition *exposition, const struct series *s
     }
 }
 
-static bool any_time(const struct series_times *times)
-{
-    for (unsigned i = 0; i < SERIES_BUCKETS; i++) {
-        if (times->buckets[i] != 0)
-            return true;
-    }
-    return false;
-}
-
 static void write_routes(struct exposition *exposition, struct routes *routes)
 {
     struct exposition_label status[1];
@@ -111,7 +68,7 @@ static void write_routes(struct exposition *exposition, struct routes *routes)
     exposition_family(
         exposition, "hayfork_http_errors", EXPOSITION_COUNTER,
         "Requests that are for no route, or that HTTP refuses, by the status of their answers.");
-    write_statuses(exposition, routes->unrouted, status, 0);
+    write_statuses(exposition, routes->sums.unrouted, status, 0);
     exposition_family(exposition, "hayfork_request_duration_seconds", EXPOSITION_HISTOGRAM,
                       "From the head of a request to the last byte of its answer.");
     for (size_t i = 0; i < routes->n; i++)
@@ -119,7 +76,7 @@ static void write_routes(struct exposition *exposition, struct routes *routes)
     exposition_family(exposition, "hayfork_database_duration_seconds", EXPOSITION_HISTOGRAM,
                       "Of that, in PostgreSQL, with the time that a query waits for a connection.");
     for (size_t i = 0; i < routes->n; i++) {
-        if (any_time(&routes->all[i].series->database))
+        if (sums_any_time(&routes->all[i].series->database))
             exposition_histogram(exposition, routes->all[i].labels, ROUTE_LABELS,
                                  &routes->all[i].series->database);
     }
@@ -141,29 +98,21 @@ struct worker {
 };
 
 struct workers {
-    struct worker *all;
+    struct sums_workers sums;
+    struct worker *all; /* each with its labels */
     size_t n;
 };
 
 static struct workers workers_read(struct shm *shm)
 {
-    struct workers workers = {NULL, 0};
-    for (unsigned i = 0; i < SHM_GENERATIONS; i++) {
-        const struct shm_generation *generation = &shm->generations[i];
-        unsigned number = atomic_load(&generation->number);
-        for (unsigned j = 0; number != 0 && j < generation->workers; j++) {
-            const struct shm_slot *slot = shm_slot(shm, generation, j);
-            if (atomic_load(&slot->state) == SHM_EMPTY)
-                continue;
-            MEM_GROW(&workers.all, workers.n);
-            struct worker *worker = &workers.all[workers.n++];
-            worker->slot = slot;
-            snprintf(worker->index, sizeof(worker->index), "%u", j + 1);
-            snprintf(worker->generation, sizeof(worker->generation), "%u", number);
-        }
-    }
+    struct workers workers = {.sums = sums_workers_read(shm)};
+    workers.n = workers.sums.n;
+    workers.all = mem_calloc(workers.n, sizeof(*workers.all));
     for (size_t i = 0; i < workers.n; i++) {
         struct worker *worker = &workers.all[i];
+        worker->slot = workers.sums.all[i].slot;
+        snprintf(worker->index, sizeof(worker->index), "%u", workers.sums.all[i].index);
+        snprintf(worker->generation, sizeof(worker->generation), "%u", workers.sums.all[i].generation);
         worker->labels[0] = (struct exposition_label){"worker", str_of(worker->index)};
         worker->labels[1] = (struct exposition_label){"generation", str_of(worker->generation)};
     }
@@ -172,16 +121,12 @@ static struct workers workers_read(struct shm *shm)
 
 static void write_states(struct exposition *exposition, const struct workers *workers)
 {
-    static const char *const states[] = {[SHM_STARTING] = "starting",
-                                         [SHM_PREPARED] = "prepared",
-                                         [SHM_READY] = "ready",
-                                         [SHM_DRAINING] = "draining"};
     exposition_family(exposition, "hayfork_workers", EXPOSITION_GAUGE, "Worker processes, by their state.");
     for (int state = SHM_STARTING; state <= SHM_DRAINING; state++) {
         uint64_t n = 0;
         for (size_t i = 0; i < workers->n; i++)
             n += atomic_load(&workers->all[i].slot->state) == state;
-        struct exposition_label label = {"state", str_of(states[state])};
+        struct exposition_label label = {"state", str_of(sums_state_name(state))};
         exposition_sample(exposition, &label, 1, n);
     }
 }
@@ -212,11 +157,8 @@ static void write_workers(struct exposition *exposition, const struct workers *w
 
 static void write_connections(struct exposition *exposition, struct shm *shm, const struct workers *workers)
 {
-    uint64_t open = 0;
-    for (size_t i = 0; i < workers->n; i++)
-        open += atomic_load(&workers->all[i].slot->connections) & UINT32_MAX;
     exposition_family(exposition, "hayfork_connections", EXPOSITION_GAUGE, "Open connections of clients.");
-    exposition_sample(exposition, NULL, 0, open);
+    exposition_sample(exposition, NULL, 0, sums_connections(&workers->sums));
     exposition_family(exposition, "hayfork_connections_accepted", EXPOSITION_COUNTER,
                       "Connections of clients that were accepted.");
     exposition_sample(exposition, NULL, 0, shm_sum_accepted(shm));
@@ -344,6 +286,7 @@ void report_write(struct exposition *exposition, struct shm *shm)
     write_master(exposition, shm);
     exposition_end(exposition);
     free(routes.all);
-    free(routes.sums);
+    sums_routes_free(&routes.sums);
     free(workers.all);
+    sums_workers_free(&workers.sums);
 }
