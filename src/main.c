@@ -55,7 +55,7 @@ int _gnutls_global_init_skip(void)
     return 1;
 }
 
-/* commit.c: " (COMMIT)", or nothing where it is not known. */
+/* commit.c: the commit that it was built from, or nothing where that is not known. */
 extern const char hayfork_commit[];
 
 enum mode { MODE_SERVE, MODE_CHECK, MODE_PRINT, MODE_RELOAD };
@@ -139,7 +139,8 @@ static struct options parse(int argc, char **argv)
             options.mode = MODE_PRINT;
             break;
         case 'V':
-            printf("hayfork %s%s\n", PACKAGE_VERSION, hayfork_commit);
+            printf(*hayfork_commit == '\0' ? "hayfork %s\n" : "hayfork %s (%s)\n", PACKAGE_VERSION,
+                   hayfork_commit);
             exit(EXIT_SUCCESS);
         case 'h':
             fputs(usage, stdout);
@@ -257,6 +258,7 @@ int main(int argc, char **argv)
     struct options options = parse(argc, argv);
     if (options.mode == MODE_SERVE)
         hold_signals();
+    program.commit = hayfork_commit;
     program.conf_path = options.conf_path;
     program.overrides = options.overrides;
     program.n_overrides = options.n_overrides;

@@ -80,7 +80,7 @@ static void lose(struct db_ask *ask, struct db_query *query)
     db_ask_leave(query);
     if (undone && !db_query_has_tried(query, DB_TRIED_AGAIN)) {
         db_query_try(query, DB_TRIED_AGAIN);
-        db_env_count(query->statement->env, SHM_LANE_RETRIED, 1);
+        db_env_count(query->statement->env, METRIC_LANE_RETRIED, 1);
         db_query_ask_again(query, ask->gave_rows);
     } else {
         db_query_end(query, undone || !db_flight_was_sent(&ask->flight) ? DB_NOT_SENT : DB_LOST, NULL);

@@ -248,6 +248,8 @@ void db_connection_prepared(struct db_connection *connection)
 {
     if (connection->state != DB_PREPARING || --connection->n_awaited > 0 || connection->pipeline.ends)
         return;
+    if (connection->ready_at != 0)
+        db_env_count(env_of(connection), METRIC_LANE_RECONNECTS, 1);
     connection->ready_at = env_of(connection)->now;
     db_pipeline_set_idle(&connection->pipeline);
     enter(connection, DB_READY);

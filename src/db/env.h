@@ -8,7 +8,6 @@
 
 #include "base/clock.h"
 #include "db/lane.h"
-#include "metrics/counter.h"
 #include "metrics/lane.h"
 
 struct db_env {
@@ -31,9 +30,15 @@ static inline void db_env_wake(struct db_env *env)
 }
 
 /* Counts for the lane. */
-static inline void db_env_count(const struct db_env *env, enum shm_lane_count what, uint64_t n)
+static inline void db_env_count(const struct db_env *env, enum metric_of_lane what, uint64_t n)
 {
-    counter_add(&env->conf.shown->counts[what], n);
+    counter_add(&env->conf.shown->values[what], n);
+}
+
+/* Shows how many of something the lane has now. */
+static inline void db_env_show(const struct db_env *env, enum metric_of_lane what, uint64_t n)
+{
+    atomic_store_explicit(&env->conf.shown->values[what], n, memory_order_relaxed);
 }
 
 /* No more work begins. */

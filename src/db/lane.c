@@ -121,7 +121,11 @@ static void on_changed(struct db_connection *connection)
     if (lane->pool.n > 1)
         begin_timer(lane, &lane->idle);
     struct shm_lane *shown = lane->env.conf.shown;
-    atomic_store_explicit(&shown->state, (int)lane->pool.all[0]->state, memory_order_relaxed);
+    enum db_state state = lane->pool.all[0]->state;
+    atomic_store_explicit(&shown->state, (int)state, memory_order_relaxed);
+    _Static_assert((int)METRIC_LANE_DRAINING - (int)METRIC_LANE_CONNECTING == (int)DB_DRAINING, "one each");
+    for (unsigned i = DB_CONNECTING; i <= DB_DRAINING; i++)
+        db_env_show(&lane->env, METRIC_LANE_CONNECTING + i, i == state);
     db_pool_show(&lane->pool);
     if (connection->state == DB_READY)
         on_ready(lane, connection);
@@ -259,14 +263,14 @@ enum db_refusal db_check(struct db_lane *lane, struct db_statement *statement)
 
 void db_refused(struct db_lane *lane, enum db_refusal refusal)
 {
-    db_env_count(&lane->env, refusal == DB_FULL ? SHM_LANE_REFUSED_FULL : SHM_LANE_REFUSED_AWAY, 1);
+    db_env_count(&lane->env, refusal == DB_FULL ? METRIC_LANE_FULL : METRIC_LANE_AWAY, 1);
 }
 
 struct db_query *db_submit(struct db_lane *lane, struct db_statement *statement, const struct str *values,
                            struct store *store, const struct db_asker *asker, void *owner)
 {
     struct db_query *query = db_query_new(statement, values, store, asker, owner, on_deadline);
-    db_env_count(&lane->env, SHM_LANE_QUERIES, 1);
+    db_env_count(&lane->env, METRIC_LANE_QUERIES, 1);
     if (values != NULL) {
         db_query_wait(query);
     } else {
@@ -389,9 +393,9 @@ bool db_lane_turn_end(struct db_lane *lane)
         db_connection_flush(lane->pool.all[i]);
         in_flight += (unsigned)lane->pool.all[i]->pipeline.n;
     }
-    atomic_store_explicit(&lane->env.conf.shown->in_flight, in_flight, memory_order_relaxed);
-    atomic_store_explicit(&lane->env.conf.shown->waiting, (unsigned)lane->queue.n_waiting,
-                          memory_order_relaxed);
+    db_queue_end_turn(&lane->queue);
+    db_env_show(&lane->env, METRIC_LANE_IN_FLIGHT, in_flight);
+    db_env_show(&lane->env, METRIC_LANE_WAITING, lane->queue.n_waiting);
     if (in_flight > 0 && !h2o_timeout_is_linked(&lane->watch.entry))
         begin_timer(lane, &lane->watch);
     return lane->gathers;

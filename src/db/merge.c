@@ -347,8 +347,8 @@ void db_merge_send(struct db_connection *connection, struct db_statement *statem
 {
     struct pgwire_writer *out = &connection->pipeline.io.out;
     struct db_ask *ask = db_ask_begin(connection, statement, &asking, n, 1);
-    db_env_count(statement->env, SHM_LANE_MERGED, 1);
-    db_env_count(statement->env, SHM_LANE_MERGED_QUERIES, n);
+    db_env_count(statement->env, METRIC_LANE_MERGED, 1);
+    db_env_count(statement->env, METRIC_LANE_MERGED_QUERIES, n);
     const struct str *rows[DB_MERGE_MOST];
     for (size_t i = 0; i < n; i++)
         rows[i] = ask->queries[i]->values;

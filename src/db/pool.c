@@ -74,7 +74,7 @@ void db_pool_show(const struct db_pool *pool)
         enum db_state state = pool->all[i]->state;
         n += state == DB_PREPARING || state == DB_READY || state == DB_DRAINING;
     }
-    atomic_store_explicit(&pool->env->conf.shown->open, n, memory_order_relaxed);
+    db_env_show(pool->env, METRIC_LANE_OPEN, n);
 }
 
 /* The first one has its name looked up, others are told where it is: libpq would have us wait. */
@@ -107,7 +107,7 @@ enum db_pool_growth db_pool_grow(struct db_pool *pool)
     if (pool->capped)
         return DB_POOL_CAPPED;
     add(pool);
-    db_env_count(pool->env, SHM_LANE_SPILLS, 1);
+    db_env_count(pool->env, METRIC_LANE_SPILLS, 1);
     return DB_POOL_GROWS;
 }
 
@@ -194,7 +194,7 @@ enum db_pool_closed db_pool_close(struct db_pool *pool, struct db_connection *co
     bool was_ready = connection->state == DB_READY;
     bool at_once = was_ready && db_connection_may_begin_at_once(connection);
     if (was_ready)
-        db_env_count(pool->env, SHM_LANE_LOST, 1);
+        db_env_count(pool->env, METRIC_LANE_LOST, 1);
     complain(pool, connection);
     bool stays = keeps_first_place(pool, connection);
     end_session(connection, DB_BROKEN);

@@ -35,6 +35,7 @@ struct db_query *db_query_new(struct db_statement *statement, const struct str *
     }
     *query = (struct db_query){.statement = statement,
                                .values = values,
+                               .turn = queue->turn,
                                .store = store,
                                .fit = statement->fit,
                                .asker = asker,
@@ -64,13 +65,13 @@ static void end(struct db_query *query, enum db_outcome outcome, const struct db
 void db_query_end(struct db_query *query, enum db_outcome outcome, const struct db_result *result)
 {
     if (outcome == DB_NOT_SENT || outcome == DB_LOST)
-        db_env_count(query->statement->env, SHM_LANE_LOST_QUERIES, 1);
+        db_env_count(query->statement->env, METRIC_LANE_LOST_QUERIES, 1);
     end(query, outcome, result);
 }
 
 void db_query_end_late(struct db_query *query, enum db_outcome outcome)
 {
-    db_env_count(query->statement->env, outcome == DB_NOT_SENT ? SHM_LANE_NOT_SENT : SHM_LANE_LATE, 1);
+    db_env_count(query->statement->env, outcome == DB_NOT_SENT ? METRIC_LANE_NOT_SENT : METRIC_LANE_LATE, 1);
     end(query, outcome, NULL);
 }
 
@@ -135,6 +136,7 @@ void db_query_wait_no_more(struct db_query *query)
 
 void db_query_wait_again(struct db_query *query)
 {
+    query->turn = line_of(query)->queue->turn;
     query->ask = NULL;
     query->misread = false;
     if (fit(query))
@@ -165,6 +167,9 @@ void db_line_fit(struct db_statement *statement)
 struct db_query *db_line_take(struct db_statement *statement)
 {
     struct db_query *query = db_line_first(statement);
+    struct db_queue *queue = line_of(query)->queue;
+    if (query->turn != queue->turn)
+        db_env_count(queue->env, METRIC_LANE_WAITS, 1);
     db_query_wait_no_more(query);
     return query;
 }

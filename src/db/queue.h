@@ -22,6 +22,7 @@ struct db_query {
     struct db_ask *ask; /* what it is in flight with; NULL while it waits */
     size_t place;       /* in ask->queries */
     const struct str *values;
+    unsigned turn;               /* of the loop, in which it came: see struct db_queue */
     struct store *store;         /* where they lie, as far as they are long; may be NULL */
     unsigned fit;                /* they are for the parameters that the statement had then */
     unsigned moves;              /* how often it stood after a slow one, and was sent elsewhere */
@@ -51,6 +52,7 @@ struct db_queue {
     h2o_linklist_t turns; /* lines with queries that wait, in the order of their turns */
     size_t n_turns;
     size_t n_waiting;
+    unsigned turn;        /* of the loop, counted */
     h2o_linklist_t spare; /* queries, to be used again */
 };
 
@@ -104,6 +106,12 @@ struct db_statement *db_queue_next(struct db_queue *queue);
 
 /* It gets another turn, after those of the others. */
 void db_line_take_turn(struct db_statement *statement);
+
+/* What waits now has waited. */
+static inline void db_queue_end_turn(struct db_queue *queue)
+{
+    queue->turn++;
+}
 
 /* Does a query wait that comes from another network than this one? With 0, from any. */
 bool db_line_is_wanted(const struct db_statement *statement, uint64_t network);

@@ -14,6 +14,7 @@ enum { MOST_REASONS = 4 };
 struct handler_admin {
     struct handler super;
     struct shm *shm;
+    const char *commit;
     bool reads; /* some route is on the lane that reads */
 };
 
@@ -118,7 +119,7 @@ static void handle_metrics(struct handler *handler, const struct request *reques
 {
     const struct handler_admin *self = (struct handler_admin *)handler;
     struct exposition exposition = {.is_open = wants_open(request)};
-    report_write(&exposition, self->shm);
+    report_write(&exposition, self->shm, self->commit);
     struct str body = {exposition.text.base, exposition.text.len};
     body.base = arena_copy(&request->sink->arena, body);
     answer(request->sink, 200, exposition_content_type(&exposition), body);
@@ -142,6 +143,7 @@ struct handler *handler_admin_new(const struct conf_route *route, const struct h
             self->super = (struct handler){.handle = pages[i].handle, .free = dispose};
     }
     self->shm = env->shm;
+    self->commit = env->commit;
     self->reads = env->conf->lanes[CONF_LANE_READ].used;
     return &self->super;
 }

@@ -23,6 +23,7 @@ struct handler_env {
     struct stage_env stages;
     struct shm_slot *slot; /* where the worker shows the current route */
     struct shm *shm;       /* what all workers have counted */
+    const char *commit;    /* that this program was built from, or empty */
     struct series *series; /* where the route is counted; NULL: nowhere */
 };
 

@@ -24,7 +24,7 @@ struct routes {
     size_t n;
 };
 
-static struct routes routes_read(struct shm *shm)
+static struct routes routes_read(const struct shm *shm)
 {
     struct routes routes = {.sums = sums_routes_read(shm)};
     routes.n = routes.sums.n;
@@ -38,10 +38,10 @@ static struct routes routes_read(struct shm *shm)
     return routes;
 }
 
-static struct str status_text(char text[8], const struct series *series, unsigned which)
+static struct str status_text(char text[8], unsigned place)
 {
-    int len = series->statuses[which] == 0 ? snprintf(text, 8, "other")
-                                           : snprintf(text, 8, "%u", (unsigned)series->statuses[which]);
+    unsigned status = series_status(place);
+    int len = status == 0 ? snprintf(text, 8, "other") : snprintf(text, 8, "%u", status);
     return (struct str){text, (size_t)len};
 }
 
@@ -53,7 +53,7 @@ static void write_statuses(struct exposition *exposition, const struct series *s
     for (unsigned i = 0; series != NULL && i < SERIES_STATUSES; i++) {
         if (series->answers[i] == 0)
             continue;
-        labels[n] = (struct exposition_label){"status", status_text(text, series, i)};
+        labels[n] = (struct exposition_label){"status", status_text(text, i)};
         exposition_sample(exposition, labels, n + 1, series->answers[i]);
     }
 }
@@ -89,6 +89,64 @@ static void write_routes(struct exposition *exposition, struct routes *routes)
         exposition_sample(exposition, routes->all[i].labels, ROUTE_LABELS, routes->all[i].series->sent);
 }
 
+/* Tables of metrics */
+
+/* Something that has all rows of a table. */
+struct item {
+    const _Atomic uint64_t *values;
+    struct exposition_label labels[2];
+};
+
+/* The samples that items have in a family, whose rows are from first to end. */
+static void write_family(struct exposition *exposition, const struct metric_table *table, size_t first,
+                         size_t end, const struct item *items, size_t n)
+{
+    const struct metric *rows = table->rows;
+    exposition_family(exposition, rows[first].family,
+                      rows[first].type == METRIC_COUNTER ? EXPOSITION_COUNTER : EXPOSITION_GAUGE,
+                      rows[first].help);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = first; j < end; j++) {
+            struct exposition_label labels[] = {
+                items[i].labels[0], items[i].labels[1], {rows[j].label, {NULL, 0}}};
+            if (rows[j].value != NULL)
+                labels[2].value = str_of(rows[j].value);
+            exposition_sample(exposition, labels, 3, items[i].values[j]);
+        }
+    }
+}
+
+static void write_table(struct exposition *exposition, const struct metric_table *table,
+                        const struct item *items, size_t n)
+{
+    for (size_t first = 0, end; first < table->n; first = end) {
+        for (end = first + 1; end < table->n; end++) {
+            if (strcmp(table->rows[end].family, table->rows[first].family) != 0)
+                break;
+        }
+        write_family(exposition, table, first, end, items, n);
+    }
+}
+
+static void write_server(struct exposition *exposition, const struct totals *totals)
+{
+    struct item server = {.values = totals->values};
+    write_table(exposition, &metrics_of_server, &server, 1);
+}
+
+static void write_lanes(struct exposition *exposition, const struct totals *totals, const struct shm *shm)
+{
+    struct item *items = mem_calloc(totals->n_names + 1, sizeof(*items));
+    size_t n = 0;
+    for (size_t i = 0; i < totals->n_names; i++) {
+        const struct shm_lane *lane = &totals->lanes[i];
+        if (lane->name != 0)
+            items[n++] = (struct item){lane->values, {{"lane", str_of(shm_name_text(shm, lane->name))}, {0}}};
+    }
+    write_table(exposition, &metrics_of_lane, items, n);
+    free(items);
+}
+
 /* Workers */
 
 struct worker {
@@ -103,7 +161,7 @@ struct workers {
     size_t n;
 };
 
-static struct workers workers_read(struct shm *shm)
+static struct workers workers_read(const struct shm *shm)
 {
     struct workers workers = {.sums = sums_workers_read(shm)};
     workers.n = workers.sums.n;
@@ -155,138 +213,33 @@ static void write_workers(struct exposition *exposition, const struct workers *w
     }
 }
 
-static void write_connections(struct exposition *exposition, struct shm *shm, const struct workers *workers)
+static void write_connections(struct exposition *exposition, const struct workers *workers)
 {
     exposition_family(exposition, "hayfork_connections", EXPOSITION_GAUGE, "Open connections of clients.");
     exposition_sample(exposition, NULL, 0, sums_connections(&workers->sums));
-    exposition_family(exposition, "hayfork_connections_accepted", EXPOSITION_COUNTER,
-                      "Connections of clients that were accepted.");
-    exposition_sample(exposition, NULL, 0, shm_sum_accepted(shm));
 }
 
-/* Lanes */
-
-struct lanes {
-    const struct shm *shm;
-    struct shm_lane sums[SHM_LANE_NAMES];
-    size_t n;
-};
-
-static struct exposition_label lane_label(const struct lanes *lanes, size_t which)
+static void write_build(struct exposition *exposition, const char *commit)
 {
-    return (struct exposition_label){"lane", str_of(shm_name_text(lanes->shm, lanes->sums[which].name))};
+    struct exposition_label labels[] = {{"version", STR(PACKAGE_VERSION)}, {"commit", str_of(commit)}};
+    exposition_family(exposition, "hayfork_build", EXPOSITION_INFO, "What is running.");
+    exposition_sample(exposition, labels, 2, 1);
 }
 
-static void write_lane_states(struct exposition *exposition, const struct lanes *lanes)
-{
-    static const struct {
-        const char *name, *help;
-        size_t offset; /* in struct shm_lane, of an _Atomic unsigned */
-    } families[] = {
-        {"hayfork_database_connections", "Connections to PostgreSQL that are open.",
-         offsetof(struct shm_lane, open)},
-        {"hayfork_database_in_flight", "Statements that PostgreSQL has not answered yet.",
-         offsetof(struct shm_lane, in_flight)},
-        {"hayfork_database_waiting", "Queries that wait to be sent.", offsetof(struct shm_lane, waiting)},
-    };
-    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
-        exposition_family(exposition, families[i].name, EXPOSITION_GAUGE, families[i].help);
-        for (size_t j = 0; j < lanes->n; j++) {
-            const char *lane = (const char *)&lanes->sums[j];
-            struct exposition_label label = lane_label(lanes, j);
-            exposition_sample(exposition, &label, 1,
-                              atomic_load((const _Atomic unsigned *)(lane + families[i].offset)));
-        }
-    }
-}
-
-static void write_lane_counts(struct exposition *exposition, const struct lanes *lanes)
-{
-    static const struct {
-        const char *name, *help;
-        enum shm_lane_count count;
-    } families[] = {
-        {"hayfork_database_queries", "Queries that a lane has taken.", SHM_LANE_QUERIES},
-        {"hayfork_database_merged", "Statements that have asked for several queries at once.",
-         SHM_LANE_MERGED},
-        {"hayfork_database_merged_queries", "Queries that were asked so.", SHM_LANE_MERGED_QUERIES},
-        {"hayfork_database_retries", "Queries that were sent again after a connection broke.",
-         SHM_LANE_RETRIED},
-        {"hayfork_database_spills", "Connections that were opened beside the first one.", SHM_LANE_SPILLS},
-        {"hayfork_database_connections_lost", "Connections to PostgreSQL that broke.", SHM_LANE_LOST},
-    };
-    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
-        exposition_family(exposition, families[i].name, EXPOSITION_COUNTER, families[i].help);
-        for (size_t j = 0; j < lanes->n; j++) {
-            struct exposition_label label = lane_label(lanes, j);
-            exposition_sample(exposition, &label, 1, lanes->sums[j].counts[families[i].count]);
-        }
-    }
-}
-
-/* Why queries were not answered. */
-static void write_lane_failures(struct exposition *exposition, const struct lanes *lanes)
-{
-    static const struct {
-        const char *cause;
-        enum shm_lane_count count;
-    } causes[] = {
-        {"away", SHM_LANE_REFUSED_AWAY}, {"full", SHM_LANE_REFUSED_FULL}, {"not_sent", SHM_LANE_NOT_SENT},
-        {"late", SHM_LANE_LATE},         {"lost", SHM_LANE_LOST_QUERIES},
-    };
-    exposition_family(exposition, "hayfork_database_failures", EXPOSITION_COUNTER,
-                      "Queries without a result, by the cause.");
-    for (size_t i = 0; i < lanes->n; i++) {
-        for (size_t j = 0; j < sizeof(causes) / sizeof(causes[0]); j++) {
-            struct exposition_label labels[] = {lane_label(lanes, i), {"cause", str_of(causes[j].cause)}};
-            exposition_sample(exposition, labels, 2, lanes->sums[i].counts[causes[j].count]);
-        }
-    }
-}
-
-static void write_lanes(struct exposition *exposition, const struct shm *shm)
-{
-    struct lanes lanes = {.shm = shm};
-    lanes.n = shm_sum_lanes(shm, lanes.sums);
-    write_lane_states(exposition, &lanes);
-    write_lane_counts(exposition, &lanes);
-    write_lane_failures(exposition, &lanes);
-}
-
-static void write_master(struct exposition *exposition, const struct shm *shm)
-{
-    static const char *const deaths[SHM_DEATHS] = {"exited", "killed", "never_ready"};
-    static const char *const reloads[SHM_RELOADS] = {"done", "refused"};
-    exposition_family(exposition, "hayfork_worker_starts", EXPOSITION_COUNTER, "Workers that were started.");
-    exposition_sample(exposition, NULL, 0, shm->starts);
-    exposition_family(exposition, "hayfork_worker_deaths", EXPOSITION_COUNTER,
-                      "Workers that ended without being told to, by the way they did.");
-    for (int i = 0; i < SHM_DEATHS; i++) {
-        struct exposition_label label = {"cause", str_of(deaths[i])};
-        exposition_sample(exposition, &label, 1, shm->deaths[i]);
-    }
-    exposition_family(exposition, "hayfork_reloads", EXPOSITION_COUNTER, "Reloads, by their result.");
-    for (int i = 0; i < SHM_RELOADS; i++) {
-        struct exposition_label label = {"result", str_of(reloads[i])};
-        exposition_sample(exposition, &label, 1, shm->reloads[i]);
-    }
-}
-
-void report_write(struct exposition *exposition, struct shm *shm)
+void report_write(struct exposition *exposition, const struct shm *shm, const char *commit)
 {
     struct routes routes = routes_read(shm);
     struct workers workers = workers_read(shm);
-    struct exposition_label version = {"version", STR(PACKAGE_VERSION)};
-    exposition_family(exposition, "hayfork_build", EXPOSITION_INFO, "What is running.");
-    exposition_sample(exposition, &version, 1, 1);
+    const struct totals *totals = &routes.sums.totals;
+    write_build(exposition, commit);
     write_routes(exposition, &routes);
-    write_connections(exposition, shm, &workers);
-    write_lanes(exposition, shm);
+    write_connections(exposition, &workers);
+    write_server(exposition, totals);
+    write_lanes(exposition, totals, shm);
     write_workers(exposition, &workers);
-    write_master(exposition, shm);
     exposition_end(exposition);
     free(routes.all);
-    sums_routes_free(&routes.sums);
     free(workers.all);
+    sums_routes_free(&routes.sums);
     sums_workers_free(&workers.sums);
 }

@@ -7,8 +7,8 @@
 
 /*
  * Writes every metric, summed over the workers of all generations, those that are gone included. Labels come
- * from confs alone.
+ * from confs alone. commit is what the program was built from, or empty.
  */
-void report_write(struct exposition *exposition, struct shm *shm);
+void report_write(struct exposition *exposition, const struct shm *shm, const char *commit);
 
 #endif

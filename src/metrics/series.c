@@ -1,6 +1,8 @@
 /* series.c: what is counted of each route. */
 #include "metrics/series.h"
 
+#include <stddef.h>
+
 #include "metrics/counter.h"
 
 const uint32_t series_bounds_us[SERIES_BUCKETS - 1] = {
@@ -13,20 +15,32 @@ const char *const series_bounds_text[SERIES_BUCKETS] = {
     "0.1",    "0.25",    "0.5",    "1.0",   "2.5",    "5.0",   "10.0", "+Inf",
 };
 
-/* The place of a status, which is the last one where all are taken. */
-static unsigned place_of(struct series *series, uint16_t status)
+/*
+ * Those that HTTP has (IANA's registry of status codes) and those of nginx that logs know, in ranges: n from
+ * first on have the places from place on. None is in the way of another, whichever comes first.
+ */
+static const struct {
+    unsigned first, n, place;
+} ranges[] = {{200, 9, 1}, {300, 9, 10}, {400, 32, 19}, {451, 1, 51}, {499, 1, 52}, {500, 11, 53}};
+
+unsigned series_place(int status)
 {
-    unsigned i = 0;
-    for (; i < SERIES_STATUSES - 1; i++) {
-        uint16_t there = atomic_load_explicit(&series->statuses[i], memory_order_relaxed);
-        if (there == status)
-            return i;
-        if (there == 0)
-            break;
+    for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+        unsigned at = (unsigned)status - ranges[i].first;
+        if (at < ranges[i].n)
+            return ranges[i].place + at;
     }
-    if (i < SERIES_STATUSES - 1)
-        atomic_store_explicit(&series->statuses[i], status, memory_order_relaxed);
-    return i;
+    return 0;
+}
+
+unsigned series_status(unsigned place)
+{
+    for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+        unsigned at = place - ranges[i].place;
+        if (at < ranges[i].n)
+            return ranges[i].first + at;
+    }
+    return 0;
 }
 
 void series_add_time(struct series_times *times, uint64_t us)
@@ -40,7 +54,7 @@ void series_add_time(struct series_times *times, uint64_t us)
 
 void series_add(struct series *series, int status, uint64_t us)
 {
-    counter_add(&series->answers[place_of(series, (uint16_t)status)], 1);
+    counter_add(&series->answers[series_place(status)], 1);
     series_add_time(&series->total, us);
 }
 
@@ -53,12 +67,8 @@ static void fold_times(struct series_times *into, const struct series_times *fro
 
 void series_fold(struct series *into, const struct series *from)
 {
-    for (unsigned i = 0; i < SERIES_STATUSES; i++) {
-        uint64_t n = atomic_load_explicit(&from->answers[i], memory_order_relaxed);
-        uint16_t status = atomic_load_explicit(&from->statuses[i], memory_order_relaxed);
-        if (n > 0)
-            counter_add(&into->answers[status == 0 ? SERIES_STATUSES - 1 : place_of(into, status)], n);
-    }
+    for (unsigned i = 0; i < SERIES_STATUSES; i++)
+        counter_add(&into->answers[i], atomic_load_explicit(&from->answers[i], memory_order_relaxed));
     counter_add(&into->received, atomic_load_explicit(&from->received, memory_order_relaxed));
     counter_add(&into->sent, atomic_load_explicit(&from->sent, memory_order_relaxed));
     fold_times(&into->total, &from->total);

@@ -11,10 +11,16 @@
 #include <stdint.h>
 
 enum {
-    SERIES_STATUSES = 16,    /* of a route; the last one stands for all others */
+    SERIES_STATUSES = 64,    /* that are counted separately; the first one stands for all others */
     SERIES_BUCKETS = 17,     /* the last one has no bound */
     SERIES_LISTENERS = '\t', /* in a name, between a route's label and the names of its listeners */
 };
+
+/* The place of a status, which is the same in all series. */
+unsigned series_place(int status);
+
+/* The status of a place, or 0 for all others. */
+unsigned series_status(unsigned place);
 
 /* The upper bounds of all buckets but the last: 100 us to 10 s. */
 extern const uint32_t series_bounds_us[SERIES_BUCKETS - 1];
@@ -29,9 +35,8 @@ struct series_times {
 };
 
 struct series {
-    _Atomic uint32_t name; /* in the shared memory, of the route; 0: nobody counts here */
-    _Atomic uint16_t statuses[SERIES_STATUSES];
-    _Atomic uint64_t answers[SERIES_STATUSES]; /* with that status */
+    _Atomic uint32_t name;                     /* in the shared memory, of the route; 0: nobody counts here */
+    _Atomic uint64_t answers[SERIES_STATUSES]; /* by the place of their status */
     _Atomic uint64_t received, sent;           /* bytes of bodies, and of answers with their heads */
     struct series_times total;                 /* from the head of a request to the last byte of its answer */
     struct series_times database; /* of these, in PostgreSQL, waiting included; where it was asked */

@@ -15,10 +15,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-enum {
-    SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL,
-    MOST_TRIES = 100, /* to read what the master does not change meanwhile, which takes it microseconds */
-};
+enum { SEALS = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL };
 
 struct shm *shm_new(int *fd)
 {
@@ -80,6 +77,14 @@ uint32_t shm_name(struct shm *shm, const char *name)
     return SHM_NAMES;
 }
 
+size_t shm_n_names(const struct shm *shm)
+{
+    size_t n = 0;
+    while (n < SHM_NAMES - 1 && atomic_load(&shm->name_hashes[n]) != 0)
+        n++;
+    return n < SHM_NAMES - 1 ? n : SHM_NAMES; /* the last one stands for all others */
+}
+
 const char *shm_name_text(const struct shm *shm, uint32_t number)
 {
     return number == 0 || number > SHM_NAMES ? NULL : shm->names[number - 1].text;
@@ -100,35 +105,17 @@ static void end_folding(struct shm *shm)
     atomic_fetch_add(&shm->fold, 1);
 }
 
-/* Has nothing moved while it was read, since fold was this? */
-static bool is_whole(const struct shm *shm, unsigned before)
-{
-    atomic_thread_fence(memory_order_acquire); /* what was read, was read before the next line */
-    return before % 2 == 0 && atomic_load(&shm->fold) == before;
-}
-
-/* The place of a name among so many lanes; the last one where there is none left. */
-static struct shm_ended_lane *ended_lane(struct shm *shm, uint32_t name)
-{
-    size_t i = 0;
-    while (i < SHM_LANE_NAMES - 1 && shm->ended_lanes[i].name != 0 && shm->ended_lanes[i].name != name)
-        i++;
-    if (shm->ended_lanes[i].name == 0)
-        atomic_store(&shm->ended_lanes[i].name, name);
-    return &shm->ended_lanes[i];
-}
-
 /* Keeps what the slot's lanes have counted. fold is odd meanwhile. */
 static void fold_lanes(struct shm *shm, struct shm_slot *slot)
 {
     for (size_t i = 0; i < SHM_LANES; i++) {
         struct shm_lane *lane = &slot->lanes[i];
         uint32_t name = atomic_load(&lane->name);
-        if (name == 0)
+        if (name == 0 || name > SHM_NAMES)
             continue;
-        struct shm_ended_lane *ended = ended_lane(shm, name);
-        for (size_t j = 0; j < SHM_LANE_COUNTS; j++)
-            counter_add(&ended->counts[j], atomic_load(&lane->counts[j]));
+        struct shm_lane *ended = &shm->ended_lanes[name - 1];
+        metric_fold(&metrics_of_lane, ended->values, lane->values);
+        atomic_store(&ended->name, name);
         memset(lane, 0, sizeof(*lane));
     }
 }
@@ -150,11 +137,9 @@ void shm_slot_begin(struct shm *shm, struct shm_slot *slot)
 
 void shm_slot_end(struct shm_slot *slot)
 {
-    for (size_t i = 0; i < SHM_LANES; i++) {
-        atomic_store(&slot->lanes[i].open, 0);
-        atomic_store(&slot->lanes[i].waiting, 0);
-        atomic_store(&slot->lanes[i].in_flight, 0);
-    }
+    metric_forget(&metrics_of_server, slot->values);
+    for (size_t i = 0; i < SHM_LANES; i++)
+        metric_forget(&metrics_of_lane, slot->lanes[i].values);
 }
 
 struct shm_lane *shm_slot_lane(struct shm *shm, struct shm_slot *slot, const char *name)
@@ -243,7 +228,7 @@ void shm_end_generation(struct shm *shm, struct shm_generation *generation)
     for (unsigned i = 0; i < generation->workers; i++) {
         struct shm_slot *slot = shm_slot(shm, generation, i);
         fold_lanes(shm, slot);
-        atomic_fetch_add(&shm->accepted, atomic_load(&slot->accepted));
+        metric_fold(&metrics_of_server, shm->values, slot->values);
     }
     for (unsigned i = 0; i < generation->workers * generation->series; i++) {
         struct series *series = &shm->series[generation->first_series + i];
@@ -266,113 +251,6 @@ struct series *shm_series(struct shm *shm, const struct shm_generation *generati
     struct series *series = &shm->series[generation->first_series + index * generation->series + which];
     atomic_store(&series->name, shm_name(shm, name));
     return series;
-}
-
-static void sum_series(struct shm *shm, struct series *sums)
-{
-    for (unsigned i = 0; i < SHM_NAMES; i++) {
-        uint32_t name = atomic_load(&shm->ended[i].name);
-        if (name == 0)
-            continue;
-        series_fold(&sums[i], &shm->ended[i]);
-        atomic_store(&sums[i].name, name);
-    }
-    for (unsigned i = 0; i < SHM_GENERATIONS; i++) {
-        const struct shm_generation *generation = &shm->generations[i];
-        unsigned first = generation->first_series, n = generation->workers * generation->series;
-        for (unsigned j = first; generation->number != 0 && j < first + n && j < SHM_SERIES; j++) {
-            const struct series *series = &shm->series[j];
-            uint32_t name = atomic_load(&series->name);
-            if (name == 0 || name > SHM_NAMES)
-                continue;
-            series_fold(&sums[name - 1], series);
-            atomic_store(&sums[name - 1].name, name);
-        }
-    }
-}
-
-struct series *shm_sum_series(struct shm *shm)
-{
-    for (unsigned tries = 1;; tries++) {
-        struct series *sums = mem_calloc(SHM_NAMES, sizeof(*sums));
-        unsigned before = atomic_load(&shm->fold);
-        sum_series(shm, sums);
-        if (is_whole(shm, before) || tries == MOST_TRIES)
-            return sums;
-        free(sums);
-    }
-}
-
-/* The sum of a name, which is begun where it is new; the last one where there are too many. */
-static struct shm_lane *sum_of_lane(struct shm_lane *sums, size_t *n, uint32_t name)
-{
-    size_t i = 0;
-    while (i < *n && i < SHM_LANE_NAMES - 1 && sums[i].name != name)
-        i++;
-    if (i == *n) {
-        sums[i].name = name;
-        ++*n;
-    }
-    return &sums[i];
-}
-
-static void sum_slot_lanes(const struct shm_slot *slot, struct shm_lane *sums, size_t *n)
-{
-    for (size_t i = 0; i < SHM_LANES; i++) {
-        const struct shm_lane *lane = &slot->lanes[i];
-        if (atomic_load(&lane->name) == 0)
-            continue;
-        struct shm_lane *sum = sum_of_lane(sums, n, lane->name);
-        sum->open += atomic_load(&lane->open);
-        sum->waiting += atomic_load(&lane->waiting);
-        sum->in_flight += atomic_load(&lane->in_flight);
-        for (size_t j = 0; j < SHM_LANE_COUNTS; j++)
-            counter_add(&sum->counts[j], atomic_load(&lane->counts[j]));
-    }
-}
-
-static size_t sum_lanes(const struct shm *shm, struct shm_lane *sums)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < SHM_LANE_NAMES && atomic_load(&shm->ended_lanes[i].name) != 0; i++) {
-        struct shm_lane *sum = sum_of_lane(sums, &n, shm->ended_lanes[i].name);
-        for (size_t j = 0; j < SHM_LANE_COUNTS; j++)
-            counter_add(&sum->counts[j], atomic_load(&shm->ended_lanes[i].counts[j]));
-    }
-    for (unsigned i = 0; i < SHM_GENERATIONS; i++) {
-        const struct shm_generation *generation = &shm->generations[i];
-        unsigned first = generation->first, end = first + generation->workers;
-        for (unsigned j = first; generation->number != 0 && j < end && j < SHM_SLOTS; j++)
-            sum_slot_lanes(&shm->slots[j], sums, &n);
-    }
-    return n;
-}
-
-size_t shm_sum_lanes(const struct shm *shm, struct shm_lane *sums)
-{
-    for (unsigned tries = 1;; tries++) {
-        unsigned before = atomic_load(&shm->fold);
-        memset(sums, 0, SHM_LANE_NAMES * sizeof(*sums));
-        size_t n = sum_lanes(shm, sums);
-        if (is_whole(shm, before) || tries == MOST_TRIES)
-            return n;
-    }
-}
-
-uint64_t shm_sum_accepted(const struct shm *shm)
-{
-    for (unsigned tries = 1;; tries++) {
-        unsigned before = atomic_load(&shm->fold);
-        uint64_t sum = atomic_load(&shm->accepted);
-        for (unsigned i = 0; i < SHM_GENERATIONS; i++) {
-            const struct shm_generation *generation = &shm->generations[i];
-            unsigned first = generation->first, end = first + generation->workers;
-            for (unsigned j = first; generation->number != 0 && j < end && j < SHM_SLOTS; j++)
-                sum += atomic_load(&shm->slots[j].accepted);
-        }
-        if (is_whole(shm, before) || tries == MOST_TRIES)
-            return sum;
-    }
 }
 
 unsigned shm_connections(const struct shm *shm)

@@ -18,13 +18,13 @@
 #include "base/complain.h"
 #include "metrics/counter.h"
 #include "metrics/lane.h"
+#include "metrics/metric.h"
 #include "metrics/series.h"
 
 enum {
-    SHM_LAYOUT = 10, /* counts up with each change of the structs below */
+    SHM_LAYOUT = 11, /* counts up with each change of the structs below */
     SHM_CACHE_LINE = 64,
     SHM_LANES = 16,
-    SHM_LANE_NAMES = 64, /* of all confs; the last place is for all that come after */
     SHM_NAMES = 4096,
     SHM_NAME_LEN = 254,   /* bytes of a name that are kept */
     SHM_SLOTS = 2048,     /* of all generations: those of most workers, four times */
@@ -40,20 +40,10 @@ enum shm_worker_state {
     SHM_DRAINING, /* finishes what it has */
 };
 
-/* How a worker ended that was not to end, and what became of a reload. */
-enum shm_death { SHM_EXITED, SHM_KILLED, SHM_NEVER_READY, SHM_DEATHS };
-enum shm_reload { SHM_RELOADED, SHM_REFUSED, SHM_RELOADS };
-
 /* A name of the conf: see shm_name. */
 struct shm_name {
     _Atomic bool is_written;
     char text[SHM_NAME_LEN + 1];
-};
-
-/* What lanes of that name have counted in workers that are gone. */
-struct shm_ended_lane {
-    _Atomic uint32_t name; /* 0: none */
-    _Atomic uint64_t counts[SHM_LANE_COUNTS];
 };
 
 /* Written by the worker that owns it, connections by all, read by all. Padded, so that no two workers share a
@@ -66,8 +56,8 @@ struct shm_slot {
     _Atomic uint64_t connections; /* open ones and places reserved by others (process/handoff.c) */
     _Atomic bool takes_passed;    /* others may pass it connections */
     struct shm_lane lanes[SHM_LANES];
-    _Atomic unsigned spills;       /* those of all lanes beyond each lane's first one */
-    _Atomic uint64_t accepted;     /* connections since the slot was made */
+    _Atomic unsigned spills;                      /* those of all lanes beyond each lane's first one */
+    _Atomic uint64_t values[METRICS_SERVER_MOST]; /* what it counts and shows: metric_add */
     _Atomic uint64_t resident;     /* bytes of memory: nobody else can look while there is no `core: on` */
     _Atomic uint64_t proportional; /* of these, what is shared counted in part (metrics/memory.h) */
     _Atomic uint64_t cpu_us;       /* processor time that it has had */
@@ -87,22 +77,19 @@ struct shm_generation {
 };
 
 struct shm {
-    uint32_t layout;         /* SHM_LAYOUT */
-    uint32_t size;           /* bytes of all */
-    _Atomic uint64_t starts; /* of workers; this and the next two are the master's */
-    _Atomic uint64_t deaths[SHM_DEATHS];
-    _Atomic uint64_t reloads[SHM_RELOADS];
+    uint32_t layout;              /* SHM_LAYOUT */
+    uint32_t size;                /* bytes of all */
     _Atomic bool is_stopping;     /* the master was told to stop */
     _Atomic unsigned guests;      /* connections to PostgreSQL of a trial (process/trial.c) */
     struct complaints complaints; /* what workers have logged, so that one of them does */
     /* What is left of generations that are gone. fold counts up before and after it grows, so that a reader
-     * that sees it odd, or changed, reads once more. */
+     * that sees it odd, or changed, reads once more. Below, element i is of the name i + 1. */
     _Atomic unsigned fold;
-    _Atomic uint64_t accepted;
-    struct series ended[SHM_NAMES]; /* ended[i] goes with names[i] */
-    struct shm_ended_lane ended_lanes[SHM_LANE_NAMES];
-    _Atomic uint64_t name_hashes[SHM_NAMES];
-    struct shm_name names[SHM_NAMES]; /* names[i] goes with name_hashes[i] */
+    _Atomic uint64_t values[METRICS_SERVER_MOST]; /* and what processes count that are no workers */
+    struct series ended[SHM_NAMES];
+    struct shm_lane ended_lanes[SHM_NAMES];
+    _Atomic uint64_t name_hashes[SHM_NAMES]; /* those that are taken come first */
+    struct shm_name names[SHM_NAMES];
     struct shm_generation generations[SHM_GENERATIONS];
     struct shm_slot slots[SHM_SLOTS];
     struct series series[SHM_SERIES];
@@ -126,6 +113,9 @@ void shm_unmap(struct shm *shm);
  * there is no room any longer shares one number, whose text is "...".
  */
 uint32_t shm_name(struct shm *shm, const char *name);
+
+/* How many names there are: 1 to that. */
+size_t shm_n_names(const struct shm *shm);
 
 /* The name, which may be cut, or NULL for 0. It stays. */
 const char *shm_name_text(const struct shm *shm, uint32_t number);
@@ -162,21 +152,6 @@ static inline struct shm_slot *shm_slot(struct shm *shm, const struct shm_genera
  */
 struct series *shm_series(struct shm *shm, const struct shm_generation *generation, unsigned index,
                           unsigned which, const char *name);
-
-/*
- * The sums of all workers, by name: an array of SHM_NAMES, where element i is what the name i + 1 has. It
- * is allocated, and only what counts something takes memory.
- */
-struct series *shm_sum_series(struct shm *shm);
-
-/*
- * Writes into sums, by name, what lanes have counted; the present state of those that are there is summed up,
- * too. Returns how many there are. sums has SHM_LANE_NAMES places.
- */
-size_t shm_sum_lanes(const struct shm *shm, struct shm_lane *sums);
-
-/* The connections that all workers have accepted. */
-uint64_t shm_sum_accepted(const struct shm *shm);
 
 /* How many connections to PostgreSQL all generations have, or may open without asking. */
 unsigned shm_connections(const struct shm *shm);

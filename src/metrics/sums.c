@@ -39,12 +39,13 @@ static bool is_used(const struct series *series)
     return false;
 }
 
-struct sums_routes sums_routes_read(struct shm *shm)
+struct sums_routes sums_routes_read(const struct shm *shm)
 {
-    struct sums_routes routes = {.sums = shm_sum_series(shm)};
-    routes.all = mem_calloc(SHM_NAMES, sizeof(*routes.all));
-    for (size_t i = 0; i < SHM_NAMES; i++) {
-        const struct series *series = &routes.sums[i];
+    struct sums_routes routes = {NULL};
+    totals_read(&routes.totals, shm);
+    routes.all = mem_calloc(routes.totals.n_names + 1, sizeof(*routes.all));
+    for (size_t i = 0; i < routes.totals.n_names; i++) {
+        const struct series *series = &routes.totals.series[i];
         if (series->name == 0)
             continue;
         if (shm_name_text(shm, series->name)[0] == '\0')
@@ -58,7 +59,7 @@ struct sums_routes sums_routes_read(struct shm *shm)
 void sums_routes_free(struct sums_routes *routes)
 {
     free(routes->all);
-    free(routes->sums);
+    totals_free(&routes->totals);
 }
 
 bool sums_any_time(const struct series_times *times)
@@ -70,14 +71,14 @@ bool sums_any_time(const struct series_times *times)
     return false;
 }
 
-struct sums_workers sums_workers_read(struct shm *shm)
+struct sums_workers sums_workers_read(const struct shm *shm)
 {
     struct sums_workers workers = {NULL, 0};
     for (unsigned i = 0; i < SHM_GENERATIONS; i++) {
         const struct shm_generation *generation = &shm->generations[i];
         unsigned number = atomic_load(&generation->number);
         for (unsigned j = 0; number != 0 && j < generation->workers; j++) {
-            struct shm_slot *slot = shm_slot(shm, generation, j);
+            const struct shm_slot *slot = &shm->slots[generation->first + j];
             if (atomic_load(&slot->state) == SHM_EMPTY)
                 continue;
             MEM_GROW(&workers.all, workers.n);

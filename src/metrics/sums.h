@@ -6,7 +6,7 @@
 #include <stddef.h>
 
 #include "base/str.h"
-#include "metrics/shm.h"
+#include "metrics/totals.h"
 
 /* What a route has counted. The texts are those of its name in the shared memory, and stay. */
 struct sums_route {
@@ -20,11 +20,11 @@ struct sums_routes {
     struct sums_route *all;
     size_t n;
     const struct series *unrouted; /* NULL where there is nothing yet */
-    struct series *sums;           /* which the above points into */
+    struct totals totals;          /* which the above points into */
 };
 
 /* Freed with sums_routes_free. */
-struct sums_routes sums_routes_read(struct shm *shm);
+struct sums_routes sums_routes_read(const struct shm *shm);
 void sums_routes_free(struct sums_routes *routes);
 
 /* Has anything been counted in it? */
@@ -32,7 +32,7 @@ bool sums_any_time(const struct series_times *times);
 
 /* A worker that is there. */
 struct sums_worker {
-    struct shm_slot *slot;
+    const struct shm_slot *slot;
     unsigned index, generation; /* both count from 1 */
 };
 
@@ -42,7 +42,7 @@ struct sums_workers {
 };
 
 /* Freed with sums_workers_free. */
-struct sums_workers sums_workers_read(struct shm *shm);
+struct sums_workers sums_workers_read(const struct shm *shm);
 void sums_workers_free(struct sums_workers *workers);
 
 /* What such a state is called: "ready". */

@@ -152,6 +152,7 @@ _Noreturn static void run_worker(const struct generation *generation, const stru
         .index = index,
         .ready_fd = home->ready_pipe[1],
         .master = parent,
+        .commit = home->program->commit,
     };
     close(home->signal_fd);
     close(home->ready_pipe[0]);
@@ -188,7 +189,7 @@ void generation_start_worker(struct generation *generation, struct generation_ho
     }
     worker->pid = pid;
     worker->leaves = false;
-    counter_add(&home->shm->starts, 1);
+    metric_add(METRIC_WORKER_STARTS, 1);
     atomic_store(&slot->pid, pid);
     count_steady(generation);
 }
@@ -238,10 +239,20 @@ static void log_death(const struct generation *generation, unsigned index, pid_t
     free(death);
 }
 
-static void count_death(struct shm *shm, int status, bool was_ready)
+/* A fault of the program, as far as a signal tells: whoever else sends one sends another one. */
+static bool is_crash(int signal)
 {
-    enum shm_death death = !was_ready ? SHM_NEVER_READY : WIFSIGNALED(status) ? SHM_KILLED : SHM_EXITED;
-    counter_add(&shm->deaths[death], 1);
+    return signal == SIGSEGV || signal == SIGBUS || signal == SIGILL || signal == SIGFPE ||
+           signal == SIGABRT || signal == SIGTRAP || signal == SIGSYS;
+}
+
+static void count_death(int status, bool was_ready)
+{
+    metric_add(!was_ready                   ? METRIC_WORKER_NEVER_READY
+               : !WIFSIGNALED(status)       ? METRIC_WORKER_EXITED
+               : is_crash(WTERMSIG(status)) ? METRIC_WORKER_CRASHED
+                                            : METRIC_WORKER_KILLED,
+               1);
 }
 
 static void back_off(struct worker_process *worker, bool was_steady)
@@ -267,7 +278,7 @@ bool generation_take_death(struct generation *generation, struct generation_home
     bool was_ready = atomic_load(&slot->state) >= SHM_PREPARED;
     log_death(generation, index, pid, status, was_ready, home->shm, slot);
     if (!worker->leaves)
-        count_death(home->shm, status, was_ready);
+        count_death(status, was_ready);
     worker->pid = 0;
     atomic_store(&slot->state, SHM_EMPTY);
     atomic_store(&slot->pid, 0);

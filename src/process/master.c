@@ -161,7 +161,7 @@ static void end_reload(struct master *master, const char *refused)
         log_info("there will be no reload: %s", refused);
     else
         log_errorx("the reload was refused, and everything continues as before: %s", refused);
-    counter_add(&master->fleet.home.shm->reloads[refused == NULL ? SHM_RELOADED : SHM_REFUSED], 1);
+    metric_add(refused == NULL ? METRIC_RELOADS_DONE : METRIC_RELOADS_REFUSED, 1);
     master->reloading = false;
     control_end(&master->control, refused);
     if (!master->fleet.stopping && master->fleet.running->announced)
@@ -461,6 +461,7 @@ static void begin(struct master *master, struct program *program)
 static int serve(struct master *master)
 {
     complain_share(&master->fleet.home.shm->complaints);
+    metric_begin(master->fleet.home.shm->values);
     run(master);
     complain_sum_up_all();
     int code = master->fleet.failed ? EX_UNAVAILABLE : EXIT_SUCCESS;

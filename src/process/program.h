@@ -10,8 +10,9 @@
 #include "conf/conf.h"
 
 struct program {
-    char *path;  /* of the program's file: a replaced one is what runs next; owned */
-    char **argv; /* a copy of the words as they were, which options must not be read from; owned */
+    char *path;         /* of the program's file: a replaced one is what runs next; owned */
+    char **argv;        /* a copy of the words as they were, which options must not be read from; owned */
+    const char *commit; /* that it was built from; empty where that is not known */
     const char *conf_path;
     const struct conf_override *overrides;
     size_t n_overrides;

@@ -143,7 +143,7 @@ static void serve(struct worker *worker, int fd, size_t which)
     worker->n_open++;
     socket->on_close.cb = on_connection_closed;
     socket->on_close.data = worker;
-    counter_add(&worker->slot->accepted, 1);
+    metric_add(METRIC_CONNECTIONS_ACCEPTED, 1);
     server_accept(worker->server, socket, &worker->inherited->conf->listen[which]);
 }
 
@@ -177,10 +177,12 @@ static bool accept_some(struct worker *worker, const struct accepting *from)
                 pause_accepting(worker);
             break;
         }
-        if (handoff_place(&worker->handoff, fd, from->listener))
+        if (handoff_place(&worker->handoff, fd, from->listener)) {
+            metric_add(METRIC_CONNECTIONS_PASSED, 1);
             close(fd);
-        else
+        } else {
             serve(worker, fd, from->listener);
+        }
     }
     worker->accept_turn = worker->turn;
     worker->accepted = taken == most ? taken : 0;
@@ -397,6 +399,7 @@ static struct handler **make_handlers(struct worker *worker)
         .stages = {.conf = conf, .loop = worker->loop, .timeouts = worker->timeouts},
         .slot = worker->slot,
         .shm = worker->inherited->shm,
+        .commit = worker->inherited->commit,
     };
     struct handler **handlers = mem_calloc(conf->n_routes, sizeof(*handlers));
     for (size_t i = 0; i < conf->n_routes; i++) {
@@ -508,6 +511,9 @@ static void beat(struct worker *worker, uint64_t now)
     }
     if (now - worker->measured_at >= MEMORY_MS)
         measure(worker, now);
+    uint64_t in_flight = server_in_flight(worker->server);
+    metric_set(METRIC_REQUESTS_IN_FLIGHT, in_flight);
+    metric_set(METRIC_CONNECTIONS_IDLE, worker->n_open < in_flight ? 0 : worker->n_open - in_flight);
     atomic_store_explicit(&worker->slot->heartbeat, now, memory_order_relaxed);
 }
 
@@ -626,6 +632,7 @@ int worker_run(const struct worker_inheritance *inherited)
                     .slots = shm_slot(inherited->shm, inherited->generation, 0),
                     .index = inherited->index},
     };
+    metric_begin(worker.slot->values);
     worker.loop = h2o_evloop_create();
     slices_init(&worker.slices);
     worker.timeouts = timeouts_new(worker.loop);

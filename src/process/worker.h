@@ -21,6 +21,7 @@ struct worker_inheritance {
     unsigned index; /* which slot and which sockets are this worker's; counts from 0 */
     int ready_fd;   /* the worker writes a byte here when its state in the shared memory has changed */
     pid_t master;
+    const char *commit; /* that this program was built from, or empty */
 };
 
 /*

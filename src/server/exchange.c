@@ -191,6 +191,7 @@ void exchange_close(struct exchange *exchange)
 {
     count(exchange);
     exchange->is_open = false;
+    exchange->all->n_ended++;
     if (exchange->sink.gone != NULL)
         exchange->sink.gone(&exchange->sink);
 }

@@ -54,7 +54,7 @@ struct exchanges {
     const struct exchanges_ops *ops;
     struct series *unrouted; /* where requests are counted that are for no route; NULL: nowhere */
     struct speck ids;        /* of a key of its own: ids differ between workers and restarts */
-    uint64_t n_begun, n_answered;
+    uint64_t n_begun, n_answered, n_ended;
     h2o_mem_pool_t pools[EXCHANGE_POOLS]; /* of exchanges that have ended, for the next ones */
     size_t n_pools;
 };

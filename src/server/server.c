@@ -146,6 +146,11 @@ uint64_t server_steps(const struct server *server)
     return server->exchanges.n_begun + server->exchanges.n_answered;
 }
 
+uint64_t server_in_flight(const struct server *server)
+{
+    return server->exchanges.n_begun - server->exchanges.n_ended;
+}
+
 void server_close_idle(struct server *server)
 {
     conn_close_idle(&server->connections);

@@ -34,6 +34,10 @@ sub conf ($admin, $more = '')
           GET /slow:
             sql: "SELECT pg_sleep(0.3)::text"
             answer: row
+          GET /gate:
+            sql: "SELECT pg_advisory_xact_lock_shared(1)::text"
+            answer: row
+            deadline: 60s
           POST /echo:
             sql: "SELECT :text::text AS text"
             body: [text]
@@ -109,6 +113,7 @@ subtest 'without the database it is not ready' => sub {
     cmp_ok scrape($admin)->{'hayfork_database_connections_lost_total{lane="read"}'}, '>=', 1, '… and so is what broke';
     $away->boot;
     wait_for('it to be ready again', sub { ask($admin, '/ready')->status == 200 });
+    cmp_ok scrape($admin)->{'hayfork_database_reconnects_total{lane="read"}'}, '>=', 1, 'what was made again is counted';
     is $server->stop, 'exit 0';
     $away->stop;
 };
@@ -144,6 +149,34 @@ subtest 'requests are counted by route and status' => sub {
     is $scrape->{'hayfork_database_queries_total{lane="write"}'}, 1, '… and the one that may write';
     is sum($scrape, 'hayfork_workers'), 2, 'workers';
     cmp_ok $scrape->{hayfork_connections_accepted_total}, '>=', 3, 'connections';
+    my ($version, $commit) = hayfork('-V')->{stdout} =~ /^hayfork (\S+)(?: \((\S+)\))?$/;
+    my $build = defined $commit ? qq(version="$version",commit="$commit") : qq(version="$version");
+    is $scrape->{"hayfork_build_info{$build}"}, 1, 'what is running';
+    is $server->stop, 'exit 0';
+};
+
+subtest 'what is open, idle, passed and under way' => sub {
+    my ($server, $admin) = start();
+    my $get = "GET /gate HTTP/1.1\r\nHost: a\r\n\r\n";
+    my @clients = map { $server->client } 1 .. 30;
+    $_->get('/') for @clients;
+    my $scrape;
+    wait_for('all to be idle', sub { ($scrape = scrape($admin))->{hayfork_connections_idle} >= 30 });
+    cmp_ok $scrape->{hayfork_connections},              '>=', 30, 'all are open';
+    cmp_ok $scrape->{hayfork_connections_passed_total}, '>=', 1,  'the kernel alone does not spread them evenly';
+    my @lanes = ('lane="read"', 'lane="write"');
+    is $scrape->{"hayfork_database_state{$_,state=\"ready\"}"}, 2, "the lane is ready in each worker: $_" for @lanes;
+    is $scrape->{"hayfork_database_state{$_,state=\"broken\"}"}, 0, '… and broken in none' for @lanes;
+    is $scrape->{hayfork_requests_in_flight}, 0, 'nothing is asked';
+    my $open = $scrape->{hayfork_connections};
+    my $holder = $cluster->hold('SELECT pg_advisory_xact_lock(1)');
+    $_->send($get) for @clients;
+    wait_for('all to be under way', sub { ($scrape = scrape($admin))->{hayfork_requests_in_flight} >= 30 });
+    cmp_ok $scrape->{hayfork_connections_idle}, '<=', $open - 30, 'those are not idle';
+    cmp_ok $scrape->{'hayfork_database_in_flight{lane="read"}'} + $scrape->{'hayfork_database_waiting{lane="read"}'}, '>=', 1,
+      'they ask the database';
+    $cluster->let_go($holder);
+    is_deeply [ map { $_->receive->status } @clients ], [ (200) x 30 ], 'they are answered';
     is $server->stop, 'exit 0';
 };
 

@@ -1,5 +1,5 @@
 /* shm.c: names that processes find again in the memory that they share, and what a slot says. */
-#include "metrics/shm.h"
+#include "metrics/totals.h"
 
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -115,13 +115,14 @@ static void test_slots(void)
     shm_slot_begin(shm, slot);
     struct shm_lane *read = shm_slot_lane(shm, slot, "read"), *write = shm_slot_lane(shm, slot, "write");
     ok(read != write && shm_slot_lane(shm, slot, "read") == read, "a lane is found by its name");
-    read->open = 3;
-    slot->accepted = 7;
+    read->values[METRIC_LANE_OPEN] = 3;
+    slot->values[METRIC_CONNECTIONS_ACCEPTED] = 7;
     slot->route = shm_name(shm, "GET /");
     shm_slot_begin(shm, slot);
     is_int(slot->route, 0, "a new worker runs no handler");
-    is_int(shm_slot_lane(shm, slot, "write")->open, 0, "and has no connections");
-    is_int((long long)slot->accepted, 7, "counters stay");
+    is_int((long long)shm_slot_lane(shm, slot, "write")->values[METRIC_LANE_OPEN], 0,
+           "and has no connections");
+    is_int((long long)slot->values[METRIC_CONNECTIONS_ACCEPTED], 7, "counters stay");
     char name[16];
     struct shm_lane *last = read;
     for (int i = 0; i < SHM_LANES && last != NULL; i++) {
@@ -132,21 +133,13 @@ static void test_slots(void)
     end();
 }
 
-static uint64_t answers(const struct series *series, unsigned status)
-{
-    for (int i = 0; i < SERIES_STATUSES; i++) {
-        if (series->statuses[i] == status)
-            return series->answers[i];
-    }
-    return 0;
-}
-
 /* The sum that a name has now. */
-static uint64_t sum_of(const char *name, unsigned status)
+static uint64_t sum_of(const char *name, int status)
 {
-    struct series *sums = shm_sum_series(shm);
-    uint64_t n = answers(&sums[shm_name(shm, name) - 1], status);
-    free(sums);
+    struct totals totals;
+    totals_read(&totals, shm);
+    uint64_t n = totals.series[shm_name(shm, name) - 1].answers[series_place(status)];
+    totals_free(&totals);
     return n;
 }
 
@@ -177,28 +170,88 @@ static void test_series(void)
     end();
 }
 
+static uint64_t lane_has(const char *name, enum metric_of_lane which)
+{
+    struct totals totals;
+    totals_read(&totals, shm);
+    uint64_t n = totals.lanes[shm_name(shm, name) - 1].values[which];
+    totals_free(&totals);
+    return n;
+}
+
 static void test_lanes(void)
 {
     begin();
-    static struct shm_lane sums[SHM_LANE_NAMES];
     struct shm_generation *generation = shm_begin_generation(shm, 1, 2, 1);
     struct shm_slot *one = shm_slot(shm, generation, 0), *other = shm_slot(shm, generation, 1);
     struct shm_lane *lane = shm_slot_lane(shm, one, "read");
-    lane->counts[SHM_LANE_QUERIES] = 5;
-    lane->open = 2;
-    shm_slot_lane(shm, other, "read")->counts[SHM_LANE_QUERIES] = 1;
-    shm_slot_lane(shm, other, "write")->counts[SHM_LANE_QUERIES] = 9;
-    is_int((long long)shm_sum_lanes(shm, sums), 2, "lanes are summed up by name");
-    is_int((long long)sums[0].counts[SHM_LANE_QUERIES], 6, "over all workers");
-    is_int(sums[0].open, 2, "and so is what they have open");
+    lane->values[METRIC_LANE_QUERIES] = 5;
+    lane->values[METRIC_LANE_OPEN] = 2;
+    shm_slot_lane(shm, other, "read")->values[METRIC_LANE_QUERIES] = 1;
+    shm_slot_lane(shm, other, "write")->values[METRIC_LANE_QUERIES] = 9;
+    is_int((long long)lane_has("read", METRIC_LANE_QUERIES), 6,
+           "lanes are summed up by name, over all workers");
+    is_int((long long)lane_has("read", METRIC_LANE_OPEN), 2, "and so is what they have open");
     shm_slot_begin(shm, one);
-    shm_sum_lanes(shm, sums);
-    is_int((long long)sums[0].counts[SHM_LANE_QUERIES], 6, "a worker's death takes nothing back");
-    is_int(sums[0].open, 0, "but what it had open");
+    is_int((long long)lane_has("read", METRIC_LANE_QUERIES), 6, "a worker's death takes nothing back");
+    is_int((long long)lane_has("read", METRIC_LANE_OPEN), 0, "but what it had open");
     shm_end_generation(shm, generation);
-    shm_sum_lanes(shm, sums);
-    is_int((long long)sums[0].counts[SHM_LANE_QUERIES], 6, "nor does the end of a generation");
+    is_int((long long)lane_has("read", METRIC_LANE_QUERIES), 6, "nor does the end of a generation");
+    char name[32];
+    for (int i = 0; i < 100; i++) { /* the names of many confs, a few at a time */
+        snprintf(name, sizeof(name), "lane%d", i);
+        generation = shm_begin_generation(shm, 2, 1, 1);
+        shm_slot_lane(shm, shm_slot(shm, generation, 0), name)->values[METRIC_LANE_QUERIES] = 1;
+        shm_end_generation(shm, generation);
+    }
+    is_int((long long)lane_has("lane99", METRIC_LANE_QUERIES), 1, "however many names there were before");
     end();
+}
+
+static uint64_t server_has(enum metric_of_server which)
+{
+    struct totals totals;
+    totals_read(&totals, shm);
+    totals_free(&totals);
+    return totals.values[which];
+}
+
+static void test_values(void)
+{
+    begin();
+    struct shm_generation *generation = shm_begin_generation(shm, 1, 2, 1);
+    struct shm_slot *one = shm_slot(shm, generation, 0), *other = shm_slot(shm, generation, 1);
+    metric_begin(one->values);
+    metric_add(METRIC_CONNECTIONS_ACCEPTED, 2);
+    metric_set(METRIC_REQUESTS_IN_FLIGHT, 4);
+    metric_begin(other->values);
+    metric_add(METRIC_CONNECTIONS_ACCEPTED, 3);
+    metric_set(METRIC_REQUESTS_IN_FLIGHT, 1);
+    metric_begin(shm->values);
+    metric_add(METRIC_RELOADS_DONE, 7);
+    is_int((long long)server_has(METRIC_CONNECTIONS_ACCEPTED), 5, "counters are summed up over all workers");
+    is_int((long long)server_has(METRIC_REQUESTS_IN_FLIGHT), 5, "and so is what they show");
+    is_int((long long)server_has(METRIC_RELOADS_DONE), 7, "and what others count");
+    shm_slot_end(one);
+    is_int((long long)server_has(METRIC_CONNECTIONS_ACCEPTED), 5, "what a dead worker has counted stays");
+    is_int((long long)server_has(METRIC_REQUESTS_IN_FLIGHT), 1, "but not what it showed");
+    shm_end_generation(shm, generation);
+    is_int((long long)server_has(METRIC_CONNECTIONS_ACCEPTED), 5, "nor does its generation take it away");
+    end();
+}
+
+static void test_statuses(void)
+{
+    unsigned same = 0, other = 0;
+    for (int status = 200; status <= 510; status++) {
+        unsigned place = series_place(status);
+        same += place != 0 && place < SERIES_STATUSES && series_status(place) == (unsigned)status;
+        other += place == 0;
+    }
+    is_int(same, SERIES_STATUSES - 1, "each place is that of one status");
+    is_int(other, 311 - same, "all others share the first one");
+    is_int(series_status(0), 0, "which is that of none");
+    is_int(series_place(-1), 0, "and of what is no status");
 }
 
 static void test_too_many_series(void)
@@ -210,15 +263,6 @@ static void test_too_many_series(void)
     struct shm_generation *small = shm_begin_generation(shm, 2, 64, 2000);
     ok(small != NULL, "and are started all the same");
     end();
-}
-
-static void test_statuses(void)
-{
-    struct series series = {0};
-    for (int i = 0; i < SERIES_STATUSES + 5; i++)
-        series_add(&series, 200 + i, 0);
-    is_int((long long)answers(&series, 200), 1, "each status is counted");
-    is_int((long long)series.answers[SERIES_STATUSES - 1], 6, "and those beyond the table's end together");
 }
 
 static void test_times(void)
@@ -244,8 +288,9 @@ int main(void)
     test_slots();
     test_series();
     test_lanes();
-    test_too_many_series();
+    test_values();
     test_statuses();
+    test_too_many_series();
     test_times();
     return done_testing();
 }
