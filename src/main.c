@@ -27,7 +27,7 @@ static const char usage[] =
     "                                                check the conf\n"
     "       hayfork -T [-c FILE] [-o KEY=VALUE]...   check the conf and print it with all defaults\n"
     "       hayfork -r PID                           have a running server read the conf again\n"
-    "       hayfork -V | -h\n"
+    "       hayfork --version | --help\n"
     "\n"
     "  -c FILE       the conf file (default " CONF_PATH ")\n"
     "  -o KEY=VALUE  replaces one directive of the conf, e.g. -o listen=127.0.0.1:9000\n"
@@ -37,8 +37,8 @@ static const char usage[] =
     "  -T            like -t, and print the conf in effect\n"
     "  -r PID        ask the server with this process id for a reload, or an upgrade to the\n"
     "                program on disk, and wait until it is done or refused\n"
-    "  -V            print the version and the commit it was built from\n"
-    "  -h            print this\n"
+    "  -V --version  print the version and the commit it was built from\n"
+    "  -h --help     print this\n"
     "\n"
     "TERM finishes the pending requests and stops; INT stops at once; HUP reloads.\n"
     "exit codes: 0 stopped on request, 64 wrong usage, 69 cannot start, or no database for\n"
@@ -71,7 +71,7 @@ struct options {
 
 _Noreturn static void refuse(const char *what, const char *word)
 {
-    fprintf(stderr, "hayfork: %s%s\n\n%s", what, word, usage);
+    fprintf(stderr, "hayfork: %s%s; hayfork --help shows the options\n", what, word);
     exit(EX_USAGE);
 }
 
@@ -109,10 +109,27 @@ static pid_t read_pid(const char *text)
     return (pid_t)pid;
 }
 
+enum { OPTION_DB = 256 };
+
+/*
+ * An option that there is not. letter is what getopt_long leaves in optopt: 0 for a word that it does not
+ * know, the option itself for a word that takes no value and got one, which is not shown.
+ */
+_Noreturn static void refuse_option(int letter, char *word)
+{
+    bool takes_none = letter == OPTION_DB || letter == 'h' || letter == 'V';
+    if (letter != 0 && !takes_none)
+        refuse("unknown option ", (char[]){'-', (char)letter, '\0'});
+    word[strcspn(word, "=")] = '\0';
+    refuse(takes_none ? "no value goes with " : "unknown option ", word);
+}
+
 static struct options parse(int argc, char **argv)
 {
-    enum { OPTION_DB = 256 };
-    static const struct option words[] = {{"db", no_argument, NULL, OPTION_DB}, {NULL, 0, NULL, 0}};
+    static const struct option words[] = {{"db", no_argument, NULL, OPTION_DB},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {"version", no_argument, NULL, 'V'},
+                                          {NULL, 0, NULL, 0}};
     struct options options = {.conf_path = CONF_PATH, .mode = MODE_SERVE};
     int option;
     opterr = 0;
@@ -148,7 +165,7 @@ static struct options parse(int argc, char **argv)
         case ':':
             refuse("a value is missing after ", letter);
         default:
-            refuse("unknown option ", optopt == 0 || optopt == OPTION_DB ? argv[optind - 1] : letter);
+            refuse_option(optopt, argv[optind - 1]);
         }
     }
     if (options.db && options.mode != MODE_CHECK)

@@ -16,7 +16,7 @@ _hayfork()
         compopt -o nospace
         ;;
     *)
-        mapfile -t COMPREPLY < <(compgen -W '-c -o -t --db -T -r -V -h' -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W '-c -o -t --db -T -r --version --help' -- "$word")
         ;;
     esac
 }

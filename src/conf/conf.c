@@ -142,14 +142,53 @@ static void read_directive(struct conf *conf, const struct conf_directive *row, 
     }
 }
 
+/* An option of libpq that stands in the section database by itself, as if it were a directive. */
+static bool is_option(const char *section, const struct conf_yaml_pair *item)
+{
+    return strcmp(section, "database") == 0 && conf_table_find(section, item->key->value) == NULL &&
+           item->value->kind == CONF_YAML_SCALAR && conf_conninfo_has_option(item->key->value);
+}
+
+/* All such options are one mistake: it shows them as the connection string that they belong in. */
+static void refuse_options(struct conf *conf, const char *section, const struct conf_yaml *map)
+{
+    const struct conf_yaml *first = NULL;
+    bool secret = false;
+    char *text = mem_strdup("");
+    for (size_t i = 0; i < map->n_items; i++) {
+        const struct conf_yaml_pair *item = &map->items[i];
+        if (!is_option(section, item))
+            continue;
+        first = first == NULL ? item->key : first;
+        char *pair = conf_yaml_is_null(item->value)
+                         ? NULL
+                         : conf_conninfo_pair(item->key->value, item->value->value, &secret);
+        if (pair == NULL)
+            continue;
+        char *longer = mem_printf("%s%s%s", text, text[0] == '\0' ? "" : " ", pair);
+        free(text);
+        free(pair);
+        text = longer;
+    }
+    bool any = text[0] != '\0';
+    if (first != NULL)
+        conf_files_error(conf->files, first->pos, "options of libpq belong in the connection string%s%s%s%s",
+                         any ? ": write `connect: " : "", text, any ? "`" : "",
+                         secret ? "; a password belongs in password_file or ~/.pgpass" : "");
+    free(text);
+}
+
 static void read_section(struct conf *conf, const char *section, const struct conf_yaml *map)
 {
+    refuse_options(conf, section, map);
     conf->lanes_incomplete = conf->lanes_incomplete || map->incomplete;
     for (size_t i = 0; i < map->n_items; i++) {
         const struct conf_yaml *key = map->items[i].key, *value = map->items[i].value;
         const struct conf_directive *row = conf_table_find(section, key->value);
         if (row != NULL) {
             read_directive(conf, row, value);
+        } else if (is_option(section, &map->items[i])) {
+            continue; /* it was refused with its like */
         } else if (section[0] != '\0' || !conf_table_has_section(key->value)) {
             note_unknown(conf, section, key->pos, key->value);
             if (value->kind == CONF_YAML_MAP)

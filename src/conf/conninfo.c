@@ -225,7 +225,7 @@ char *conf_conninfo_hide(const char *text)
 struct check {
     const char *text;
     const char *at; /* where it is wrong */
-    bool port;      /* it is a port, which libpq looks at only when it connects */
+    bool late;      /* libpq looks at it only when it connects */
 };
 
 /*
@@ -285,8 +285,76 @@ static bool is_ports(const char *at, const char *end)
 static char *say_port(struct check *check, const char *at, const char *advice)
 {
     check->at = at;
-    check->port = true;
+    check->late = true;
     return mem_printf("a port is a number from 1 to 65535%s", advice);
+}
+
+/* Options that take one of some words, in any version up to 18, or a number. */
+static const struct choice {
+    const char *name;
+    const char *words[8]; /* ends with NULL; none: a whole number */
+} choices[] = {
+    {"sslmode", {"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}},
+    {"sslcertmode", {"disable", "allow", "require"}},
+    {"sslnegotiation", {"postgres", "direct"}},
+    {"ssl_min_protocol_version", {"TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"}},
+    {"ssl_max_protocol_version", {"TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"}},
+    {"channel_binding", {"disable", "prefer", "require"}},
+    {"gssencmode", {"disable", "prefer", "require"}},
+    {"target_session_attrs", {"any", "read-write", "read-only", "primary", "standby", "prefer-standby"}},
+    {"load_balance_hosts", {"disable", "random"}},
+    {"connect_timeout", {NULL}},
+    {"keepalives", {NULL}},
+    {"keepalives_idle", {NULL}},
+    {"keepalives_interval", {NULL}},
+    {"keepalives_count", {NULL}},
+    {"tcp_user_timeout", {NULL}},
+};
+
+static const struct choice *choice_of(const char *name)
+{
+    for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]); i++) {
+        if (strcmp(choices[i].name, name) == 0)
+            return &choices[i];
+    }
+    return NULL;
+}
+
+static bool fits(const struct choice *choice, struct str value)
+{
+    size_t sign = value.len > 0 && value.base[0] == '-', digits = sign;
+    for (const char *const *word = choice->words; *word != NULL; word++) {
+        if (strlen(*word) == value.len && strncasecmp(*word, value.base, value.len) == 0)
+            return true;
+    }
+    while (digits < value.len && isdigit((unsigned char)value.base[digits]))
+        digits++;
+    return choice->words[0] == NULL && digits == value.len && digits > sign;
+}
+
+/*
+ * What is wrong with the value of an option; NULL for nothing. What is left empty, or has an escape in it, is
+ * left to libpq.
+ */
+static char *check_value(struct check *check, const char *name, const char *value, const char *end)
+{
+    const struct choice *choice = choice_of(name);
+    struct str text = {value, (size_t)(end - value)};
+    if (strcmp(name, "port") == 0)
+        return is_ports(value, end) ? NULL : say_port(check, value, "");
+    if (choice == NULL || text.len == 0 || memchr(value, '\\', text.len) != NULL ||
+        memchr(value, '%', text.len) != NULL || fits(choice, text))
+        return NULL;
+    check->at = value;
+    check->late = true;
+    if (choice->words[0] == NULL)
+        return mem_printf("%s takes a whole number", name);
+    size_t n = 0;
+    while (choice->words[n] != NULL)
+        n++;
+    char *words = conf_hint_choice(choice->words, n), *problem = mem_printf("%s takes %s", name, words);
+    free(words);
+    return problem;
 }
 
 static char *check_pairs(struct check *check)
@@ -308,8 +376,8 @@ static char *check_pairs(struct check *check)
             problem = say_unknown(pair.key, hidden, "a value with spaces needs single quotes");
         else if (pair.end == NULL)
             problem = mem_strdup("the quote of this value is never closed; in a value a quote is \\'");
-        else if (strcmp(pair.key, "port") == 0 && !is_ports(pair.value, pair.end))
-            problem = say_port(check, pair.value, "");
+        else
+            problem = check_value(check, pair.key, pair.value, pair.end);
         hidden = hidden || is_secret(pair.key);
         free(pair.key);
     }
@@ -332,8 +400,8 @@ static char *check_parameters(struct check *check, const char *next)
             problem = mem_strdup("there is one `=` too many; in a value it is written %3D");
         else if (!is_known(name) && strcmp(name, "ssl") != 0)
             problem = say_unknown(name, hidden, "in a URI a & in a value is written %26");
-        else if (strcmp(name, "port") == 0 && !is_ports(sign + 1, end))
-            problem = say_port(check, sign + 1, "");
+        else
+            problem = check_value(check, name, sign + 1, end);
         hidden = hidden || is_secret(name);
         free(name);
         next = end + (*end != '\0');
@@ -399,6 +467,46 @@ static char *check_uri(struct check *check)
     return *next == '\0' ? NULL : check_parameters(check, next + 1);
 }
 
+/* Options as others call them. */
+static const char *option_named(const char *name)
+{
+    static const struct {
+        const char *name, *option;
+    } others[] = {{"name", "dbname"},   {"database", "dbname"}, {"db", "dbname"},
+                  {"username", "user"}, {"pass", "password"},   {"hostname", "host"}};
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        if (strcmp(name, others[i].name) == 0)
+            return others[i].option;
+    }
+    return is_known(name) ? name : NULL;
+}
+
+bool conf_conninfo_has_option(const char *name)
+{
+    return option_named(name) != NULL;
+}
+
+char *conf_conninfo_pair(const char *name, const char *value, bool *secret)
+{
+    const char *option = option_named(name);
+    if (is_secret(option)) {
+        *secret = true;
+        return NULL;
+    }
+    if (value[0] != '\0' && value[strcspn(value, BLANKS "'\\")] == '\0')
+        return mem_printf("%s=%s", option, value);
+    char *text = mem_alloc(2 * strlen(value) + 1), *out = text;
+    for (; *value != '\0'; value++) {
+        if (*value == '\'' || *value == '\\')
+            *out++ = '\\';
+        *out++ = *value;
+    }
+    *out = '\0';
+    char *pair = mem_printf("%s='%s'", option, text);
+    free(text);
+    return pair;
+}
+
 char *conf_conninfo_check(const char *text, size_t *at)
 {
     struct check check = {.text = text, .at = text};
@@ -410,7 +518,7 @@ char *conf_conninfo_check(const char *text, size_t *at)
         problem = mem_strdup("the URI of a database begins with postgresql:// or postgres://");
     else
         problem = check_pairs(&check);
-    if (accepted && !check.port) { /* its word counts: a later libpq may take more */
+    if (accepted && !check.late) { /* its word counts: a later libpq may take more */
         free(problem);
         return NULL;
     }

@@ -7,6 +7,7 @@
 #ifndef HAYFORK_CONF_CONNINFO_H
 #define HAYFORK_CONF_CONNINFO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -20,6 +21,15 @@ char *conf_conninfo_check(const char *text, size_t *at);
  * secret. Where there is doubt, as where libpq cannot read the text, too much is taken for secret.
  */
 void conf_conninfo_mark(const char *text, char *mask);
+
+/* Has libpq an option of that name, or is it what others call one? */
+bool conf_conninfo_has_option(const char *name);
+
+/*
+ * The pair of such an option and its value as it stands in a connection string, which the caller frees. NULL
+ * for an option whose value is a secret: then *secret is set.
+ */
+char *conf_conninfo_pair(const char *name, const char *value, bool *secret);
 
 /* A copy with "***" in the place of each secret, to be shown. The caller frees it. */
 char *conf_conninfo_hide(const char *text);

@@ -105,7 +105,8 @@ static const char *look_up(const struct conf_env *env, const char *name)
 struct expansion {
     struct conf_files *files;
     const struct conf_env *env;
-    bool braces; /* names in braces are read in these values later: a variable's own braces are doubled */
+    bool braces;    /* names in braces are read in these values later: a variable's own braces are doubled */
+    bool free_text; /* a `$` without a brace is taken as it is */
 };
 
 /* Returns the value of a variable of that name, with its default if has_default, or NULL after noting a
@@ -269,6 +270,35 @@ static void remove_item(struct conf_yaml *node, size_t index)
     node->incomplete = true;
 }
 
+/* Is a value below this key a text in which `$NAME` may be meant as it stands? */
+static bool is_free_text(const struct conf_yaml *key)
+{
+    static const char *const free_texts[] = {"headers", "send", "query", "body", "server"};
+    bool found = false;
+    for (size_t i = 0; i < sizeof(free_texts) / sizeof(free_texts[0]); i++)
+        found |= strcmp(key->value, free_texts[i]) == 0;
+    return found;
+}
+
+/* Is a value a variable as shells have it, or a path that begins with one? */
+static bool is_bare(const struct conf_yaml *value)
+{
+    const char *text = value->kind == CONF_YAML_SCALAR && value->one_line ? value->value : "";
+    size_t len = text[0] == '$' ? name_length(text + 1) : 0;
+    return len > 0 && (text[1 + len] == '\0' || text[1 + len] == '/');
+}
+
+static bool refuse_bare(const struct expansion *expansion, const struct conf_yaml *value)
+{
+    if (expansion->free_text || !is_bare(value))
+        return false;
+    const char *name = value->value + 1;
+    conf_files_error(expansion->files, conf_files_place(expansion->files, value->pos, value->value, 0),
+                     "a variable needs braces: write ${%.*s}%s", (int)name_length(name), name,
+                     name + name_length(name));
+    return true;
+}
+
 static bool refuse_key(struct conf_files *files, const struct conf_yaml *key)
 {
     const char *found = strstr(key->value, "${");
@@ -289,10 +319,14 @@ static size_t expand_item(const struct expansion *outer, struct conf_yaml *node,
     enum expanded expanded = EXPANDED;
     if (key != NULL && (strcmp(key->value, "headers") == 0 || strcmp(key->value, "send") == 0))
         expansion.braces = true;
+    if (key != NULL && is_free_text(key))
+        expansion.free_text = true;
     if (key != NULL && refuse_key(expansion.files, key))
         expanded = EXPANDED_NOT;
     else if (key != NULL && is_own_text(key))
         return i + 1;
+    else if (refuse_bare(&expansion, value))
+        expanded = EXPANDED_NOT;
     else if (is_expanded(value))
         expanded = expand_scalar(&expansion, value);
     else if (value->kind != CONF_YAML_SCALAR)
@@ -323,8 +357,8 @@ struct conf_env *conf_env_new(struct conf_files *files, const struct conf_yaml *
     struct conf_yaml *named = conf_yaml_get(root, "env_file");
     if (named != NULL && is_expanded(named))
         expand_scalar(&(struct expansion){.files = files, .env = env},
-                      named); /* by the process's own, which is all that there is yet */
-    if (named != NULL)
+                      named);             /* by the process's own, which is all that there is yet */
+    if (named != NULL && !is_bare(named)) /* which is refused together with all others */
         read_file(env, files, named);
     return env;
 }

@@ -67,9 +67,43 @@ static bool want_value(struct conf_files *files, const char *option, const struc
     return false;
 }
 
+/* A list as PostgreSQL writes an array; NULL where its items need quotes of their own. The caller frees it.
+ */
+static char *array_of(const struct conf_yaml *list)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+-";
+    char *text = mem_strdup("{");
+    for (size_t i = 0; i < list->n_items; i++) {
+        const struct conf_yaml *item = list->items[i].value;
+        bool is_plain = item->kind == CONF_YAML_SCALAR && !conf_yaml_is_null(item) &&
+                        item->value[0] != '\0' && item->value[strspn(item->value, plain)] == '\0';
+        char *longer = is_plain ? mem_printf("%s%s%s", text, i == 0 ? "" : ",", item->value) : NULL;
+        free(text);
+        if (longer == NULL)
+            return NULL;
+        text = longer;
+    }
+    char *array = mem_printf("%s}", text);
+    free(text);
+    return array;
+}
+
+static void note_list(struct conf_files *files, const struct conf_param *param, const struct conf_yaml *list)
+{
+    char *array = array_of(list);
+    conf_files_error(
+        files, list->pos,
+        "the default of %s is a text, also where it is an array: write it as PostgreSQL does, %s%s%s",
+        param->spec.name, array == NULL ? "such as \"{a,b}\"" : "\"", array == NULL ? "" : array,
+        array == NULL ? "" : "\"");
+    free(array);
+}
+
 static void read_default(struct conf_files *files, struct conf_param *param, const struct conf_yaml *value)
 {
-    if (!conf_yaml_is_null(value) && want_value(files, "the default", param, value))
+    if (value->kind == CONF_YAML_LIST)
+        note_list(files, param, value);
+    else if (!conf_yaml_is_null(value) && want_value(files, "the default", param, value))
         param->spec.default_text = mem_strdup(value->value);
 }
 

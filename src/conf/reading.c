@@ -32,20 +32,26 @@ bool conf_reading_want_text(struct conf_reading *reading, const char *key, const
 bool conf_reading_want_verbatim(struct conf_reading *reading, const char *key, const struct conf_yaml *value)
 {
     const char *problem = NULL, *why = "";
-    if (value->kind != CONF_YAML_SCALAR)
+    struct conf_pos pos = value->pos;
+    bool plain = value->kind == CONF_YAML_SCALAR && value->style == CONF_YAML_PLAIN;
+    if (value->kind != CONF_YAML_SCALAR) {
         problem = "has to be text";
-    else if (value->style == CONF_YAML_PLAIN)
-        problem = "cannot be there without quotes: YAML would cut it at ` #`";
-    else if (value->style == CONF_YAML_FOLDED)
+    } else if (plain && value->comment != 0) {
+        pos.line = value->end_line;
+        pos.column = value->comment;
+        problem = "without quotes would end here: YAML takes ` #` and what follows for a comment";
+    } else if (value->style == CONF_YAML_FOLDED) {
         problem = "cannot be a `>` block: YAML joins its lines";
-    else if (value->style == CONF_YAML_QUOTED && !value->one_line)
-        problem = "in quotes has to stay on one line: YAML joins lines";
+    } else if (!value->one_line && (plain || value->style == CONF_YAML_QUOTED)) {
+        problem = plain ? "without quotes has to stay on one line: YAML joins lines"
+                        : "in quotes has to stay on one line: YAML joins lines";
+    }
     if (problem == NULL)
         return true;
-    if (value->kind == CONF_YAML_SCALAR && value->style != CONF_YAML_PLAIN && strcmp(key, "sql") == 0)
+    if (value->kind == CONF_YAML_SCALAR && value->comment == 0 && strcmp(key, "sql") == 0)
         why = ", and a `--` comment would hide the rest";
     conf_files_error(
-        reading->files, value->pos,
+        reading->files, pos,
         "%s %s%s; write `%s: |` with the text below it, put it in quotes on one line, or name a file "
         "with %s_file",
         key, problem, why, key, key);

@@ -111,6 +111,33 @@ static void read_headers(struct conf_reading *reading, const char *key, const st
     conf_headers_read(reading->files, key, value, &reading->route->headers, &reading->route->n_headers);
 }
 
+/* Is a pair only a key, as what follows a comma in { } is? */
+static bool is_bare(const struct conf_yaml_pair *pair)
+{
+    return pair->key->style == CONF_YAML_PLAIN && conf_yaml_is_null(pair->value);
+}
+
+/*
+ * Is the pair a piece of an SQL without quotes that a comma in { } has ended? Notes that, for the first of
+ * its pieces.
+ */
+static bool refuse_piece(struct conf_reading *reading, size_t i)
+{
+    const struct conf_yaml_pair *items = reading->map->items;
+    size_t first = i;
+    while (first > 0 && is_bare(&items[first]))
+        first--;
+    const struct conf_yaml *key = items[first].key, *value = items[first].value;
+    if (first == i || strcmp(key->value, "sql") != 0 || value->kind != CONF_YAML_SCALAR ||
+        value->style != CONF_YAML_PLAIN || value->end_line != items[first + 1].key->pos.line)
+        return false;
+    if (first + 1 == i)
+        conf_files_error(reading->files, items[i].key->pos,
+                         "inside { } a comma ends an SQL without quotes: put all of it in quotes");
+    reading->unknown_key = true;
+    return true;
+}
+
 static void note_unknown_key(struct conf_reading *reading, const struct conf_yaml *key)
 {
     struct names names = all_names();
@@ -119,10 +146,12 @@ static void note_unknown_key(struct conf_reading *reading, const struct conf_yam
     reading->unknown_key = true;
 }
 
-static void read_pair(struct conf_reading *reading, const struct conf_yaml *key,
-                      const struct conf_yaml *value)
+static void read_pair(struct conf_reading *reading, size_t i)
 {
+    const struct conf_yaml *key = reading->map->items[i].key, *value = reading->map->items[i].value;
     struct found found = find_key(key->value);
+    if (refuse_piece(reading, i))
+        return;
     if (found.key == NULL) {
         note_unknown_key(reading, key);
         return;
@@ -275,7 +304,7 @@ static void read_route(struct conf *conf, struct conf_route *route, const struct
     if (value->kind == CONF_YAML_MAP) {
         reading.map = value;
         for (size_t i = 0; i < value->n_items; i++)
-            read_pair(&reading, value->items[i].key, value->items[i].value);
+            read_pair(&reading, i);
     } else if (!conf_yaml_is_null(value)) {
         bool sql = value->kind != CONF_YAML_SCALAR || conf_params_looks_like_sql(value->value);
         conf_files_error(conf->files, value->pos,

@@ -82,6 +82,10 @@ static bool check_command(struct conf *conf, const struct conf_route *route)
         note_writes(conf, route, pos, word);
         sound = false;
     }
+    if (sound && (*at == '#' || strncmp(at, "//", 2) == 0)) {
+        conf_files_error(conf->files, pos, "a comment in SQL begins with --");
+        sound = false;
+    }
     if (sound && strstr(" SELECT VALUES TABLE WITH INSERT UPDATE DELETE MERGE ", word) == NULL) {
         conf_files_error(conf->files, pos,
                          "a route's statement begins with SELECT, VALUES, TABLE, WITH, INSERT, UPDATE, "
@@ -170,6 +174,27 @@ static void give_source(struct conf *conf, struct conf_route *route, const struc
         note_sourceless(conf, route, names, n_names, parameter);
 }
 
+/*
+ * Notes that the SQL has :name where it is not a parameter: in quotes. Returns false, and notes nothing,
+ * where it does not.
+ */
+static bool note_quoted(struct conf *conf, const struct conf_route *route, const char *name)
+{
+    struct str sql = str_of(route->sql);
+    size_t from, to, at = sql_find_quoted(sql, name, &from, &to);
+    if (at == sql.len)
+        return false;
+    bool alone = at == from + 1 && to - from == strlen(name) + 3;
+    char *advice = sql.base[from] == '"' ? mem_strdup("a parameter is a value, and cannot be a name")
+                   : alone               ? mem_printf("write :%s without them", name)
+                           : mem_printf("write it outside of them, as in '%%' || :%s || '%%'", name);
+    conf_files_error(conf->files, conf_files_place(conf->files, route->sql_pos, route->sql, at),
+                     "in quotes this is a part of the %s, and not the parameter %s: %s",
+                     sql.base[from] == '"' ? "name" : "text", name, advice);
+    free(advice);
+    return true;
+}
+
 static bool has_body_as(const struct conf_route *route)
 {
     for (size_t i = 0; i < route->n_declared; i++) {
@@ -185,6 +210,8 @@ static void check_unused(struct conf *conf, const struct conf_route *route, cons
     const struct params_spec *spec = &param->spec;
     bool plain = spec->default_text == NULL && !spec->required && spec->min == NULL && spec->max == NULL &&
                  spec->n_one_of == 0;
+    if (note_quoted(conf, route, spec->name))
+        return;
     if (spec->source != PARAMS_BODY || !has_body_as(route))
         conf_files_error(conf->files, param->pos, "%s is declared, but the SQL has no :%s", spec->name,
                          spec->name);
@@ -224,9 +251,10 @@ void conf_statement_check_params(struct conf *conf, struct conf_route *route, co
         check_declared(conf, route, names, n_names, i);
     for (size_t i = 0; i < n_names; i++) {
         size_t at = strlen(route->method) + 1 + (size_t)(names[i].base - route->path);
-        if (!sql_uses(route, names[i]))
+        char *name = mem_strndup(names[i].base, names[i].len);
+        if (!sql_uses(route, names[i]) && !note_quoted(conf, route, name))
             conf_files_error(conf->files, conf_files_place(conf->files, route->pos, route->label, at),
-                             "the path has {%.*s}, but the SQL has no :%.*s", (int)names[i].len,
-                             names[i].base, (int)names[i].len, names[i].base);
+                             "the path has {%s}, but the SQL has no :%s", name, name);
+        free(name);
     }
 }

@@ -165,6 +165,22 @@ static void refuse_properties(struct reader *reader, const struct conf_yaml *nod
                          "tags are not part of the conf; quote a value that begins with `!`");
 }
 
+/*
+ * The column of a comment that follows at pos on its line, or 0. The parser drops comments and says nothing
+ * of them; after a text without quotes the writer may have meant a part of that text.
+ */
+static int comment_after(const struct reader *reader, struct conf_pos pos)
+{
+    struct str line = conf_files_line(reader->files, pos.file, pos.line);
+    size_t at = conf_files_byte_of(line, (size_t)pos.column - 1);
+    int column = pos.column;
+    while (at < line.len && (line.base[at] == ' ' || line.base[at] == '\t')) {
+        at++;
+        column++;
+    }
+    return at < line.len && line.base[at] == '#' ? column : 0;
+}
+
 static struct conf_yaml *read_scalar(struct reader *reader)
 {
     const yaml_event_t *event = &reader->event;
@@ -175,7 +191,9 @@ static struct conf_yaml *read_scalar(struct reader *reader)
                   : style == YAML_FOLDED_SCALAR_STYLE  ? CONF_YAML_FOLDED
                                                        : CONF_YAML_QUOTED;
     node->one_line = event->start_mark.line == event->end_mark.line;
-    node->end_line = pos_of(reader, event->end_mark).line;
+    struct conf_pos end = pos_of(reader, event->end_mark);
+    node->end_line = end.line;
+    node->comment = node->style == CONF_YAML_PLAIN ? comment_after(reader, end) : 0;
     node->value = mem_strndup((const char *)event->data.scalar.value, event->data.scalar.length);
     refuse_properties(reader, node, event->data.scalar.anchor, event->data.scalar.tag);
     if (strlen(node->value) != event->data.scalar.length) {

@@ -28,6 +28,7 @@ struct conf_yaml {
     enum conf_yaml_style style;
     bool one_line; /* begins and ends on the same line */
     int end_line;  /* but for a block: on which it ends */
+    int comment;   /* column of a comment after a plain one on the line where it ends; 0: there is none */
     bool expanded; /* variables were put in: what they stood for is not looked at again */
     char *value;
 

@@ -509,6 +509,43 @@ size_t sql_first_word(struct str source)
     return at;
 }
 
+/* Where `:name` stands between from and to; to if it does not. */
+static size_t find_name(struct str source, const char *name, size_t from, size_t to)
+{
+    size_t len = strlen(name);
+    for (size_t at = from; at + 1 + len <= to; at++) {
+        bool after_colon = at > 0 && source.base[at - 1] == ':';
+        bool ends = at + 1 + len == source.len || !is_name(source.base[at + 1 + len]);
+        if (source.base[at] == ':' && !after_colon && ends && memcmp(source.base + at + 1, name, len) == 0)
+            return at;
+    }
+    return to;
+}
+
+size_t sql_find_quoted(struct str source, const char *name, size_t *from, size_t *to)
+{
+    struct scan scan = {.source = source};
+    skip_gap(&scan);
+    while (scan.error == NULL && scan.at < source.len) {
+        char c = peek(&scan, 0);
+        *from = scan.at;
+        if (is_name_start(c))
+            skip_word(&scan);
+        else if (c == '\'' || c == '"')
+            skip_quoted(&scan, c, false);
+        else if (c == '$' && !is_digit(peek(&scan, 1)))
+            skip_dollar_quote(&scan);
+        else
+            scan.at++;
+        *to = scan.at;
+        size_t at = *to - *from > 1 ? find_name(source, name, *from, *to) : *to;
+        if (at < *to)
+            return at;
+        skip_gap(&scan);
+    }
+    return source.len;
+}
+
 bool sql_has_word(const struct sql_statement *statement, const char *word)
 {
     return statement->n_words > 0 && bsearch(&word, statement->words, statement->n_words,

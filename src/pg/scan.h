@@ -74,6 +74,13 @@ char *sql_rename(const struct sql_statement *statement, const char *before, cons
  */
 size_t sql_first_word(struct str source);
 
+/*
+ * Where `:name` stands in a string, a dollar quote or a name in quotes of a source that sql_scan has
+ * accepted: the offset of its colon; *from and *to are where what it stands in begins and ends. source.len if
+ * nowhere.
+ */
+size_t sql_find_quoted(struct str source, const char *name, size_t *from, size_t *to);
+
 /* Is that keyword in the statement? word is in small letters. A name in quotes that reads so counts, too. */
 bool sql_has_word(const struct sql_statement *statement, const char *word);
 

@@ -528,6 +528,26 @@ subtest 'a conninfo that libpq cannot read is a mistake in the conf, for -t and 
                 database: { connect: "dbname=contacts password=********" }
                                                                   ^
             END
+        q(dbname=contacts password='my guess) => <<~'END',
+            hayfork.conf:1:39: error: the quote of this value is never closed; in a value a quote is \'
+                database: { connect: "dbname=contacts password=*********" }
+                                                      ^
+            END
+        'dbname=contacts port=543x' => <<~'END',
+            hayfork.conf:1:44: error: a port is a number from 1 to 65535
+                database: { connect: "dbname=contacts port=543x" }
+                                                           ^
+            END
+        'dbname=contacts sslmode=on' => <<~'END',
+            hayfork.conf:1:47: error: sslmode takes disable, allow, prefer, require, verify-ca or verify-full
+                database: { connect: "dbname=contacts sslmode=on" }
+                                                              ^
+            END
+        '$DATABASE_URL' => <<~'END',
+            hayfork.conf:1:23: error: a variable needs braces: write ${DATABASE_URL}
+                database: { connect: "$DATABASE_URL" }
+                                      ^
+            END
         'junk' => <<~'END',
             hayfork.conf:1:23: error: "junk" is not a connection string: write dbname=junk
                 database: { connect: "junk" }
@@ -695,7 +715,7 @@ subtest '--db goes with -t' => sub {
     for my $arguments ([qw(--db)], [qw(-T --db)], [qw(-t --db=x)], [qw(-t --bd)]) {
         my $run = hayfork(@$arguments, '-c', 'hayfork.conf');
         is $run->{exit}, 'exit 64', "hayfork @$arguments";
-        like $run->{stderr}, qr/\Ahayfork: .*--.*\n\nusage/;
+        like $run->{stderr}, qr/\Ahayfork: .*--.*\n\z/;
     }
 };
 

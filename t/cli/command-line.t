@@ -37,23 +37,42 @@ subtest 'hayfork -V names the program, its version and the commit' => sub {
 subtest 'hayfork -h shows every option on standard output' => sub {
     my $run = hayfork('-h');
     is $run->{exit}, 'exit 0';
-    like $run->{stdout}, qr/^\s*$_\b/m, $_ for qw(-c -t -T -V -h -o);
+    like $run->{stdout}, qr/^\s*$_\b/m, $_ for qw(-c -t -T -r -V -h -o --db);
     is $run->{stderr}, '';
 };
 
+subtest 'the options that every program has, as words' => sub {
+    is_deeply hayfork('--version'), hayfork('-V'), '--version';
+    is_deeply hayfork('--help'),    hayfork('-h'), '--help';
+};
+
 subtest 'usage errors are told on standard error, with exit code 64' => sub {
-    for my $arguments ([qw(-x)], [qw(-c)], [qw(-o)], [ '-t', 'surplus' ], [ '-c', $conf, '-o', 'listen' ]) {
-        my $run = hayfork(@$arguments);
-        is $run->{exit}, 'exit 64', "hayfork @$arguments";
+    my %said = (
+        '-x'               => 'unknown option -x',
+        '-tx'              => 'unknown option -x',
+        '--hlep'           => 'unknown option --hlep',
+        '--pasword=hush'   => 'unknown option --pasword',
+        '--version=2'      => 'no value goes with --version',
+        '-c'               => 'a value is missing after -c',
+        '-o'               => 'a value is missing after -o',
+        '-r x'             => '-r wants a process id, not x',
+        '-T --db'          => '--db goes with -t',
+        '-t surplus'       => 'unexpected argument surplus',
+        "-c $conf -o word" => '-o takes KEY=VALUE, not word',
+    );
+    for my $arguments (sort keys %said) {
+        my $run = hayfork(split / /, $arguments);
+        is $run->{exit}, 'exit 64', "hayfork $arguments";
         is $run->{stdout}, '', '… prints nothing on standard output';
-        like $run->{stderr}, qr/^hayfork: .*\n.*-h/s, '… says what is wrong, and where help is';
+        is $run->{stderr}, "hayfork: $said{$arguments}; hayfork --help shows the options\n",
+          '… says in one line what is wrong, and where help is';
     }
 };
 
 subtest 'half a connection string that lacks its quotes is not shown' => sub {
     my $run = hayfork('-t', '-c', $conf, '-o', 'database.connect=host=a', 'password=hush');
     is $run->{exit}, 'exit 64';
-    like $run->{stderr}, qr/^hayfork: unexpected argument password\n/;
+    like $run->{stderr}, qr/^hayfork: unexpected argument password; hayfork --help shows the options\n/;
     unlike $run->{stderr}, qr/hush/;
 };
 

@@ -272,7 +272,7 @@ subtest '-T hides passwords' => sub {
         'passfile=/etc/pass user=password'               => 'passfile=/etc/pass user=password',
         'postgresql://db/contacts'                       => 'postgresql://db/contacts',
         'postgresql://a@db:5432,[::1]:5433/contacts'     => 'postgresql://a@db:5432,[::1]:5433/contacts',
-        'postgres://a:hush@db:5432/contacts?sslmode=off' => 'postgres://a:***@db:5432/contacts?sslmode=off',
+        'postgres://a:hush@db:5432/contacts?sslcrl=off'  => 'postgres://a:***@db:5432/contacts?sslcrl=off',
         'postgresql://a:hu?sh@db?user=b@c'               => 'postgresql://a:***@db?user=b@c',
         'postgresql://a:12/3@4@db/contacts'              => 'postgresql://a:***@db/contacts',
         'postgresql://db:5432/contacts?user=b@c'         => 'postgresql://db:5432/contacts?user=b@c',

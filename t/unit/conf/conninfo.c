@@ -95,6 +95,10 @@ static const struct {
     {"postgres://db?password=hu&sh=a", "sh=a",
      "this is not an option of libpq; in a URI a & in a value is written %26"},
     {"postgres://db?port=x", "x", "a port is a number from 1 to 65535"},
+    {"sslmode=off user=a", "off", "sslmode takes disable, allow, prefer, require, verify-ca or verify-full"},
+    {"user=a gssencmode = 'on'", "on", "gssencmode takes disable, prefer or require"},
+    {"postgres://db?connect_timeout=2s", "2s", "connect_timeout takes a whole number"},
+    {"keepalives_idle=-", "-", "keepalives_idle takes a whole number"},
 };
 
 static const char *const taken[] = {
@@ -112,7 +116,29 @@ static const char *const taken[] = {
     "postgresql:///shop?host=/run/postgresql&port=5433",
     "postgres://%2Frun%2Fpostgresql/shop",
     "postgres://db:%35432/shop",
+    "sslmode=verify-full ssl_min_protocol_version=tlsv1.2 target_session_attrs=prefer-standby",
+    "sslmode='' connect_timeout=-1 keepalives=0 channel_binding=re\\quire",
+    "postgres://db?sslmode=%64isable",
 };
+
+static void test_pair(void)
+{
+    static const struct {
+        const char *name, *value, *pair;
+    } pairs[] = {
+        {"host", "db", "host=db"},       {"name", "my shop", "dbname='my shop'"},
+        {"username", "a", "user=a"},     {"options", "-c a='b\\'", "options='-c a=\\'b\\\\\\''"},
+        {"hostaddr", "", "hostaddr=''"}, {"password", "hush", NULL},
+    };
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        bool secret = false;
+        char *pair = conf_conninfo_pair(pairs[i].name, pairs[i].value, &secret);
+        is_str(pair, pairs[i].pair, "%s as libpq's", pairs[i].name);
+        ok(secret == (pairs[i].pair == NULL), "is it a secret?");
+        free(pair);
+    }
+    ok(conf_conninfo_has_option("database") && !conf_conninfo_has_option("connections"), "what is an option");
+}
 
 static void test_hide(void)
 {
@@ -194,7 +220,13 @@ static size_t count(const char *text, const char *word)
     return n;
 }
 
-/* Nothing but its ports may be wrong with what libpq takes, and of that no password is seen. */
+/* What libpq looks at only when it connects: ports, and options that take one of some words or a number. */
+static bool is_late(const char *problem)
+{
+    return strstr(problem, "a port is") == problem || strstr(problem, "sslmode takes") == problem;
+}
+
+/* Nothing else may be wrong with what libpq takes, and of that no password is seen. */
 static void test_like_libpq(void)
 {
     enum { TIMES = 200000 };
@@ -205,8 +237,8 @@ static void test_like_libpq(void)
         char *problem = conf_conninfo_check(text, &at);
         PQconninfoOption *options = PQconninfoParse(text, NULL);
         const char *password = options == NULL ? NULL : value_of(options, "password");
-        bool right = options != NULL ? problem == NULL || strstr(problem, "a port is") == problem
-                                     : problem != NULL && at <= strlen(text);
+        bool right =
+            options != NULL ? problem == NULL || is_late(problem) : problem != NULL && at <= strlen(text);
         if (problem != NULL && strcmp(problem, "libpq cannot read this connection string") == 0)
             right = false; /* there is always a better reason */
         if (password != NULL && strstr(password, "hush") != NULL) {
@@ -233,6 +265,7 @@ static void test_like_libpq(void)
 int main(void)
 {
     test_hide();
+    test_pair();
     test_check();
     test_like_libpq();
     return done_testing();

@@ -326,6 +326,31 @@ static void test_words(void)
     is_int((long long)statement.n_words, 0, "leaves no words");
 }
 
+/* The first `:a` in quotes, with what it stands in. */
+static void quoted_is(const char *source, const char *in, const char *what)
+{
+    size_t from = 0, to = 0, at = sql_find_quoted(str_of(source), "a", &from, &to);
+    if (in == NULL) {
+        is_int((long long)at, (long long)strlen(source), "%s", what);
+        return;
+    }
+    char *found = mem_strndup(source + from, to - from);
+    is_str(found, in, "%s", what);
+    ok(at > from && at < to && memcmp(source + at, ":a", 2) == 0, "... and where");
+    free(found);
+}
+
+static void test_quoted(void)
+{
+    quoted_is("select ':a', :a", "':a'", "in a string");
+    quoted_is("select :a, ':b', 'it''s :a'", "'it''s :a'", "in the second one");
+    quoted_is("select E'\\':a'", "E'\\':a'", "in one with escapes");
+    quoted_is("select \"x :a\"", "\"x :a\"", "in a name");
+    quoted_is("select $q$ ':a' $q$", "$q$ ':a' $q$", "in a dollar quote");
+    quoted_is("select '::a :ab :A', :a::a -- ':a'\n/* ':a' */", NULL, "nowhere");
+    quoted_is("", NULL, "in nothing");
+}
+
 int main(void)
 {
     test_accepted();
@@ -336,5 +361,6 @@ int main(void)
     test_offsets();
     test_rename();
     test_words();
+    test_quoted();
     return done_testing();
 }
