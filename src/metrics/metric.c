@@ -2,11 +2,13 @@
 #include "metrics/metric.h"
 
 #define ROW(name, type, family, label, value, help) {METRIC_##type, family, label, value, help},
-static const struct metric server[] = {METRICS_OF_SERVER(ROW)}, lane[] = {METRICS_OF_LANE(ROW)};
+static const struct metric server[] = {METRICS_OF_SERVER(ROW)}, lane[] = {METRICS_OF_LANE(ROW)},
+                           upstream[] = {METRICS_OF_UPSTREAM(ROW)};
 #undef ROW
 
 const struct metric_table metrics_of_server = {server, METRICS_SERVER_MOST},
-                          metrics_of_lane = {lane, METRICS_LANE_MOST};
+                          metrics_of_lane = {lane, METRICS_LANE_MOST},
+                          metrics_of_upstream = {upstream, METRICS_UPSTREAM_MOST};
 
 static _Atomic uint64_t of_nobody[METRICS_SERVER_MOST];
 static _Atomic uint64_t *own = of_nobody;

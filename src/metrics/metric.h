@@ -73,9 +73,35 @@
     ROW(LANE_LATE, COUNTER, "hayfork_database_failures", "cause", "late", NULL)                              \
     ROW(LANE_LOST_QUERIES, COUNTER, "hayfork_database_failures", "cause", "lost", NULL)
 
+/*
+ * What a server of relays has. Requests for which there was no server, as all connections were in use, are
+ * its upstream's.
+ */
+#define METRICS_OF_UPSTREAM(ROW)                                                                             \
+    ROW(UPSTREAM_IN_FLIGHT, GAUGE, "hayfork_upstream_in_flight", NULL, NULL,                                 \
+        "Requests that the server has, or that are about to be sent to it.")                                 \
+    ROW(UPSTREAM_CONNECTIONS, GAUGE, "hayfork_upstream_connections", NULL, NULL,                             \
+        "Open connections to the server, those that are being made included.")                               \
+    ROW(UPSTREAM_REQUESTS, COUNTER, "hayfork_upstream_requests", NULL, NULL,                                 \
+        "Requests that were sent to the server, those that were sent again included.")                       \
+    ROW(UPSTREAM_REUSED, COUNTER, "hayfork_upstream_reused", NULL, NULL,                                     \
+        "Of these, requests on a connection that had had others before.")                                    \
+    ROW(UPSTREAM_CONNECTED, COUNTER, "hayfork_upstream_connections_made", NULL, NULL,                        \
+        "Connections that were made to the server.")                                                         \
+    ROW(UPSTREAM_LOOK_UP, COUNTER, "hayfork_upstream_failures", "cause", "look_up",                          \
+        "Requests that got no answer from the server, by the cause; another server may have answered them.") \
+    ROW(UPSTREAM_CONNECT, COUNTER, "hayfork_upstream_failures", "cause", "connect", NULL)                    \
+    ROW(UPSTREAM_NO_ANSWER, COUNTER, "hayfork_upstream_failures", "cause", "no_answer", NULL)                \
+    ROW(UPSTREAM_LATE, COUNTER, "hayfork_upstream_failures", "cause", "late", NULL)                          \
+    ROW(UPSTREAM_BAD_ANSWER, COUNTER, "hayfork_upstream_failures", "cause", "bad_answer", NULL)              \
+    ROW(UPSTREAM_FULL, COUNTER, "hayfork_upstream_failures", "cause", "full", NULL)                          \
+    ROW(UPSTREAM_RESTS, COUNTER, "hayfork_upstream_rests", NULL, NULL,                                       \
+        "How often the server was left alone for a while, as it had failed.")
+
 #define METRIC_NAME(name, ...) METRIC_##name,
 enum metric_of_server { METRICS_OF_SERVER(METRIC_NAME) METRICS_SERVER_MOST };
 enum metric_of_lane { METRICS_OF_LANE(METRIC_NAME) METRICS_LANE_MOST };
+enum metric_of_upstream { METRICS_OF_UPSTREAM(METRIC_NAME) METRICS_UPSTREAM_MOST };
 #undef METRIC_NAME
 
 enum metric_type {
@@ -94,7 +120,7 @@ struct metric_table {
     size_t n;
 };
 
-extern const struct metric_table metrics_of_server, metrics_of_lane;
+extern const struct metric_table metrics_of_server, metrics_of_lane, metrics_of_upstream;
 
 /* From now on this process counts there, where it has a place for each row: what it has counted before is
  * nobody's. Several processes may have the same. */

@@ -95,6 +95,7 @@ static void write_routes(struct exposition *exposition, struct routes *routes)
 struct item {
     const _Atomic uint64_t *values;
     struct exposition_label labels[2];
+    bool is_whole_upstream; /* what has happened to no one server: it is written where there is something */
 };
 
 /* The samples that items have in a family, whose rows are from first to end. */
@@ -107,6 +108,8 @@ static void write_family(struct exposition *exposition, const struct metric_tabl
                       rows[first].help);
     for (size_t i = 0; i < n; i++) {
         for (size_t j = first; j < end; j++) {
+            if (items[i].is_whole_upstream && items[i].values[j] == 0)
+                continue;
             struct exposition_label labels[] = {
                 items[i].labels[0], items[i].labels[1], {rows[j].label, {NULL, 0}}};
             if (rows[j].value != NULL)
@@ -141,9 +144,30 @@ static void write_lanes(struct exposition *exposition, const struct totals *tota
     for (size_t i = 0; i < totals->n_names; i++) {
         const struct shm_lane *lane = &totals->lanes[i];
         if (lane->name != 0)
-            items[n++] = (struct item){lane->values, {{"lane", str_of(shm_name_text(shm, lane->name))}, {0}}};
+            items[n++] =
+                (struct item){lane->values, {{"lane", str_of(shm_name_text(shm, lane->name))}}, false};
     }
     write_table(exposition, &metrics_of_lane, items, n);
+    free(items);
+}
+
+static void write_upstreams(struct exposition *exposition, const struct totals *totals, const struct shm *shm)
+{
+    struct item *items = mem_calloc(totals->n_names + 1, sizeof(*items));
+    size_t n = 0;
+    for (size_t i = 0; i < totals->n_names; i++) {
+        const struct shm_upstream *upstream = &totals->upstreams[i];
+        if (upstream->name == 0)
+            continue;
+        const char *name = shm_name_text(shm, upstream->name), *tab = strchr(name, SHM_UPSTREAM_SERVER);
+        size_t len = tab == NULL ? strlen(name) : (size_t)(tab - name);
+        items[n++] = (struct item){
+            .values = upstream->values,
+            .labels = {{"upstream", {name, len}}, {"server", str_of(tab == NULL ? "" : tab + 1)}},
+            .is_whole_upstream = tab == NULL,
+        };
+    }
+    write_table(exposition, &metrics_of_upstream, items, n);
     free(items);
 }
 
@@ -236,6 +260,7 @@ void report_write(struct exposition *exposition, const struct shm *shm, const ch
     write_connections(exposition, &workers);
     write_server(exposition, totals);
     write_lanes(exposition, totals, shm);
+    write_upstreams(exposition, totals, shm);
     write_workers(exposition, &workers);
     exposition_end(exposition);
     free(routes.all);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -135,11 +136,15 @@ void shm_slot_begin(struct shm *shm, struct shm_slot *slot)
     end_folding(shm);
 }
 
-void shm_slot_end(struct shm_slot *slot)
+void shm_slot_end(struct shm *shm, const struct shm_generation *generation, unsigned index)
 {
+    struct shm_slot *slot = shm_slot(shm, generation, index);
+    const struct shm_share *share = &generation->upstreams;
     metric_forget(&metrics_of_server, slot->values);
     for (size_t i = 0; i < SHM_LANES; i++)
         metric_forget(&metrics_of_lane, slot->lanes[i].values);
+    for (unsigned i = 0; i < share->each; i++)
+        metric_forget(&metrics_of_upstream, shm->upstreams[share->first + index * share->each + i].values);
 }
 
 struct shm_lane *shm_slot_lane(struct shm *shm, struct shm_slot *slot, const char *name)
@@ -168,40 +173,49 @@ static const struct shm_generation *owner_of(const struct shm *shm, unsigned fir
     return NULL;
 }
 
-/* The generation that has one of these series, or NULL. */
-static const struct shm_generation *owner_of_series(const struct shm *shm, unsigned first, unsigned n)
+static const struct shm_share *share_of(const struct shm_generation *generation, size_t offset)
+{
+    return (const struct shm_share *)((const char *)generation + offset);
+}
+
+/* The end of what another generation has of these elements, or 0 where none has any. */
+static unsigned end_of_share(const struct shm *shm, size_t offset, unsigned first, unsigned n)
 {
     for (unsigned i = 0; i < SHM_GENERATIONS; i++) {
         const struct shm_generation *other = &shm->generations[i];
-        if (other->number != 0 && other->first_series < first + n &&
-            first < other->first_series + other->workers * other->series)
-            return other;
+        const struct shm_share *share = share_of(other, offset);
+        unsigned end = share->first + other->workers * share->each;
+        if (other->number != 0 && share->first < first + n && first < end)
+            return end;
     }
-    return NULL;
+    return 0;
 }
 
-/* Finds room for so many series of each worker, or for fewer. */
-static void take_series(struct shm *shm, struct shm_generation *generation, unsigned series)
+/*
+ * Finds room for so many elements of an array of `size` for each worker, or for fewer. offset is that of the
+ * share in the generation, what: what they stand for.
+ */
+static void take_share(const struct shm *shm, struct shm_generation *generation, size_t offset,
+                       unsigned wanted, unsigned size, const char *what)
 {
-    generation->series = 0;
-    generation->first_series = 0;
-    for (unsigned each = series; each > 0; each = each * 7 / 8) {
+    struct shm_share *share = (struct shm_share *)share_of(generation, offset);
+    *share = (struct shm_share){0};
+    for (unsigned each = wanted; each > 0; each = each * 7 / 8) {
         unsigned first = 0, n = generation->workers * each;
-        for (const struct shm_generation *owner; (owner = owner_of_series(shm, first, n)) != NULL;)
-            first = owner->first_series + owner->workers * owner->series;
-        if (first + n > SHM_SERIES)
+        for (unsigned end; (end = end_of_share(shm, offset, first, n)) != 0;)
+            first = end;
+        if (first + n > size)
             continue;
-        generation->first_series = first;
-        generation->series = each;
-        if (each < series)
-            log_warnx("there is no room to count %u routes of each of %u workers: %u are counted", series - 1,
-                      generation->workers, each - 1);
-        return;
+        *share = (struct shm_share){first, each};
+        break;
     }
+    if (share->each < wanted)
+        log_warnx("there is no room to count %u %s of each of %u workers: %u are counted", wanted - 1, what,
+                  generation->workers, share->each == 0 ? 0 : share->each - 1);
 }
 
 struct shm_generation *shm_begin_generation(struct shm *shm, unsigned number, unsigned workers,
-                                            unsigned series)
+                                            unsigned series, unsigned upstreams)
 {
     struct shm_generation *generation = shm->generations, *end = generation + SHM_GENERATIONS;
     unsigned first = 0;
@@ -214,12 +228,24 @@ struct shm_generation *shm_begin_generation(struct shm *shm, unsigned number, un
     memset(&shm->slots[first], 0, workers * sizeof(shm->slots[0]));
     generation->first = first;
     generation->workers = workers;
-    take_series(shm, generation, series);
+    take_share(shm, generation, offsetof(struct shm_generation, series), series, SHM_SERIES, "routes");
+    take_share(shm, generation, offsetof(struct shm_generation, upstreams), upstreams, SHM_UPSTREAMS,
+               "upstreams and servers");
     atomic_store(&generation->steady, 0);
     atomic_store(&generation->frugal, false);
     atomic_store(&generation->succeeded, false);
     atomic_store(&generation->number, number); /* from now on others count what it has */
     return generation;
+}
+
+static void fold_upstream(struct shm *shm, struct shm_upstream *upstream)
+{
+    uint32_t name = atomic_load(&upstream->name);
+    if (name == 0 || name > SHM_NAMES)
+        return;
+    metric_fold(&metrics_of_upstream, shm->ended_upstreams[name - 1].values, upstream->values);
+    atomic_store(&shm->ended_upstreams[name - 1].name, name);
+    memset(upstream, 0, sizeof(*upstream));
 }
 
 void shm_end_generation(struct shm *shm, struct shm_generation *generation)
@@ -230,8 +256,8 @@ void shm_end_generation(struct shm *shm, struct shm_generation *generation)
         fold_lanes(shm, slot);
         metric_fold(&metrics_of_server, shm->values, slot->values);
     }
-    for (unsigned i = 0; i < generation->workers * generation->series; i++) {
-        struct series *series = &shm->series[generation->first_series + i];
+    for (unsigned i = 0; i < generation->workers * generation->series.each; i++) {
+        struct series *series = &shm->series[generation->series.first + i];
         uint32_t name = atomic_load(&series->name);
         if (name == 0 || name > SHM_NAMES)
             continue;
@@ -239,6 +265,8 @@ void shm_end_generation(struct shm *shm, struct shm_generation *generation)
         atomic_store(&shm->ended[name - 1].name, name);
         memset(series, 0, sizeof(*series));
     }
+    for (unsigned i = 0; i < generation->workers * generation->upstreams.each; i++)
+        fold_upstream(shm, &shm->upstreams[generation->upstreams.first + i]);
     atomic_store(&generation->number, 0);
     end_folding(shm);
 }
@@ -246,11 +274,24 @@ void shm_end_generation(struct shm *shm, struct shm_generation *generation)
 struct series *shm_series(struct shm *shm, const struct shm_generation *generation, unsigned index,
                           unsigned which, const char *name)
 {
-    if (which >= generation->series)
+    const struct shm_share *share = &generation->series;
+    if (which >= share->each)
         return NULL;
-    struct series *series = &shm->series[generation->first_series + index * generation->series + which];
+    struct series *series = &shm->series[share->first + index * share->each + which];
     atomic_store(&series->name, shm_name(shm, name));
     return series;
+}
+
+struct shm_upstream *shm_upstream(struct shm *shm, const struct shm_generation *generation, unsigned index,
+                                  unsigned which, const char *name)
+{
+    static struct shm_upstream of_nobody;
+    const struct shm_share *share = &generation->upstreams;
+    if (which >= share->each)
+        return &of_nobody;
+    struct shm_upstream *upstream = &shm->upstreams[share->first + index * share->each + which];
+    atomic_store(&upstream->name, shm_name(shm, name));
+    return upstream;
 }
 
 unsigned shm_connections(const struct shm *shm)

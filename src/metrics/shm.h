@@ -20,9 +20,10 @@
 #include "metrics/lane.h"
 #include "metrics/metric.h"
 #include "metrics/series.h"
+#include "metrics/upstream.h"
 
 enum {
-    SHM_LAYOUT = 11, /* counts up with each change of the structs below */
+    SHM_LAYOUT = 12, /* counts up with each change of the structs below */
     SHM_CACHE_LINE = 64,
     SHM_LANES = 16,
     SHM_NAMES = 4096,
@@ -30,6 +31,7 @@ enum {
     SHM_SLOTS = 2048,     /* of all generations: those of most workers, four times */
     SHM_GENERATIONS = 64, /* that are there at the same time */
     SHM_SERIES = 65536,   /* of all workers of all generations */
+    SHM_UPSTREAMS = 32768,
 };
 
 enum shm_worker_state {
@@ -64,13 +66,18 @@ struct shm_slot {
     _Atomic uint32_t route;        /* the name of the route whose handler runs, or 0 */
 };
 
+/* What a generation has of an array: those of its first worker begin at first, and each worker has so many.
+ */
+struct shm_share {
+    unsigned first, each;
+};
+
 /* What the workers of one conf share. */
 struct shm_generation {
     _Atomic unsigned number; /* counts up; 0: nobody has this place */
     unsigned first;          /* of its slots */
     unsigned workers;        /* how many slots it has */
-    unsigned first_series;   /* of its first worker, */
-    unsigned series;         /* and how many each worker has */
+    struct shm_share series, upstreams;
     _Atomic unsigned steady; /* connections to PostgreSQL that its living workers always have */
     _Atomic bool frugal;     /* it is to have no others: another generation wants them */
     _Atomic bool succeeded;  /* another one accepts connections from all its listeners */
@@ -88,11 +95,13 @@ struct shm {
     _Atomic uint64_t values[METRICS_SERVER_MOST]; /* and what processes count that are no workers */
     struct series ended[SHM_NAMES];
     struct shm_lane ended_lanes[SHM_NAMES];
+    struct shm_upstream ended_upstreams[SHM_NAMES];
     _Atomic uint64_t name_hashes[SHM_NAMES]; /* those that are taken come first */
     struct shm_name names[SHM_NAMES];
     struct shm_generation generations[SHM_GENERATIONS];
     struct shm_slot slots[SHM_SLOTS];
     struct series series[SHM_SERIES];
+    struct shm_upstream upstreams[SHM_UPSTREAMS];
 };
 
 /*
@@ -126,19 +135,20 @@ const char *shm_name_text(const struct shm *shm, uint32_t number);
  */
 void shm_slot_begin(struct shm *shm, struct shm_slot *slot);
 
-/* Its worker is gone: what it had open or under way is, too. */
-void shm_slot_end(struct shm_slot *slot);
+/* The worker of this slot of the generation is gone: what it had open or under way is, too. */
+void shm_slot_end(struct shm *shm, const struct shm_generation *generation, unsigned index);
 
 /* The place of a lane in the slot, which is found by its name or is a new one; NULL where none is left. */
 struct shm_lane *shm_slot_lane(struct shm *shm, struct shm_slot *slot, const char *name);
 
 /*
- * Gives a generation a place and slots for so many workers, each with so many series, or fewer where there is
- * no room for them. Returns NULL where no place is free: then one that is draining has to leave first. For
- * the master alone, as is shm_end_generation, which takes them back, with what they counted kept.
+ * Gives a generation a place and slots for so many workers, each with so many series and places of upstreams'
+ * servers, or fewer where there is no room for them. Returns NULL where no place is free: then one that is
+ * draining has to leave first. For the master alone, as is shm_end_generation, which takes them back, with
+ * what they counted kept.
  */
 struct shm_generation *shm_begin_generation(struct shm *shm, unsigned number, unsigned workers,
-                                            unsigned series);
+                                            unsigned series, unsigned upstreams);
 void shm_end_generation(struct shm *shm, struct shm_generation *generation);
 
 static inline struct shm_slot *shm_slot(struct shm *shm, const struct shm_generation *generation,
@@ -152,6 +162,10 @@ static inline struct shm_slot *shm_slot(struct shm *shm, const struct shm_genera
  */
 struct series *shm_series(struct shm *shm, const struct shm_generation *generation, unsigned index,
                           unsigned which, const char *name);
+
+/* The same of upstreams' servers: there is always a place, perhaps one that nobody looks at. */
+struct shm_upstream *shm_upstream(struct shm *shm, const struct shm_generation *generation, unsigned index,
+                                  unsigned which, const char *name);
 
 /* How many connections to PostgreSQL all generations have, or may open without asking. */
 unsigned shm_connections(const struct shm *shm);

@@ -32,6 +32,15 @@ static void add_lane(struct totals *totals, const struct shm_lane *from)
     totals->lanes[name - 1].name = name;
 }
 
+static void add_upstream(struct totals *totals, const struct shm_upstream *from)
+{
+    uint32_t name = atomic_load(&from->name);
+    if (name == 0 || name > totals->n_names)
+        return;
+    add_values(&metrics_of_upstream, totals->upstreams[name - 1].values, from->values);
+    totals->upstreams[name - 1].name = name;
+}
+
 static void add_slot(struct totals *totals, const struct shm_slot *slot)
 {
     add_values(&metrics_of_server, totals->values, slot->values);
@@ -43,14 +52,16 @@ static void add_slot(struct totals *totals, const struct shm_slot *slot)
 static void add_generation(struct totals *totals, const struct shm *shm,
                            const struct shm_generation *generation)
 {
-    unsigned first = generation->first, workers = generation->workers,
-             first_series = generation->first_series, series = workers * generation->series;
+    const struct shm_share series = generation->series, upstreams = generation->upstreams;
+    unsigned first = generation->first, workers = generation->workers;
     if (atomic_load(&generation->number) == 0)
         return;
     for (unsigned i = first; i < first + workers && i < SHM_SLOTS; i++)
         add_slot(totals, &shm->slots[i]);
-    for (unsigned i = first_series; i < first_series + series && i < SHM_SERIES; i++)
-        add_series(totals, &shm->series[i]);
+    for (unsigned i = 0; i < workers * series.each && series.first + i < SHM_SERIES; i++)
+        add_series(totals, &shm->series[series.first + i]);
+    for (unsigned i = 0; i < workers * upstreams.each && upstreams.first + i < SHM_UPSTREAMS; i++)
+        add_upstream(totals, &shm->upstreams[upstreams.first + i]);
 }
 
 static void add_all(struct totals *totals, const struct shm *shm)
@@ -59,6 +70,7 @@ static void add_all(struct totals *totals, const struct shm *shm)
     for (size_t i = 0; i < totals->n_names; i++) {
         add_series(totals, &shm->ended[i]);
         add_lane(totals, &shm->ended_lanes[i]);
+        add_upstream(totals, &shm->ended_upstreams[i]);
     }
     for (unsigned i = 0; i < SHM_GENERATIONS; i++)
         add_generation(totals, shm, &shm->generations[i]);
@@ -78,6 +90,7 @@ void totals_read(struct totals *totals, const struct shm *shm)
         *totals = (struct totals){.n_names = shm_n_names(shm)};
         totals->series = mem_calloc(totals->n_names + 1, sizeof(*totals->series));
         totals->lanes = mem_calloc(totals->n_names + 1, sizeof(*totals->lanes));
+        totals->upstreams = mem_calloc(totals->n_names + 1, sizeof(*totals->upstreams));
         add_all(totals, shm);
         if (is_whole(shm, before) || tries == MOST_TRIES)
             return;
@@ -89,4 +102,5 @@ void totals_free(struct totals *totals)
 {
     free(totals->series);
     free(totals->lanes);
+    free(totals->upstreams);
 }

@@ -12,6 +12,7 @@ struct totals {
     size_t n_names;         /* element i of the arrays is of the name i + 1, of so many; */
     struct series *series;  /* where it has none, its name is 0 */
     struct shm_lane *lanes; /* their state is of none */
+    struct shm_upstream *upstreams;
     _Atomic uint64_t values[METRICS_SERVER_MOST];
 };
 

@@ -16,6 +16,7 @@
 #include "base/pack.h"
 #include "conf/kind.h"
 #include "process/worker.h"
+#include "upstream/context.h"
 
 enum {
     BACK_OFF_FIRST_MS = 100, /* before a worker that failed is started again; doubled each time */
@@ -125,8 +126,9 @@ static void raise_file_limit(const struct conf *conf, unsigned workers)
 
 enum generation_place generation_settle(struct generation *generation, struct generation_home *home)
 {
-    struct shm_generation *shared = shm_begin_generation(home->shm, generation->number, generation->n_workers,
-                                                         (unsigned)generation->conf->n_routes + 1);
+    struct shm_generation *shared =
+        shm_begin_generation(home->shm, generation->number, generation->n_workers,
+                             (unsigned)generation->conf->n_routes + 1, upstream_places(generation->conf));
     if (shared == NULL)
         return GENERATION_HAS_TO_WAIT;
     raise_file_limit(generation->conf, generation->n_workers);
@@ -285,7 +287,7 @@ bool generation_take_death(struct generation *generation, struct generation_home
     atomic_store(&slot->takes_passed, false);
     handoff_forget_dead(slot);
     atomic_store(&slot->spills, 0);
-    shm_slot_end(slot);
+    shm_slot_end(home->shm, generation->shared, index);
     count_steady(generation);
     *failed = !was_ready && !worker->leaves;
     generation->failed_starts = *failed ? generation->failed_starts + 1 : 0;

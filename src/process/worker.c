@@ -646,7 +646,9 @@ int worker_run(const struct worker_inheritance *inherited)
             log_info("io_uring is unavailable (%s): each answer is sent separately", strerror(errno));
     }
     enter_sandbox(inherited);
-    worker.upstreams = upstream_context_new(worker.loop, inherited->conf, worker.timeouts, worker.outbox);
+    worker.upstreams = upstream_context_new(
+        worker.loop, inherited->conf, worker.timeouts, worker.outbox,
+        (struct upstream_counted){inherited->shm, inherited->generation, inherited->index});
     worker.readers = readers_new(&(struct readers_conf){.loop = worker.loop,
                                                         .timeouts = worker.timeouts,
                                                         .spool = inherited->conf->limits.spool,

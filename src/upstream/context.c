@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "metrics/shm.h"
 #include "upstream/answer.h"
 #include "upstream/env.h"
 #include "upstream/pool.h"
@@ -20,9 +21,34 @@ h2o_timeout_t *upstream_timeout(struct upstream_context *context, unsigned ms)
     return timeouts_get(context->env.timeouts, ms);
 }
 
-struct upstream_context *upstream_context_new(h2o_loop_t *loop, const struct conf *conf,
-                                              struct timeouts *timeouts, struct outbox *outbox)
+unsigned upstream_places(const struct conf *conf)
 {
+    size_t n = conf->n_upstreams;
+    for (size_t i = 0; i < conf->n_upstreams; i++)
+        n += conf->upstreams[i].n_servers;
+    return (unsigned)n;
+}
+
+/* Gives an upstream and its servers their places, the next one of which is counted by next. */
+static void give_places(struct upstream *upstream, const struct upstream_counted *counted, unsigned *next)
+{
+    const char *name = upstream->conf->name;
+    upstream_pool_show(upstream, NULL,
+                       shm_upstream(counted->shm, counted->generation, counted->index, (*next)++, name));
+    for (size_t i = 0; i < upstream->n_servers; i++) {
+        struct upstream_server *server = &upstream->servers[i];
+        char *both = mem_printf("%s%c%s", name, SHM_UPSTREAM_SERVER, server->conf->address);
+        upstream_pool_show(upstream, server,
+                           shm_upstream(counted->shm, counted->generation, counted->index, (*next)++, both));
+        free(both);
+    }
+}
+
+struct upstream_context *upstream_context_new(h2o_loop_t *loop, const struct conf *conf,
+                                              struct timeouts *timeouts, struct outbox *outbox,
+                                              struct upstream_counted counted)
+{
+    unsigned next = 0;
     struct upstream_context *context = mem_calloc(1, sizeof(*context));
     context->at_once = timeouts_get(timeouts, 0);
     context->env = (struct upstream_env){
@@ -34,8 +60,10 @@ struct upstream_context *upstream_context_new(h2o_loop_t *loop, const struct con
         .reader = upstream_reader_new(loop, conf, timeouts),
     };
     context->upstreams = mem_calloc(conf->n_upstreams, sizeof(*context->upstreams));
-    for (size_t i = 0; i < conf->n_upstreams; i++)
+    for (size_t i = 0; i < conf->n_upstreams; i++) {
         upstream_pool_init(&context->upstreams[i], &context->env, &conf->upstreams[i]);
+        give_places(&context->upstreams[i], &counted, &next);
+    }
     return context;
 }
 

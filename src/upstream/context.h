@@ -9,12 +9,25 @@
 #include "loop/outbox.h"
 #include "loop/timeouts.h"
 
+struct shm;
+struct shm_generation;
 struct upstream;
 struct upstream_context;
 
+/* Where servers are counted: as those of this worker of the generation. */
+struct upstream_counted {
+    struct shm *shm;
+    const struct shm_generation *generation;
+    unsigned index;
+};
+
+/* How many places of the shared memory a worker's upstreams and their servers have there. */
+unsigned upstream_places(const struct conf *conf);
+
 /* Makes conf->n_upstreams upstreams; conf and timeouts must outlive the context. outbox may be NULL. */
 struct upstream_context *upstream_context_new(h2o_loop_t *loop, const struct conf *conf,
-                                              struct timeouts *timeouts, struct outbox *outbox);
+                                              struct timeouts *timeouts, struct outbox *outbox,
+                                              struct upstream_counted counted);
 
 /* The upstream of conf->upstreams[i]. */
 struct upstream *upstream_get(struct upstream_context *context, size_t i);

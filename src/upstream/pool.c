@@ -36,6 +36,7 @@ void upstream_pool_server_rest(struct upstream_server *server)
     uint64_t now = clock_ms();
     if (server->failures > 0 && now < server->rests_until)
         return; /* it fails all its requests, and that is one failure */
+    upstream_pool_count(server, METRIC_UPSTREAM_RESTS);
     unsigned doublings = server->failures < 5 ? server->failures : 5;
     uint64_t rest = (uint64_t)REST_MS << doublings;
     if (rest > LONGEST_REST_MS)
@@ -93,6 +94,12 @@ static struct upstream_server *choose(const struct upstream_lease *lease)
 
 /* Connections */
 
+/* There are so many more connections to the server. */
+static void show_connections(const struct upstream_server *server, int more)
+{
+    counter_add(&server->shown->values[METRIC_UPSTREAM_CONNECTIONS], (uint64_t)more);
+}
+
 static void close_connection(struct upstream_connection *connection)
 {
     struct upstream *upstream = connection->server->upstream;
@@ -100,6 +107,7 @@ static void close_connection(struct upstream_connection *connection)
         upstream_connection_wake(connection);
         upstream->n_idle--;
     }
+    show_connections(connection->server, -1);
     upstream_connection_free(connection);
     upstream->n_open--;
 }
@@ -165,6 +173,12 @@ static void close_some_idle(struct upstream *upstream)
 
 /* Leases and what they have */
 
+static void show_in_hand(const struct upstream_server *server)
+{
+    atomic_store_explicit(&server->shown->values[METRIC_UPSTREAM_IN_FLIGHT], server->in_hand,
+                          memory_order_relaxed);
+}
+
 static void attach(struct upstream_lease *lease, struct upstream_connection *connection)
 {
     upstream_connection_lend(connection, lease);
@@ -183,8 +197,10 @@ static struct upstream_connection *detach(struct upstream_lease *lease)
 struct upstream_connection *upstream_pool_leave(struct upstream_lease *lease)
 {
     struct upstream_connection *connection = detach(lease);
-    if (lease->server != NULL)
+    if (lease->server != NULL) {
         lease->server->in_hand--;
+        show_in_hand(lease->server);
+    }
     lease->server = NULL;
     lease->state = UPSTREAM_LEASE_NONE;
     if (h2o_linklist_is_linked(&lease->link))
@@ -240,11 +256,13 @@ static void on_waited_too_long(h2o_timeout_entry_t *entry)
         upstream_trouble_log(conf, &conf->servers[0], &id, UPSTREAM_FULL,
                              "%s: all %u connections to upstream %s are in use", lease->label,
                              conf->connections, conf->name);
+        upstream_pool_count_full(lease->upstream);
         fail(lease, 503, "The upstream service is busy.");
     } else {
         const struct conf_server *server = lease->server->conf;
         upstream_trouble_log(conf, server, &id, UPSTREAM_CANNOT_LOOK_UP, "%s: cannot look up %s: no answer",
                              lease->label, server->host);
+        upstream_pool_count(lease->server, METRIC_UPSTREAM_LOOK_UP);
         upstream_pool_server_failed(lease);
     }
 }
@@ -304,6 +322,7 @@ static void connected(struct upstream_lease *lease)
 {
     struct upstream_addresses *addresses = &lease->server->addresses;
     h2o_timeout_unlink(&lease->timer);
+    upstream_pool_count(lease->server, METRIC_UPSTREAM_CONNECTED);
     upstream_resolve_works(addresses, (lease->first_address + lease->addresses_tried) % addresses->n);
     is_ready(lease);
 }
@@ -370,6 +389,7 @@ static enum attempt connect_some(struct upstream_lease *lease)
         if (connection == NULL)
             continue;
         lease->upstream->n_open++;
+        show_connections(server, 1);
         attach(lease, connection);
         if (under_way) {
             lease->timer.cb = on_connect_timeout;
@@ -379,6 +399,7 @@ static enum attempt connect_some(struct upstream_lease *lease)
         }
         return ATTEMPT_GOES_ON;
     }
+    upstream_pool_count(server, METRIC_UPSTREAM_CONNECT);
     return ATTEMPT_FAILED;
 }
 
@@ -394,7 +415,10 @@ static void connect_next(struct upstream_lease *lease)
 /* The server has no address: is it to blame for that? */
 static enum attempt without_address(const struct upstream_server *server)
 {
-    return server->addresses.lacks ? ATTEMPT_LACKS : ATTEMPT_FAILED;
+    if (server->addresses.lacks)
+        return ATTEMPT_LACKS;
+    upstream_pool_count(server, METRIC_UPSTREAM_LOOK_UP);
+    return ATTEMPT_FAILED;
 }
 
 static enum attempt try_server(struct upstream_lease *lease)
@@ -403,6 +427,7 @@ static enum attempt try_server(struct upstream_lease *lease)
     struct upstream *upstream = server->upstream;
     struct upstream_connection *idle = lease->wants_new ? NULL : take_idle(server, lease->may_repeat);
     if (idle != NULL) {
+        upstream_pool_count(server, METRIC_UPSTREAM_REUSED);
         attach(lease, idle);
         is_ready(lease);
         return ATTEMPT_GOES_ON;
@@ -462,6 +487,7 @@ void upstream_pool_acquire(struct upstream_lease *lease)
         }
         lease->server = server;
         server->in_hand++;
+        show_in_hand(server);
         enum attempt attempt = try_server(lease);
         if (attempt == ATTEMPT_GOES_ON)
             return;
@@ -494,6 +520,14 @@ void upstream_pool_init(struct upstream *upstream, const struct upstream_env *en
         h2o_linklist_init_anchor(&server->resolving);
         upstream_resolve_init(&server->addresses, env->resolver, conf, server->conf, &resolve_ops);
     }
+}
+
+void upstream_pool_show(struct upstream *upstream, struct upstream_server *server, struct shm_upstream *shown)
+{
+    if (server == NULL)
+        upstream->shown = shown;
+    else
+        server->shown = shown;
 }
 
 void upstream_pool_give_up_waiting(struct upstream *upstream)

@@ -12,6 +12,7 @@
 #define HAYFORK_UPSTREAM_POOL_H
 
 #include "base/str.h"
+#include "metrics/upstream.h"
 #include "upstream/connection.h"
 #include "upstream/env.h"
 
@@ -56,6 +57,7 @@ struct upstream_lease {
 
 struct upstream_server {
     struct upstream *upstream;
+    struct shm_upstream *shown; /* what it counts */
     const struct conf_server *conf;
     struct str authority; /* for Host */
     unsigned in_hand;     /* leases */
@@ -72,6 +74,7 @@ struct upstream_server {
 struct upstream {
     const struct upstream_env *env;
     const struct conf_upstream *conf;
+    struct shm_upstream *shown; /* what is no one server's */
     struct upstream_server *servers;
     size_t n_servers;
     size_t turn; /* who is asked first among equals */
@@ -86,6 +89,22 @@ struct upstream {
 /* conf must outlive it. */
 void upstream_pool_init(struct upstream *upstream, const struct upstream_env *env,
                         const struct conf_upstream *conf);
+
+/* Where the server, or the upstream where that is NULL, is counted from now on. */
+void upstream_pool_show(struct upstream *upstream, struct upstream_server *server,
+                        struct shm_upstream *shown);
+
+/* Counts for the server. */
+static inline void upstream_pool_count(const struct upstream_server *server, enum metric_of_upstream what)
+{
+    counter_add(&server->shown->values[what], 1);
+}
+
+/* A request was refused, as all connections are in use. */
+static inline void upstream_pool_count_full(const struct upstream *upstream)
+{
+    counter_add(&upstream->shown->values[METRIC_UPSTREAM_FULL], 1);
+}
 
 /* Closes all connections; no lease may be left. */
 void upstream_pool_dispose(struct upstream *upstream);

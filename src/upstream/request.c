@@ -104,6 +104,8 @@ static void no_answer(struct upstream_request *request, const char *why)
     struct upstream_server *server = request->lease.server;
     bool reused = request->lease.connection->reused;
     bool may_repeat = !request->sent_any || (request->is_safe && request->body_is_whole);
+    if (!reused || !may_repeat)
+        upstream_pool_count(server, METRIC_UPSTREAM_NO_ANSWER);
     if (!reused)
         COMPLAIN(request, server, UPSTREAM_NO_ANSWER, "%s: no answer from %s: %s", request->lease.label,
                  server->conf->address, why);
@@ -128,14 +130,17 @@ static void on_deadline(h2o_timeout_entry_t *entry)
     const struct upstream_lease *lease = &request->lease;
     struct upstream_server *server = lease->server != NULL ? lease->server : &lease->upstream->servers[0];
     if (lease->state == UPSTREAM_LEASE_WAITING) {
+        upstream_pool_count_full(lease->upstream);
         fail(request, 503, "The upstream service is busy.");
     } else if (!is_exchange(request)) {
         COMPLAIN(request, server, UPSTREAM_CANNOT_CONNECT, "%s: cannot connect to %s: no answer",
                  lease->label, server->conf->address);
+        upstream_pool_count(server, METRIC_UPSTREAM_CONNECT);
         fail(request, 502, "The upstream service could not be reached.");
     } else {
         COMPLAIN(request, server, UPSTREAM_LATE_ANSWER, "%s: no answer from %s by the deadline", lease->label,
                  server->conf->address);
+        upstream_pool_count(server, METRIC_UPSTREAM_LATE);
         if (server->answered_at < request->sent_at)
             upstream_pool_server_rest(server); /* it has answered nobody meanwhile */
         fail(request, 504, "The upstream service did not answer in time.");
@@ -267,6 +272,7 @@ static void begin(struct upstream_request *request)
     request->body_ended = request->body_is_whole;
     request->sent_any = false;
     request->send_failed = false;
+    upstream_pool_count(request->lease.server, METRIC_UPSTREAM_REQUESTS);
     set_deadline(request);
     upstream_answer_await(&request->answer, &answer_ops, env->reader, connection, request->is_head);
     if (!request->is_chunked) /* or size_line would have to stay */
@@ -362,6 +368,7 @@ static void on_bad(struct upstream_answer *answer, const char *why)
     const struct upstream_server *server = request->lease.server;
     COMPLAIN(request, server, UPSTREAM_BAD_ANSWER, "%s: bad answer from %s: %s", request->lease.label,
              server->conf->address, why);
+    upstream_pool_count(server, METRIC_UPSTREAM_BAD_ANSWER);
     fail(request, 502, "The upstream service gave an invalid answer.");
 }
 

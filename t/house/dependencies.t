@@ -72,7 +72,7 @@ my @HOUSE = (
             ],
         ],
         ['loop',    'timers, what is sent, whom to let go first', [qw(yield slices timeouts outbox ring busypoll)]],
-        ['metrics', 'shared memory',                              [qw(report exposition sums totals shm lane series metric counter memory)]],
+        ['metrics', 'shared memory',                              [qw(report exposition sums totals shm lane upstream series metric counter memory)]],
     ],
     [
         [

@@ -4,6 +4,7 @@ use v5.36;
 use Hayfork::Test;
 
 use Hayfork::Test::Process qw(wait_for run slurp temporary_folder);
+use Hayfork::Test::Upstream;
 
 needs_postgres;
 my $cluster = cluster->load_contacts;
@@ -191,6 +192,59 @@ subtest 'a slow query is slow in both histograms' => sub {
         is $scrape->{qq(${name}_bucket{route="/slow",method="GET",le="+Inf"})}, 1, '… and at all';
         cmp_ok $scrape->{qq(${name}_sum{route="/slow",method="GET"})}, '>=', 0.3, '… in sum';
     }
+    is $server->stop, 'exit 0';
+};
+
+subtest 'relays, by upstream and server' => sub {
+    my $upstream = Hayfork::Test::Upstream->new;
+    my $admin    = '127.0.0.1:' . Hayfork::Test::Server::free_port();
+    my $server   = server(<<~CONF);
+        workers: 1
+        admin: $admin
+        upstreams:
+          backend: { servers: ["${\ $upstream->url }"], connections: 1 }
+        limits: { connect: 300ms }
+        routes:
+          GET /:
+            text: "hello\n"
+          GET /x:
+            relay: http://backend/y
+        CONF
+    my $now = sub ($what, $more = '') {
+        my ($name, $scrape) = ("hayfork_upstream_$what", scrape($admin));
+        return $scrape->{qq($name\{upstream="backend",server="${\ $upstream->url }"$more})};
+    };
+    my $failed = sub ($cause) { $now->('failures_total', qq(,cause="$cause")) };
+    is $now->('requests_total'), 0, 'nothing was asked';
+    my $client = $server->client->ask('GET', '/x');
+    my $peer   = $upstream->accept;
+    $peer->request;
+    is $now->('in_flight'), 1, 'one is under way';
+    is $server->get('/x')->status, 503, 'there is one connection, and it is in use';
+    is scrape($admin)->{'hayfork_upstream_failures_total{upstream="backend",cause="full"}'}, 1, '… which is no one server\'s failure';
+    my $answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+    $peer->send($answer);
+    is $client->receive->body, 'hi', 'it is answered';
+    wait_for('none to be under way', sub { $now->('in_flight') == 0 });
+    $client = $server->client->ask('GET', '/x');
+    $peer->request;
+    $peer->send($answer);
+    is $client->receive->status,             200, 'another one';
+    is $now->('requests_total'),             2,   '… of two';
+    is $now->('connections_made_total'),     1,   '… on one connection';
+    is $now->('reused_total'),               1,   '… that was used again';
+    is $now->('connections'),                1,   '… and is still there';
+    is $failed->($_), 0, "no failure: $_" for qw(look_up connect no_answer late bad_answer);
+    is $now->('rests_total'), 0, 'nor a rest';
+    $client = $server->client->ask('GET', '/x');
+    $peer->request;
+    $peer->send("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n");
+    is $client->receive->status,  502, 'an answer that is none';
+    is $failed->('bad_answer'),   1,   '… is counted';
+    $upstream->stop;
+    is $server->get('/x')->status, 502, 'a server that is gone';
+    is $failed->('connect'),       1,   '… is counted';
+    is $now->('rests_total'),      1,   '… and rests';
     is $server->stop, 'exit 0';
 };
 

@@ -146,7 +146,7 @@ static uint64_t sum_of(const char *name, int status)
 static void test_series(void)
 {
     begin();
-    struct shm_generation *first = shm_begin_generation(shm, 1, 2, 3);
+    struct shm_generation *first = shm_begin_generation(shm, 1, 2, 3, 0);
     struct series *one = shm_series(shm, first, 0, 1, "GET /"),
                   *other = shm_series(shm, first, 1, 1, "GET /");
     ok(one != NULL && other != NULL && one != other, "each worker has series of its own");
@@ -157,13 +157,13 @@ static void test_series(void)
     is_int((long long)sum_of("GET /", 200), 2, "they are summed up by name");
     is_int((long long)sum_of("GET /", 404), 1, "and by status");
 
-    struct shm_generation *second = shm_begin_generation(shm, 2, 1, 9);
+    struct shm_generation *second = shm_begin_generation(shm, 2, 1, 9, 0);
     series_add(shm_series(shm, second, 0, 8, "GET /"), 200, 1);
     is_int((long long)sum_of("GET /", 200), 3, "whatever number the route has in another conf");
     shm_end_generation(shm, first);
     is_int((long long)sum_of("GET /", 200), 3, "what was counted is kept when a generation has left");
     shm_end_generation(shm, second);
-    struct shm_generation *third = shm_begin_generation(shm, 3, 1, 2);
+    struct shm_generation *third = shm_begin_generation(shm, 3, 1, 2, 0);
     series_add(shm_series(shm, third, 0, 1, "GET /new"), 200, 1);
     is_int((long long)sum_of("GET /", 200), 3, "for good");
     is_int((long long)sum_of("GET /new", 200), 1, "and a place that another one has now begins at nothing");
@@ -182,7 +182,7 @@ static uint64_t lane_has(const char *name, enum metric_of_lane which)
 static void test_lanes(void)
 {
     begin();
-    struct shm_generation *generation = shm_begin_generation(shm, 1, 2, 1);
+    struct shm_generation *generation = shm_begin_generation(shm, 1, 2, 1, 0);
     struct shm_slot *one = shm_slot(shm, generation, 0), *other = shm_slot(shm, generation, 1);
     struct shm_lane *lane = shm_slot_lane(shm, one, "read");
     lane->values[METRIC_LANE_QUERIES] = 5;
@@ -200,7 +200,7 @@ static void test_lanes(void)
     char name[32];
     for (int i = 0; i < 100; i++) { /* the names of many confs, a few at a time */
         snprintf(name, sizeof(name), "lane%d", i);
-        generation = shm_begin_generation(shm, 2, 1, 1);
+        generation = shm_begin_generation(shm, 2, 1, 1, 0);
         shm_slot_lane(shm, shm_slot(shm, generation, 0), name)->values[METRIC_LANE_QUERIES] = 1;
         shm_end_generation(shm, generation);
     }
@@ -219,7 +219,7 @@ static uint64_t server_has(enum metric_of_server which)
 static void test_values(void)
 {
     begin();
-    struct shm_generation *generation = shm_begin_generation(shm, 1, 2, 1);
+    struct shm_generation *generation = shm_begin_generation(shm, 1, 2, 1, 0);
     struct shm_slot *one = shm_slot(shm, generation, 0), *other = shm_slot(shm, generation, 1);
     metric_begin(one->values);
     metric_add(METRIC_CONNECTIONS_ACCEPTED, 2);
@@ -232,7 +232,7 @@ static void test_values(void)
     is_int((long long)server_has(METRIC_CONNECTIONS_ACCEPTED), 5, "counters are summed up over all workers");
     is_int((long long)server_has(METRIC_REQUESTS_IN_FLIGHT), 5, "and so is what they show");
     is_int((long long)server_has(METRIC_RELOADS_DONE), 7, "and what others count");
-    shm_slot_end(one);
+    shm_slot_end(shm, generation, 0);
     is_int((long long)server_has(METRIC_CONNECTIONS_ACCEPTED), 5, "what a dead worker has counted stays");
     is_int((long long)server_has(METRIC_REQUESTS_IN_FLIGHT), 1, "but not what it showed");
     shm_end_generation(shm, generation);
@@ -257,10 +257,10 @@ static void test_statuses(void)
 static void test_too_many_series(void)
 {
     begin();
-    struct shm_generation *large = shm_begin_generation(shm, 1, 64, 2000);
-    ok(large != NULL && large->series > 0 && large->series < 2000,
+    struct shm_generation *large = shm_begin_generation(shm, 1, 64, 2000, 0);
+    ok(large != NULL && large->series.each > 0 && large->series.each < 2000,
        "where there is no room, workers have fewer");
-    struct shm_generation *small = shm_begin_generation(shm, 2, 64, 2000);
+    struct shm_generation *small = shm_begin_generation(shm, 2, 64, 2000, 0);
     ok(small != NULL, "and are started all the same");
     end();
 }

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "metrics/shm.h"
 #include "unit/tap.h"
 #include "upstream/context.h"
 
@@ -205,6 +206,8 @@ static void forget_rest(void)
         upstream_get(context, 0)->servers[i].failures = 0;
 }
 
+static const struct shm_generation generation; /* which has places for none */
+
 static void start_context(size_t n_servers, unsigned connections)
 {
     servers[0].port = servers[1].port = port;
@@ -216,7 +219,8 @@ static void start_context(size_t n_servers, unsigned connections)
                                           .age = 60000};
     outbox = outbox_new(loop);
     timeouts = timeouts_new(loop);
-    context = upstream_context_new(loop, &conf, timeouts, outbox);
+    context = upstream_context_new(loop, &conf, timeouts, outbox,
+                                   (struct upstream_counted){.generation = &generation});
     long_time = upstream_timeout(context, 60000);
     short_time = upstream_timeout(context, 100);
     outbox_open(outbox);
