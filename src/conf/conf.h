@@ -282,6 +282,9 @@ void conf_print(const struct conf *conf, unsigned workers, FILE *out);
  */
 size_t conf_connections(const struct conf *conf, unsigned workers);
 
+/* Upstreams and all their servers, counted together. */
+size_t conf_servers(const struct conf *conf);
+
 /* limits.body_total in bytes: where it is auto, four of the largest bodies, 64M at least. */
 size_t conf_body_total(const struct conf *conf);
 

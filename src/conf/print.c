@@ -10,6 +10,7 @@
 #include "conf/table.h"
 #include "conf/write.h"
 #include "base/mem.h"
+#include "metrics/shm.h"
 
 /* A listener after its name. */
 static void print_listener(const struct conf_listen *listen, int indent, FILE *out)
@@ -159,6 +160,15 @@ static void print_budget(const struct conf *conf, unsigned workers, int indent, 
     putc('\n', out);
 }
 
+/* How much memory it takes to count, as a comment. */
+static void print_counters(const struct conf *conf, unsigned workers, FILE *out)
+{
+    size_t bytes = shm_bytes(workers, conf->n_routes + 1, conf_servers(conf));
+    fprintf(out, "# counters: about %zu KB for %u worker%s and %zu routes; never more than %zu MB\n",
+            (bytes + 1023) / 1024, workers, workers == 1 ? "" : "s", conf->n_routes,
+            sizeof(struct shm) / (1024 * 1024) + 1);
+}
+
 static void print_directive(const struct conf *conf, const struct conf_directive *row, unsigned workers,
                             FILE *out)
 {
@@ -167,6 +177,7 @@ static void print_directive(const struct conf *conf, const struct conf_directive
     if (row->type == CONF_TYPE_LISTEN) {
         print_listen(conf, out);
     } else if (row->type == CONF_TYPE_ADMIN) {
+        print_counters(conf, workers, out);
         print_admin(conf, out);
     } else if (row->type == CONF_TYPE_LANES) {
         print_budget(conf, workers, indent, out);

@@ -486,3 +486,11 @@ void conf_relay_free_upstream(struct conf_upstream *upstream)
     free(upstream->servers);
     free(upstream->name);
 }
+
+size_t conf_servers(const struct conf *conf)
+{
+    size_t n = conf->n_upstreams;
+    for (size_t i = 0; i < conf->n_upstreams; i++)
+        n += conf->upstreams[i].n_servers;
+    return n;
+}

@@ -50,6 +50,15 @@ void shm_unmap(struct shm *shm)
     munmap(shm, sizeof(*shm));
 }
 
+size_t shm_bytes(unsigned workers, size_t series, size_t upstreams)
+{
+    size_t of_each =
+        sizeof(struct shm_slot) + series * sizeof(struct series) + upstreams * sizeof(struct shm_upstream);
+    size_t of_name = sizeof(struct shm_name) + sizeof(struct series) + sizeof(struct shm_lane) +
+                     sizeof(struct shm_upstream);
+    return workers * of_each + (series + upstreams + SHM_LANES) * of_name;
+}
+
 /* Names */
 
 static void write_name(struct shm_name *name, const char *text)

@@ -118,6 +118,12 @@ struct shm *shm_map(int fd);
 void shm_unmap(struct shm *shm);
 
 /*
+ * The bytes that so many workers take of it, each with so many series and places of upstreams' servers, and
+ * what is kept when they are gone. It is never more than sizeof(struct shm), which is the bound of it all.
+ */
+size_t shm_bytes(unsigned workers, size_t series, size_t upstreams);
+
+/*
  * A number that stands for the name as long as the memory lasts, for all processes; never 0. What comes after
  * there is no room any longer shares one number, whose text is "...".
  */

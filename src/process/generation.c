@@ -16,7 +16,6 @@
 #include "base/pack.h"
 #include "conf/kind.h"
 #include "process/worker.h"
-#include "upstream/context.h"
 
 enum {
     BACK_OFF_FIRST_MS = 100, /* before a worker that failed is started again; doubled each time */
@@ -126,9 +125,9 @@ static void raise_file_limit(const struct conf *conf, unsigned workers)
 
 enum generation_place generation_settle(struct generation *generation, struct generation_home *home)
 {
-    struct shm_generation *shared =
-        shm_begin_generation(home->shm, generation->number, generation->n_workers,
-                             (unsigned)generation->conf->n_routes + 1, upstream_places(generation->conf));
+    struct shm_generation *shared = shm_begin_generation(home->shm, generation->number, generation->n_workers,
+                                                         (unsigned)generation->conf->n_routes + 1,
+                                                         (unsigned)conf_servers(generation->conf));
     if (shared == NULL)
         return GENERATION_HAS_TO_WAIT;
     raise_file_limit(generation->conf, generation->n_workers);

@@ -21,14 +21,6 @@ h2o_timeout_t *upstream_timeout(struct upstream_context *context, unsigned ms)
     return timeouts_get(context->env.timeouts, ms);
 }
 
-unsigned upstream_places(const struct conf *conf)
-{
-    size_t n = conf->n_upstreams;
-    for (size_t i = 0; i < conf->n_upstreams; i++)
-        n += conf->upstreams[i].n_servers;
-    return (unsigned)n;
-}
-
 /* Gives an upstream and its servers their places, the next one of which is counted by next. */
 static void give_places(struct upstream *upstream, const struct upstream_counted *counted, unsigned *next)
 {

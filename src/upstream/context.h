@@ -21,9 +21,6 @@ struct upstream_counted {
     unsigned index;
 };
 
-/* How many places of the shared memory a worker's upstreams and their servers have there. */
-unsigned upstream_places(const struct conf *conf);
-
 /* Makes conf->n_upstreams upstreams; conf and timeouts must outlive the context. outbox may be NULL. */
 struct upstream_context *upstream_context_new(h2o_loop_t *loop, const struct conf *conf,
                                               struct timeouts *timeouts, struct outbox *outbox,

@@ -331,6 +331,20 @@ sub budget (@arguments)
     return $run->{stdout} =~ /^  # PostgreSQL connections: (.*)/m ? $1 : $run->{stderr};
 }
 
+subtest '-T tells how much memory the counters take' => sub {
+    my $counters = sub (@arguments) {
+        my $run = hayfork('-T', '-c', 'good-lanes.conf', @arguments);
+        my @said = $run->{stdout} =~ /^# counters: about (\d+) KB for (\d+) workers? and (\d+) routes; never more than (\d+) MB$/m;
+        return \@said;
+    };
+    my ($one, $four, $more) =
+      map { $counters->(@$_) } ['-o', 'workers=1'], ['-o', 'workers=4'], ['-o', 'workers=1', '-o', 'admin=127.0.0.1:1'];
+    is_deeply [ $one->[1], $four->[1] ], [ 1, 4 ], 'of so many workers';
+    cmp_ok $four->[0], '>', $one->[0], '… of which each takes some';
+    cmp_ok $more->[2], '>', $one->[2], 'the operators\' routes are routes';
+    cmp_ok $four->[0], '<', 1024 * $four->[3], 'there is a bound to it';
+};
+
 subtest '-T tells how many PostgreSQL connections there can be' => sub {
     my @lanes = ('-c', 'good-lanes.conf');
     is budget(@lanes), '2 workers x (read 6 + report 1 + bulk-2_x 6) = 26 at most, 6 always open',
