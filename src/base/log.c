@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/log_ring.h"
 #include "base/str.h"
 #include "base/utf8.h"
 
@@ -21,7 +22,8 @@ static struct {
     char process[32];
     enum log_level level;
     bool journal;
-} this_log = {"", LOG_LEVEL_INFO, false};
+    struct log_rings *rings; /* NULL: nobody looks */
+} this_log = {"", LOG_LEVEL_INFO, false, NULL};
 
 /* Is standard error the stream that systemd connected to the journal (systemd.exec(5), $JOURNAL_STREAM)? */
 static bool stderr_is_journal(void)
@@ -134,6 +136,25 @@ static char *put(char *out, const char *end, struct str text)
     return out;
 }
 
+void log_share(struct log_rings *rings)
+{
+    this_log.rings = rings;
+}
+
+/* For who looks at the last errors and warnings. */
+static void keep(enum log_level level, struct str message, const char *error)
+{
+    if (this_log.rings == NULL || level > LOG_LEVEL_WARN)
+        return;
+    char text[LOG_RING_TEXT];
+    const char *end = text + sizeof(text);
+    char *out = put(text, end, message);
+    if (error != NULL)
+        out = put(put(out, end, STR(": ")), end, str_of(error));
+    log_ring_add(level == LOG_LEVEL_ERROR ? &this_log.rings->errors : &this_log.rings->warnings,
+                 this_log.process, (struct str){text, (size_t)(out - text)});
+}
+
 /*
  * Writes the line in one write(2), so that lines of several processes do not mix: a pipe takes PIPE_BUF bytes
  * as one. The message may hold anybody's bytes.
@@ -149,6 +170,7 @@ static void write_line(enum log_level level, int errnum, const char *format, va_
     struct str message = {text, n < 0 ? 0 : (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1};
     while (message.len > 0 && message.base[message.len - 1] == '\n')
         message.len--;
+    keep(level, message, errnum == 0 ? NULL : strerror(errnum));
     out = put(out, end, message);
     if (errnum != 0)
         out = put(put(out, end, STR(": ")), end, str_of(strerror(errnum)));

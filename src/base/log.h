@@ -22,6 +22,12 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
  */
 void log_open(const char *process, enum log_level level);
 
+struct log_rings;
+
+/* From now on this process keeps what it logs of errors and warnings there, too (base/log_ring.h). It must
+ * stay. */
+void log_share(struct log_rings *rings);
+
 /* Are such lines written? */
 bool log_writes(enum log_level level);
 

@@ -33,6 +33,7 @@ bool db_description_take_fields(struct db_description *description, const struct
 void db_description_complete(struct db_description *description, const struct db_fields *fields,
                              enum pgjson_want want, struct pgcatalogue *catalogue)
 {
+    description->catalogue = catalogue == NULL ? NULL : pgcatalogue_keep(catalogue);
     description->parameters = mem_calloc(description->n_types, sizeof(*description->parameters));
     for (size_t i = 0; i < description->n_types; i++)
         description->parameters[i] = pgtypes_parameter(pgcatalogue_find(catalogue, description->types[i]));
@@ -50,6 +51,7 @@ void db_description_drop(struct db_description *description)
     if (description == NULL || --description->references > 0)
         return;
     pgjson_columns_free(description->columns);
+    pgcatalogue_drop(description->catalogue);
     free(description->parameters);
     free(description->types);
     free(description);

@@ -25,7 +25,8 @@ struct db_description {
     size_t n_types;
     struct pgtypes_parameter *parameters; /* what these take */
     struct pgjson_columns *columns;
-    uint64_t digest; /* of the server's words */
+    struct pgcatalogue *catalogue; /* which has those types that are not built in; NULL: there are none */
+    uint64_t digest;               /* of the server's words */
 };
 
 /* Begins with a ParameterDescription. NULL if that is not well formed. */

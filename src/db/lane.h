@@ -109,6 +109,14 @@ const struct pgtypes_parameter *db_statement_parameters(const struct db_statemen
 bool db_statement_has_column(const struct db_statement *statement, const char *name);
 
 /*
+ * The type of a parameter, and the name and type of a column of its result, as PostgreSQL has described them
+ * last; i counts from 0. False where there is none of that number, or nothing was described yet.
+ */
+bool db_statement_parameter_type(const struct db_statement *statement, size_t i, char type[PGCATALOGUE_NAME]);
+bool db_statement_column(const struct db_statement *statement, size_t i, const char **name,
+                         char type[PGCATALOGUE_NAME]);
+
+/*
  * Begins to connect; returns at once. settled(arg) is called once, when the lane is ready or the first
  * attempt has failed. The lane goes on connecting by itself until db_lane_end.
  */

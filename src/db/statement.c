@@ -50,6 +50,27 @@ bool db_statement_has_column(const struct db_statement *statement, const char *n
     return pgjson_find(statement->description->columns, name) >= 0;
 }
 
+bool db_statement_parameter_type(const struct db_statement *statement, size_t i, char type[PGCATALOGUE_NAME])
+{
+    const struct db_description *description = statement->description;
+    if (description == NULL || description->parameters == NULL || i >= description->n_types)
+        return false;
+    pgcatalogue_name(description->catalogue, description->types[i], type);
+    return true;
+}
+
+bool db_statement_column(const struct db_statement *statement, size_t i, const char **name,
+                         char type[PGCATALOGUE_NAME])
+{
+    const struct db_description *description = statement->description;
+    if (description == NULL || description->columns == NULL ||
+        i >= pgjson_columns_count(description->columns))
+        return false;
+    *name = pgjson_name(description->columns, i);
+    pgcatalogue_name(description->catalogue, pgjson_type(description->columns, i), type);
+    return true;
+}
+
 static void close_older(struct db_flight *flight, struct pgwire_writer *out, char *name)
 {
     if (name[0] == '\0')

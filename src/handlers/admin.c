@@ -7,6 +7,7 @@
 #include "conf/conf.h"
 #include "db/lane.h"
 #include "handlers/make.h"
+#include "handlers/status.h"
 #include "metrics/report.h"
 
 enum { MOST_REASONS = 4 };
@@ -16,6 +17,7 @@ struct handler_admin {
     struct shm *shm;
     const char *commit;
     bool reads; /* some route is on the lane that reads */
+    struct status_source source;
 };
 
 static void answer(struct sink *sink, int status, struct str type, struct str body)
@@ -126,6 +128,21 @@ static void handle_metrics(struct handler *handler, const struct request *reques
     free(exposition.text.base);
 }
 
+/* Status */
+
+static void handle_status(struct handler *handler, const struct request *request)
+{
+    struct json_writer text = json_writer_on(NULL, 0);
+    struct status status;
+    status_read(&status, &((struct handler_admin *)handler)->source);
+    status_write_json(&status, &text);
+    status_free(&status);
+    struct str body = {text.base, text.len};
+    body.base = arena_copy(&request->sink->arena, body);
+    answer(request->sink, 200, STR("application/json"), body);
+    free(text.base);
+}
+
 static void dispose(struct handler *handler)
 {
     free(handler);
@@ -136,7 +153,10 @@ struct handler *handler_admin_new(const struct conf_route *route, const struct h
     static const struct {
         const char *path;
         void (*handle)(struct handler *handler, const struct request *request);
-    } pages[] = {{"/live", handle_live}, {"/metrics", handle_metrics}, {"/ready", handle_ready}};
+    } pages[] = {{"/live", handle_live},
+                 {"/metrics", handle_metrics},
+                 {"/ready", handle_ready},
+                 {"/status.json", handle_status}};
     struct handler_admin *self = mem_calloc(1, sizeof(*self));
     for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
         if (strcmp(route->path, pages[i].path) == 0)
@@ -145,5 +165,6 @@ struct handler *handler_admin_new(const struct conf_route *route, const struct h
     self->shm = env->shm;
     self->commit = env->commit;
     self->reads = env->conf->lanes[CONF_LANE_READ].used;
+    self->source = (struct status_source){env->conf, env->handlers, env->shm, env->slot};
     return &self->super;
 }

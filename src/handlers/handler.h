@@ -7,6 +7,8 @@
 #include "http/request.h"
 #include "metrics/series.h"
 
+struct db_statement;
+
 struct handler {
     /*
      * Answers, now or later. The request and its array of captures are gone when this returns; the bytes
@@ -14,7 +16,8 @@ struct handler {
      */
     void (*handle)(struct handler *self, const struct request *request);
     void (*free)(struct handler *self);
-    bool wants_message; /* request->message is filled in for it */
+    bool wants_message;                   /* request->message is filled in for it */
+    const struct db_statement *statement; /* that it asks PostgreSQL with; NULL: none */
     /* Filled in by the worker: */
     uint32_t shown_as;     /* the number of its route's name in the shared memory */
     struct series *series; /* where its requests are counted; NULL: nowhere */

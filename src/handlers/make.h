@@ -21,10 +21,11 @@ struct handler_env {
     struct readers *readers;
     struct slices *slices;
     struct stage_env stages;
-    struct shm_slot *slot; /* where the worker shows the current route */
-    struct shm *shm;       /* what all workers have counted */
-    const char *commit;    /* that this program was built from, or empty */
-    struct series *series; /* where the route is counted; NULL: nowhere */
+    struct shm_slot *slot;           /* where the worker shows the current route */
+    struct shm *shm;                 /* what all workers have counted */
+    const char *commit;              /* that this program was built from, or empty */
+    struct series *series;           /* where the route is counted; NULL: nowhere */
+    struct handler *const *handlers; /* all of them, in the order of the routes, once they are made */
 };
 
 /* The handler of a route, with its stages in front; its `free` frees it. */

@@ -255,5 +255,6 @@ struct handler *handler_sql_new(const struct conf_route *route, const struct han
     struct handler_sql *self = mem_calloc(1, sizeof(*self));
     self->super = (struct handler){.handle = handle, .free = dispose};
     sql_route_init(&self->route, route, env);
+    self->super.statement = self->route.statement;
     return &self->super;
 }

@@ -44,8 +44,10 @@ struct handler *handler_staged(struct handler *handler, stage_maker *const *make
     if (stages.n == 0)
         return handler;
     struct handler_staged *self = mem_calloc(1, sizeof(*self));
-    self->super = (struct handler){
-        .handle = handle, .free = dispose, .wants_message = handler->wants_message || stages.wants_message};
+    self->super = (struct handler){.handle = handle,
+                                   .free = dispose,
+                                   .wants_message = handler->wants_message || stages.wants_message,
+                                   .statement = handler->statement};
     self->stages = stages;
     self->handler = handler;
     self->slot = slot;

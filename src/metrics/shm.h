@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #include "base/complain.h"
+#include "base/log_ring.h"
 #include "metrics/counter.h"
 #include "metrics/lane.h"
 #include "metrics/metric.h"
@@ -89,6 +90,7 @@ struct shm {
     _Atomic bool is_stopping;     /* the master was told to stop */
     _Atomic unsigned guests;      /* connections to PostgreSQL of a trial (process/trial.c) */
     struct complaints complaints; /* what workers have logged, so that one of them does */
+    struct log_rings log;         /* what all have logged lately */
     /* What is left of generations that are gone. fold counts up before and after it grows, so that a reader
      * that sees it odd, or changed, reads once more. Below, element i is of the name i + 1. */
     _Atomic unsigned fold;

@@ -1,12 +1,14 @@
 /* pgcatalogue.c: types that are not built in, as a database's catalogue has them. */
 #include "pg/pgcatalogue.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
 /* What a type is, by PostgreSQL's json_categorize_type; the second column of the answer. */
 enum kind {
@@ -43,7 +45,7 @@ const char pgcatalogue_sql[] =
     " WHEN p.prosrc" EQUALS "'hstore_to_json' AND p.probin" EQUALS "'$libdir/hstore' THEN 'h'"
     " ELSE 'o' END,"
     " CASE WHEN t.typtype" EQUALS "'d' THEN t.typbasetype ELSE t.typelem END,"
-    " t.typdelim, a.attname, a.atttypid"
+    " t.typdelim, a.attname, a.atttypid, pg_catalog.format_type(t.oid, NULL)"
     " FROM wanted JOIN pg_catalog.pg_type t ON t.oid" EQUALS "wanted.oid"
     " LEFT JOIN pg_catalog.pg_attribute a ON t.typtype" EQUALS "'c' AND a.attrelid" EQUALS "t.typrelid"
     " AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped"
@@ -56,6 +58,7 @@ const char pgcatalogue_sql[] =
 struct entry {
     struct pgtypes_type type;
     enum kind kind;
+    char *name;                   /* owned; NULL: it was not told */
     uint32_t part;                /* the base type of a domain, the type of an array's elements */
     struct pgtypes_field *fields; /* of a composite; owned, and so are their keys */
     uint32_t *field_types;
@@ -90,6 +93,7 @@ void pgcatalogue_drop(struct pgcatalogue *catalogue)
         for (size_t j = 0; j < entry->n_fields; j++)
             free((char *)entry->fields[j].key.base);
         free(entry->fields);
+        free(entry->name);
         free(entry->field_types);
     }
     free(catalogue->entries);
@@ -146,6 +150,8 @@ bool pgcatalogue_take(struct pgcatalogue *catalogue, const struct pgwire_value r
         last = &catalogue->entries[catalogue->n++];
         *last = (struct entry){
             .type = {.oid = oid, .base = oid, .delimiter = row[3].text[0]}, .kind = kind, .part = part};
+        if (row[6].len >= 0)
+            last->name = mem_printf("%.*s", (int)row[6].len, row[6].text);
     }
     if (has_field)
         add_field(last, row[4], field_type);
@@ -175,6 +181,30 @@ const struct pgtypes_type *pgcatalogue_find(const struct pgcatalogue *catalogue,
     const struct pgtypes_type *type = pgtypes_builtin(oid);
     const struct entry *entry = type == NULL ? entry_of(catalogue, oid) : NULL;
     return type != NULL ? type : entry != NULL ? &entry->type : &unknown;
+}
+
+/* What the catalogue calls it is in small letters. */
+static void write_builtin(const struct pgtypes_type *type, char name[PGCATALOGUE_NAME])
+{
+    bool is_array = type->rule == PGTYPES_AS_ARRAY;
+    const char *capitals = pgtypes_name(is_array ? type->element->oid : type->oid);
+    snprintf(name, PGCATALOGUE_NAME, "%s%s", capitals, is_array ? "[]" : "");
+    for (char *c = name; *c != '\0'; c++)
+        *c = *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
+}
+
+void pgcatalogue_name(const struct pgcatalogue *catalogue, uint32_t oid, char name[PGCATALOGUE_NAME])
+{
+    const struct pgtypes_type *type = pgtypes_builtin(oid);
+    const struct entry *entry = type == NULL ? entry_of(catalogue, oid) : NULL;
+    if (type != NULL) {
+        write_builtin(type, name);
+    } else if (entry != NULL && entry->name != NULL) {
+        struct str cut = utf8_cut(str_of(entry->name), PGCATALOGUE_NAME - 1);
+        snprintf(name, PGCATALOGUE_NAME, "%.*s", (int)cut.len, cut.base);
+    } else {
+        snprintf(name, PGCATALOGUE_NAME, "oid %" PRIu32, oid);
+    }
 }
 
 /* What a domain is in the end. A domain over one over one … is no deeper than there are types. */

@@ -12,7 +12,7 @@
 #include "pg/pgtypes.h"
 #include "pg/pgwire.h"
 
-enum { PGCATALOGUE_COLUMNS = 6 };
+enum { PGCATALOGUE_COLUMNS = 7, PGCATALOGUE_NAME = 256 };
 
 /*
  * What to ask the database: $1 is an array of OIDs. The answer has a row for each of these types and of those
@@ -42,6 +42,12 @@ void pgcatalogue_complete(struct pgcatalogue *catalogue);
  * catalogue.
  */
 const struct pgtypes_type *pgcatalogue_find(const struct pgcatalogue *catalogue, uint32_t oid);
+
+/*
+ * The type's name as PostgreSQL's format_type has it, or, of one that is built in, as the catalogue has it
+ * ("int4", "text[]"); "oid 16385" of one that neither has. What is longer is cut.
+ */
+void pgcatalogue_name(const struct pgcatalogue *catalogue, uint32_t oid, char name[PGCATALOGUE_NAME]);
 
 /* The OIDs as an array for $1 of pgcatalogue_sql, to be freed with free(). */
 char *pgcatalogue_array(const uint32_t *oids, size_t n);

@@ -59,6 +59,11 @@ size_t pgjson_columns_count(const struct pgjson_columns *columns)
     return columns->n;
 }
 
+const char *pgjson_name(const struct pgjson_columns *columns, size_t column)
+{
+    return columns->columns[column].name;
+}
+
 uint32_t pgjson_type(const struct pgjson_columns *columns, size_t column)
 {
     return columns->columns[column].oid;

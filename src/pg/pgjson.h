@@ -48,7 +48,8 @@ char *pgjson_rows_sql(const struct pgjson_columns *columns, const char *sql);
 /* How many there are. */
 size_t pgjson_columns_count(const struct pgjson_columns *columns);
 
-/* The type of one, as described. */
+/* The name of one, and its type, as described. */
+const char *pgjson_name(const struct pgjson_columns *columns, size_t column);
 uint32_t pgjson_type(const struct pgjson_columns *columns, size_t column);
 
 /* How many values a row has, of the statement that is executed. */

@@ -29,6 +29,7 @@
 #define FIND(name, rule) \
     case PGTYPES_##name: return &scalars[AT_##name]; \
     case PGTYPES_##name##_ARRAY: return &arrays[AT_##name];
+#define NAME_OF(name, rule) case PGTYPES_##name: return #name;
 #define ARRAY_OF(name, rule) case PGTYPES_##name: return PGTYPES_##name##_ARRAY;
 
 enum { FOR_ALL(PLACE) };
@@ -86,6 +87,23 @@ uint32_t pgtypes_array(uint32_t element)
         FOR_ALL(ARRAY_OF)
     default:
         return 0;
+    }
+}
+
+const char *pgtypes_name(uint32_t oid)
+{
+    switch (oid) {
+        FOR_ALL(NAME_OF)
+    case PGTYPES_INT2VECTOR:
+        return "INT2VECTOR";
+    case PGTYPES_OIDVECTOR:
+        return "OIDVECTOR";
+    case PGTYPES_RECORD:
+        return "RECORD";
+    case PGTYPES_ANYARRAY:
+        return "ANYARRAY";
+    default:
+        return NULL;
     }
 }
 

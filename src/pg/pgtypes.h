@@ -240,6 +240,12 @@ struct pgtypes_parameter {
     char delimiter;   /* between its elements */
 };
 
+/*
+ * The name of a built-in type in the catalogue, as far as a type is not an array: "int4"; NULL for any other.
+ * In capitals.
+ */
+const char *pgtypes_name(uint32_t oid);
+
 struct pgtypes_parameter pgtypes_parameter(const struct pgtypes_type *type);
 
 #endif

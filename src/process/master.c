@@ -462,6 +462,7 @@ static int serve(struct master *master)
 {
     complain_share(&master->fleet.home.shm->complaints);
     metric_begin(master->fleet.home.shm->values);
+    log_share(&master->fleet.home.shm->log);
     run(master);
     complain_sum_up_all();
     int code = master->fleet.failed ? EX_UNAVAILABLE : EXIT_SUCCESS;

@@ -402,6 +402,7 @@ static struct handler **make_handlers(struct worker *worker)
         .commit = worker->inherited->commit,
     };
     struct handler **handlers = mem_calloc(conf->n_routes, sizeof(*handlers));
+    env.handlers = handlers;
     for (size_t i = 0; i < conf->n_routes; i++) {
         const struct conf_route *route = &conf->routes[i];
         env.series = series_of(worker, i);
@@ -617,6 +618,7 @@ int worker_run(const struct worker_inheritance *inherited)
     snprintf(name, sizeof(name), "worker %u", inherited->index + 1);
     log_open(name, inherited->conf->log);
     complain_share(&inherited->shm->complaints);
+    log_share(&inherited->shm->log);
     privileges_give_up(inherited->conf);
     if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0) /* after that: a change of user clears it */
         log_warn("this worker would outlive a killed master");

@@ -27,7 +27,7 @@ my @HOUSE = (
         [
             'handlers', 'what answers: sql, json, text, files, relay',
             [
-                qw(make.c staged admin text sql sql_error sql_answer sql_stream sql_call sql_rows sql_values sql_route relay relay_head relay_stream
+                qw(make.c staged admin status_json status.c status.h text sql sql_error sql_answer sql_stream sql_call sql_rows sql_values sql_route relay relay_head relay_stream
                   relay_fields stream json files make.h handler headers readers)
             ],
         ],
@@ -78,7 +78,7 @@ my @HOUSE = (
         [
             'base', 'text, numbers, JSON, memory, log, time',
             [
-                qw(speck pack percent json_read json_keys siphash json_escape spool json hex decimal complain store mem log utf8 hash
+                qw(speck pack percent json_read json_keys siphash json_escape spool json hex decimal complain store mem log log_ring utf8 hash
                   clock lack arena str)
             ],
         ],
