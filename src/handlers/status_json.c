@@ -162,6 +162,19 @@ static void write_lane(struct json_writer *out, const struct status *status, con
     json_char(out, '}');
 }
 
+/* What no server of an upstream has is that of the upstream, whose server is null. */
+static void write_upstream(struct json_writer *out, const struct status *status,
+                           const struct shm_upstream *upstream)
+{
+    const char *name = shm_name_text(status->from->shm, upstream->name),
+               *tab = strchr(name, SHM_UPSTREAM_SERVER);
+    open(out, NULL, '{');
+    text(out, "upstream", (struct str){name, tab == NULL ? strlen(name) : (size_t)(tab - name)});
+    text_or_null(out, "server", tab == NULL ? NULL : tab + 1);
+    write_metrics(out, &metrics_of_upstream, "hayfork_upstream_", upstream->values);
+    json_char(out, '}');
+}
+
 /* Routes */
 
 /* With null for a type as long as PostgreSQL has not described the statement. */
@@ -315,6 +328,12 @@ void status_write_json(const struct status *status, struct json_writer *out)
     for (size_t i = 0; i < status->routes.totals.n_names; i++) {
         if (status->routes.totals.lanes[i].name != 0)
             write_lane(out, status, &status->routes.totals.lanes[i]);
+    }
+    json_char(out, ']');
+    open(out, "upstreams", '[');
+    for (size_t i = 0; i < status->routes.totals.n_names; i++) {
+        if (status->routes.totals.upstreams[i].name != 0)
+            write_upstream(out, status, &status->routes.totals.upstreams[i]);
     }
     json_char(out, ']');
     open(out, "routes", '[');

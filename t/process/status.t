@@ -20,6 +20,7 @@ my %BROKEN = ('GET /nothing' => '{ sql: "SELECT 1 FROM no_such_table", answer: r
 my %ROUTES = (
     'GET /'              => '{ text: "hello\n" }',
     'GET /contacts/{id}' => '{ sql: "SELECT id, firstname FROM contact WHERE id = :id", answer: row }',
+    'GET /relayed'       => '{ relay: http://127.0.0.1:9/gone }',
     'GET /feelings'      => '{ sql: "SELECT * FROM feeling WHERE mood = :mood AND id = ANY(:ids)", query: [mood, ids], answer: rows }',
     'DELETE /x'          => '{ sql: "DELETE FROM feeling WHERE at < :before", query: [before], answer: none }',
 );
@@ -86,6 +87,10 @@ subtest 'counts' => sub {
     is_deeply [ map { $_->{state} } @{ $status->{workers} } ], [ 'ready', 'ready' ], '… are ready';
     ok !(grep { $_->{path} eq '/status.json' } @{ $status->{routes} }), 'its own routes are not told';
     is status($admin)->{requests}, $status->{requests}, '… nor counted';
+    $server->get('/relayed');
+    my ($upstream) = grep { $_->{server} } @{ status($admin)->{upstreams} };
+    is $upstream->{upstream}, 'http://127.0.0.1:9', 'upstreams';
+    cmp_ok $upstream->{failures}{connect}, '>=', 1, '… their failures';
     $server->stop;
 };
 
