@@ -1,4 +1,4 @@
-/* log.c: one line per event on standard error, each naming the process that wrote it. */
+/* log.c: one line per event, on standard error or in a file, each naming the process that wrote it. */
 #include "base/log.h"
 
 #include <errno.h>
@@ -10,9 +10,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sysexits.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log_ring.h"
 #include "base/str.h"
 #include "base/utf8.h"
@@ -21,54 +21,52 @@
 static struct {
     char process[32];
     enum log_level level;
+    enum log_format format;
+    int fd;
     bool journal;
     struct log_rings *rings; /* NULL: nobody looks */
-} this_log = {"", LOG_LEVEL_INFO, false, NULL};
+} this_log = {"", LOG_LEVEL_INFO, LOG_PLAIN, STDERR_FILENO, false, NULL};
 
-/* Is standard error the stream that systemd connected to the journal (systemd.exec(5), $JOURNAL_STREAM)? */
-static bool stderr_is_journal(void)
+/* Does the log go to the stream that systemd connected to the journal (systemd.exec(5), $JOURNAL_STREAM)? */
+static bool is_journal(void)
 {
     const char *stream = getenv("JOURNAL_STREAM");
     unsigned long long device, inode;
     struct stat status;
     return stream != NULL && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
-           fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device && status.st_ino == inode;
+           fstat(this_log.fd, &status) == 0 && status.st_dev == device && status.st_ino == inode;
 }
 
 void log_open(const char *process, enum log_level level)
 {
     snprintf(this_log.process, sizeof(this_log.process), "%s", process);
     this_log.level = level;
-    this_log.journal = stderr_is_journal();
+    this_log.journal = is_journal();
 }
 
-static size_t write_prefix(char *line, size_t size, enum log_level level)
+void log_set_format(enum log_format format)
 {
-    static const struct {
-        const char *name;
-        int priority; /* sd-daemon(3) */
-    } levels[] = {
-        [LOG_LEVEL_ERROR] = {"error", 3},
-        [LOG_LEVEL_WARN] = {"warn", 4},
-        [LOG_LEVEL_INFO] = {"info", 6},
-        [LOG_LEVEL_DEBUG] = {"debug", 7},
-    };
-    int n;
-    if (this_log.journal) {
-        n = snprintf(line, size, "<%d>%s: ", levels[level].priority, this_log.process);
-    } else if (this_log.process[0] == '\0') {
-        n = snprintf(line, size, "hayfork: ");
-    } else {
-        struct timespec now;
-        struct tm utc;
-        char stamp[24];
-        clock_gettime(CLOCK_REALTIME, &now);
-        gmtime_r(&now.tv_sec, &utc);
-        strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &utc);
-        n = snprintf(line, size, "%s.%03ldZ %s %s[%d]: ", stamp, now.tv_nsec / 1000000, levels[level].name,
-                     this_log.process, (int)getpid());
-    }
-    return (size_t)n;
+    this_log.format = format;
+}
+
+void log_set_file(int fd)
+{
+    int before = this_log.fd;
+    this_log.fd = fd;
+    this_log.journal = is_journal();
+    if (before > STDERR_FILENO && before != fd)
+        close(before);
+}
+
+int log_file(void)
+{
+    return this_log.fd;
+}
+
+/* What comes before log_open is a plain line. */
+static bool is_json(void)
+{
+    return this_log.format == LOG_JSON && this_log.process[0] != '\0';
 }
 
 bool log_writes(enum log_level level)
@@ -99,6 +97,9 @@ static bool is_invisible(uint32_t c)
 }
 
 /* Writes a character that begins the text as it is shown. Returns how many bytes of the text it has. */
+typedef size_t show_one(struct str text, char shown[16]);
+
+/* In a plain line. */
 static size_t show(struct str text, char shown[16])
 {
     static const char *const short_ones[0x20] = {['\t'] = "\\t", ['\n'] = "\\n", ['\r'] = "\\r"};
@@ -118,14 +119,33 @@ static size_t show(struct str text, char shown[16])
     return len == 0 ? 1 : len;
 }
 
+/* In a string of JSON. */
+static size_t show_json(struct str text, char shown[16])
+{
+    static const char letters[0x20] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
+    size_t len = utf8_character(text);
+    uint32_t c = len == 0 ? 0xfffd : utf8_code_point(text, len);
+    if (c == '"' || c == '\\')
+        sprintf(shown, "\\%c", (char)c);
+    else if (c < 0x20 && letters[c] != '\0')
+        sprintf(shown, "\\%c", letters[c]);
+    else if (len == 0 || (is_invisible(c) && c <= 0xffff))
+        sprintf(shown, "\\u%04" PRIx32, c);
+    else if (is_invisible(c))
+        sprintf(shown, "\\u%04" PRIx32 "\\u%04" PRIx32, 0xd7c0 + (c >> 10), 0xdc00 + (c & 0x3ff));
+    else
+        *(char *)mempcpy(shown, text.base, len) = '\0';
+    return len == 0 ? 1 : len;
+}
+
 /* Adds a text as it is shown, as far as there is room. Returns where the line ends then. */
-static char *put(char *out, const char *end, struct str text)
+static char *put(char *out, const char *end, struct str text, show_one *show_it)
 {
     static const char cut[] = "…";
     char *may_cut = out; /* where there is room for that, in case of need */
     while (text.len > 0) {
         char shown[16];
-        size_t len = show(text, shown), n = strlen(shown);
+        size_t len = show_it(text, shown), n = strlen(shown);
         if ((size_t)(end - out) < n)
             return (size_t)(end - may_cut) < strlen(cut) ? may_cut : mempcpy(may_cut, cut, strlen(cut));
         out = mempcpy(out, shown, n);
@@ -148,11 +168,58 @@ static void keep(enum log_level level, struct str message, const char *error)
         return;
     char text[LOG_RING_TEXT];
     const char *end = text + sizeof(text);
-    char *out = put(text, end, message);
+    char *out = put(text, end, message, show);
     if (error != NULL)
-        out = put(put(out, end, STR(": ")), end, str_of(error));
+        out = put(put(out, end, STR(": "), show), end, str_of(error), show);
     log_ring_add(level == LOG_LEVEL_ERROR ? &this_log.rings->errors : &this_log.rings->warnings,
                  this_log.process, (struct str){text, (size_t)(out - text)});
+}
+
+static const struct {
+    const char *name;
+    int priority; /* sd-daemon(3) */
+} levels[] = {
+    [LOG_LEVEL_ERROR] = {"error", 3},
+    [LOG_LEVEL_WARN] = {"warn", 4},
+    [LOG_LEVEL_INFO] = {"info", 6},
+    [LOG_LEVEL_DEBUG] = {"debug", 7},
+};
+
+/* What stands before the message. */
+static size_t write_prefix(char *line, size_t size, enum log_level level)
+{
+    char now[CLOCK_ISO_LEN], priority[8] = "";
+    const char *name = levels[level].name;
+    int n;
+    if (this_log.journal)
+        snprintf(priority, sizeof(priority), "<%d>", levels[level].priority);
+    if (this_log.process[0] == '\0')
+        return (size_t)snprintf(line, size, "hayfork: ");
+    if (this_log.journal && this_log.format == LOG_PLAIN)
+        return (size_t)snprintf(line, size, "%s%s: ", priority, this_log.process);
+    clock_iso(now);
+    if (this_log.format == LOG_PLAIN)
+        n = snprintf(line, size, "%.*s %s %s[%d]: ", CLOCK_ISO_LEN, now, name, this_log.process,
+                     (int)getpid());
+    else
+        n = snprintf(line, size,
+                     "%s{\"time\":\"%.*s\",\"level\":\"%s\",\"process\":\"%s\",\"pid\":%d,\"message\":\"",
+                     priority, CLOCK_ISO_LEN, now, name, this_log.process, (int)getpid());
+    return (size_t)n;
+}
+
+bool log_takes_others(void)
+{
+    return this_log.format == LOG_PLAIN && !this_log.journal;
+}
+
+static bool write_to(int fd, const char *line, size_t len)
+{
+    ssize_t written;
+    do
+        written = write(fd, line, len);
+    while (written < 0 && errno == EINTR);
+    return written >= 0;
 }
 
 /*
@@ -164,21 +231,32 @@ static void write_line(enum log_level level, int errnum, const char *format, va_
     if (!log_writes(level))
         return;
     char text[PIPE_BUF + 1], line[PIPE_BUF];
-    const char *end = line + sizeof(line) - 1; /* the newline always fits */
+    struct str close = is_json() ? STR("\"}\n") : STR("\n");
+    const char *end = line + sizeof(line) - close.len; /* which always fits */
     char *out = line + write_prefix(line, sizeof(line), level);
     int n = vsnprintf(text, sizeof(text), format, args);
     struct str message = {text, n < 0 ? 0 : (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1};
     while (message.len > 0 && message.base[message.len - 1] == '\n')
         message.len--;
     keep(level, message, errnum == 0 ? NULL : strerror(errnum));
-    out = put(out, end, message);
+    show_one *show_it = is_json() ? show_json : show;
+    out = put(out, end, message, show_it);
     if (errnum != 0)
-        out = put(put(out, end, STR(": ")), end, str_of(strerror(errnum)));
-    *out++ = '\n';
-    ssize_t written;
-    do
-        written = write(STDERR_FILENO, line, (size_t)(out - line));
-    while (written < 0 && errno == EINTR);
+        out = put(put(out, end, STR(": "), show_it), end, str_of(strerror(errnum)), show_it);
+    size_t len = (size_t)((char *)mempcpy(out, close.base, close.len) - line);
+    if (!write_to(this_log.fd, line, len) && this_log.fd != STDERR_FILENO)
+        write_to(STDERR_FILENO, line, len);
+}
+
+void log_others(struct str lines)
+{
+    while (lines.len > 0) {
+        ssize_t written = write(this_log.fd, lines.base, lines.len);
+        if (written < 0 && errno != EINTR)
+            break;
+        if (written > 0)
+            lines = (struct str){lines.base + written, lines.len - (size_t)written};
+    }
 }
 
 void log_at(enum log_level level, const char *format, ...)

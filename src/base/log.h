@@ -1,9 +1,11 @@
 /*
- * log.h: one line per event on standard error, each naming the process that wrote it.
+ * log.h: one line per event, on standard error or in a file, each naming the process that wrote it.
  *
  * A line is what it looks like, whoever had a part in it: what cannot be seen, or would be taken for an order
  * by a terminal, stands as \n, \r, \t, \x1b (a byte, also one that is not UTF-8), \u202e or \U000e0041 (a
  * character), and a backslash as \\. What is longer than a pipe takes as one (PIPE_BUF bytes) ends in "…".
+ * In JSON (RFC 8259) a line is an object with the members time, level, process, pid and message; the same
+ * characters are escaped there as it has it, and a byte that is not UTF-8 is U+FFFD.
  *
  * log_warn, log_error and log_fatal append ": " and the text of errno; their -x twins do not.
  * log_fatal and log_fatalx end the process with exit code 69 (cannot start, cannot go on).
@@ -13,12 +15,16 @@
 
 #include <stdbool.h>
 
+#include "base/str.h"
+
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+enum log_format { LOG_PLAIN, LOG_JSON };
 
 /*
  * Names this process in every line from now on ("master", "worker 2"; the text is copied) and says which
  * lines are written. Lines get the systemd priority prefix (sd-daemon(3)) when standard error is the
- * journal, else the time in UTC.
+ * journal; plain ones have the time in UTC otherwise.
  */
 void log_open(const char *process, enum log_level level);
 
@@ -27,6 +33,22 @@ struct log_rings;
 /* From now on this process keeps what it logs of errors and warnings there, too (base/log_ring.h). It must
  * stay. */
 void log_share(struct log_rings *rings);
+
+/* What the lines look like from now on. */
+void log_set_format(enum log_format format);
+
+/*
+ * Lines go to this descriptor from now on, which is the log's; the one before is closed, unless it is a
+ * standard one. It must not block. A line that cannot be written there goes to standard error.
+ */
+void log_set_file(int fd);
+
+/* Where lines go. */
+int log_file(void);
+
+/* May lines of other programs stand in it as they are? If so, writes some. */
+bool log_takes_others(void);
+void log_others(struct str lines);
 
 /* Are such lines written? */
 bool log_writes(enum log_level level);

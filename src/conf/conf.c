@@ -99,6 +99,21 @@ static void read_connect(struct conf *conf, const struct conf_directive *row, co
     free(mask);
 }
 
+/* A relative path is of the file that names it. */
+static void read_log_file(struct conf *conf, const struct conf_directive *row, const struct conf_yaml *node)
+{
+    bool is_word = false;
+    for (size_t i = 0; row->words[i] != NULL; i++)
+        is_word = is_word || strcmp(row->words[i], node->value) == 0;
+    if (node->value[0] == '\0') {
+        conf_files_error(conf->files, node->pos, "%s is the name of a file", row->name);
+        return;
+    }
+    char *path = is_word ? mem_strdup(node->value) : conf_files_resolve(node->pos.file, node->value);
+    free(conf_table_set(row, conf, path));
+    free(path);
+}
+
 static void read_directive(struct conf *conf, const struct conf_directive *row, const struct conf_yaml *node)
 {
     if (row->type == CONF_TYPE_LANES) {
@@ -131,6 +146,8 @@ static void read_directive(struct conf *conf, const struct conf_directive *row, 
             problem = conf_table_set(row, conf, name);
         free(name);
         free(problem);
+    } else if (row->type == CONF_TYPE_LOG_FILE) {
+        read_log_file(conf, row, node);
     } else if (row->type == CONF_TYPE_ENV_FILE) {
         if (node->value[0] == '\0') /* else it was read before all others */
             conf_files_error(conf->files, node->pos, "%s is the name of a file", row->name);
@@ -178,6 +195,14 @@ static void refuse_options(struct conf *conf, const char *section, const struct 
     free(text);
 }
 
+/* A section as a single value. */
+static void read_short_form(struct conf *conf, const struct conf_yaml *key, const struct conf_yaml *value)
+{
+    struct conf_directive row = *conf_table_short_form(key->value);
+    row.name = key->value; /* in messages */
+    read_directive(conf, &row, value);
+}
+
 static void read_section(struct conf *conf, const char *section, const struct conf_yaml *map)
 {
     refuse_options(conf, section, map);
@@ -195,6 +220,8 @@ static void read_section(struct conf *conf, const char *section, const struct co
                 conf->lanes_incomplete = true; /* they may stand below a name that is misspelled */
         } else if (value->kind == CONF_YAML_MAP) {
             read_section(conf, key->value, value);
+        } else if (conf_table_short_form(key->value) != NULL) {
+            read_short_form(conf, key, value);
         } else if (!conf_yaml_is_null(value)) {
             const char *keys[MAX_KEYS];
             char *choice = conf_hint_choice(keys, list_keys(key->value, keys));
@@ -223,6 +250,21 @@ static struct conf_yaml *new_key(struct conf_pos pos, const char *text, size_t l
     return key;
 }
 
+/* Makes the section a mapping, which it is not; a single value stays where it can stand for the section. */
+static struct conf_yaml *put_section(struct conf_yaml *root, struct conf_pos pos, const char *section,
+                                     const struct conf_yaml *value)
+{
+    const struct conf_directive *row = conf_table_short_form(section);
+    struct conf_yaml *map = conf_yaml_new_map(pos);
+    if (row != NULL && value != NULL && value->kind == CONF_YAML_SCALAR) {
+        struct conf_yaml *kept = new_key(value->pos, value->value, strlen(value->value));
+        kept->style = value->style;
+        conf_yaml_put(map, new_key(pos, row->name, strlen(row->name)), kept);
+    }
+    conf_yaml_put(root, new_key(pos, section, strlen(section)), map);
+    return map;
+}
+
 /* Puts value, which it takes over, in the place of the dotted name; makes the section if it is not there. */
 static void put_override(struct conf *conf, struct conf_yaml *root, struct conf_pos pos, const char *name,
                          struct conf_yaml *value)
@@ -244,10 +286,8 @@ static void put_override(struct conf *conf, struct conf_yaml *root, struct conf_
             note_unknown(conf, "", pos, name);
         conf_yaml_free(value);
     } else {
-        if (map == NULL || map->kind != CONF_YAML_MAP) {
-            map = conf_yaml_new_map(pos);
-            conf_yaml_put(root, new_key(pos, section, len), map);
-        }
+        if (map == NULL || map->kind != CONF_YAML_MAP)
+            map = put_section(root, pos, section, map);
         conf_yaml_put(map, new_key(pos, last, strlen(last)), value);
     }
     free(section);
@@ -387,6 +427,8 @@ bool conf_may_hold_secret(const char *key)
     const char *dot = strchr(key, '.');
     char *section = mem_strndup(key, dot == NULL ? 0 : (size_t)(dot - key));
     const struct conf_directive *row = conf_table_find(section, dot == NULL ? key : dot + 1);
+    if (dot == NULL && row == NULL)
+        row = conf_table_short_form(key);
     bool is_listener = strcmp(section, "listen") == 0 ||
                        (row != NULL && (row->type == CONF_TYPE_LISTEN || row->type == CONF_TYPE_ADMIN));
     free(section);

@@ -191,8 +191,13 @@ struct conf {
     unsigned sandbox;   /* the same */
     unsigned io_uring;  /* the same */
     unsigned busy_poll; /* the same */
-    enum log_level log;
-    char *server; /* the Server field; "" for none */
+    char *server;       /* the Server field; "" for none */
+
+    struct {
+        enum log_level level;
+        char *to; /* "stderr", "stdout" or a file's path from the root */
+        enum log_format format;
+    } log;
 
     struct {
         char *connect;        /* libpq conninfo or URI; "" takes everything from PG* variables */

@@ -37,8 +37,13 @@ const struct conf_directive conf_table[] = {
      "on: what a worker sends in a turn of its loop goes to the kernel in one call, where that lets it; or off"},
     {"", "busy_poll", CONF_TYPE_ENUM, AT(busy_poll), 0, 0, {"on", "off"}, "on",
      "on: a worker whose work comes in short intervals looks for more for 25 microseconds before it sleeps; or off"},
-    {"", "log", CONF_TYPE_ENUM, AT(log), 0, 0, {"error", "warn", "info", "debug"}, "info",
+
+    {"log", "level", CONF_TYPE_ENUM, AT(log.level), 0, 0, {"error", "warn", "info", "debug"}, "info",
      "the least grave lines that are logged: error, warn, info or debug"},
+    {"log", "to", CONF_TYPE_LOG_FILE, AT(log.to), 0, 0, {"stderr", "stdout"}, "stderr",
+     "where the log goes: stderr, stdout or a file, which SIGUSR1 opens again"},
+    {"log", "format", CONF_TYPE_ENUM, AT(log.format), 0, 0, {"plain", "json"}, "plain",
+     "what a line is: plain text, or json, an object"},
 
     {"database", "connect", CONF_TYPE_CONNECT, AT(database.connect), 0, 0, {NULL}, "",
      "libpq conninfo or URI; what it leaves out comes from PG* variables and ~/.pgpass"},
@@ -128,6 +133,11 @@ const struct conf_directive *conf_table_find(const char *section, const char *na
             return &conf_table[i];
     }
     return NULL;
+}
+
+const struct conf_directive *conf_table_short_form(const char *section)
+{
+    return strcmp(section, "log") == 0 ? conf_table_find("log", "level") : NULL;
 }
 
 bool conf_table_has_section(const char *name)
@@ -319,7 +329,7 @@ char *conf_table_set(const struct conf_directive *row, struct conf *conf, const 
 bool conf_table_is_string(const struct conf_directive *row)
 {
     return row->type == CONF_TYPE_CONNECT || row->type == CONF_TYPE_FIELD || row->type == CONF_TYPE_NAME ||
-           row->type == CONF_TYPE_CREDENTIAL;
+           row->type == CONF_TYPE_CREDENTIAL || row->type == CONF_TYPE_LOG_FILE;
 }
 
 static bool is_field_value(const char *text)
@@ -334,7 +344,8 @@ static bool is_field_value(const char *text)
 
 char *conf_table_read(const struct conf_directive *row, void *place, const char *text)
 {
-    _Static_assert(sizeof(enum log_level) == sizeof(unsigned), "an enum is kept in the place of an unsigned");
+    _Static_assert(sizeof(enum log_level) == sizeof(unsigned) && sizeof(enum log_format) == sizeof(unsigned),
+                   "an enum is kept in the place of an unsigned");
     unsigned long value = 0;
     char *message = NULL;
     if (row->type == CONF_TYPE_FIELD && !is_field_value(text))

@@ -17,6 +17,7 @@ enum conf_type {
     CONF_TYPE_FIELD,      /* a string that can be a header field's value (RFC 9110 section 5.5), in ASCII */
     CONF_TYPE_NAME,       /* of a user or group, or a number; a string */
     CONF_TYPE_CREDENTIAL, /* what names a secret: see conf/credential.c; a string */
+    CONF_TYPE_LOG_FILE,   /* one of words, or a file that is written into; a string */
     CONF_TYPE_SIZE,       /* bytes: 512, 64K, 1M, 1G; a size_t */
     CONF_TYPE_TIME,       /* milliseconds: 500ms, 10s, 2m; an unsigned */
     CONF_TYPE_UNSIGNED,   /* a whole number, or the word that stands for 0 */
@@ -52,6 +53,9 @@ const struct conf_directive *conf_table_find(const char *section, const char *na
 
 /* Is there a section of this name? */
 bool conf_table_has_section(const char *name);
+
+/* The row that a single value is of which stands in place of the section, or NULL where it cannot be one. */
+const struct conf_directive *conf_table_short_form(const char *section);
 
 /* The dotted name of a directive or section with this name in any section, or NULL. The caller frees it. */
 char *conf_table_anywhere(const char *name);

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "process/address.h"
+#include "process/logging.h"
 
 enum {
     FAILED_STARTS_MAX = 5, /* in a row, before any worker was ever ready: then the server gives up */
@@ -556,6 +557,17 @@ void fleet_stop(struct fleet *fleet, bool at_once)
         generation_leave(fleet->leaving[i], FAST_STOP_MS);
         generation_signal(fleet->leaving[i], SIGQUIT);
     }
+}
+
+void fleet_open_logs(struct fleet *fleet)
+{
+    if (generation_load(fleet->running, fleet->home.program))
+        logging_begin("master", fleet->running->conf);
+    generation_open_logs(fleet->running, fleet->home.program);
+    if (fleet->candidate != NULL)
+        generation_open_logs(fleet->candidate, fleet->home.program);
+    for (size_t i = 0; i < fleet->n_leaving; i++)
+        generation_open_logs(fleet->leaving[i], fleet->home.program);
 }
 
 bool fleet_is_alive(const struct fleet *fleet)

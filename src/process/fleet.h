@@ -83,6 +83,9 @@ bool fleet_take_death(struct fleet *fleet, pid_t pid, int status);
 /* Ends it: workers finish what they have within their drain limit, or, at once, what they do. */
 void fleet_stop(struct fleet *fleet, bool at_once);
 
+/* Opens the files of the log again, of the master and of all workers. */
+void fleet_open_logs(struct fleet *fleet);
+
 bool fleet_is_alive(const struct fleet *fleet);
 
 /* Frees all; no worker may be alive. */

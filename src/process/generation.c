@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "base/pack.h"
 #include "conf/kind.h"
+#include "process/logging.h"
 #include "process/worker.h"
 
 enum {
@@ -306,6 +307,30 @@ unsigned generation_count(const struct generation *generation, struct shm *shm, 
         n += generation->workers[i].pid != 0 &&
              atomic_load(&shm_slot(shm, generation->shared, i)->state) >= (int)state;
     return n;
+}
+
+/* Opens a file and passes it to all workers. */
+static void open_log(const struct generation *generation, size_t which, const char *path)
+{
+    if (!logging_is_file(path))
+        return;
+    int fd = logging_open(path);
+    if (fd < 0) {
+        log_error("cannot open %s again", path);
+        return;
+    }
+    for (unsigned i = 0; i < generation->n_workers; i++) {
+        if (generation->workers[i].pid != 0 && !handoff_pass_file(&generation->handoff, i, which, fd))
+            log_error("cannot pass %s to worker %u", path, i + 1);
+    }
+    close(fd);
+}
+
+void generation_open_logs(struct generation *generation, const struct program *program)
+{
+    if (generation->shared == NULL || !generation_load(generation, program))
+        return;
+    open_log(generation, 0, generation->conf->log.to);
 }
 
 bool generation_is_alive(const struct generation *generation)

@@ -107,6 +107,9 @@ bool generation_take_death(struct generation *generation, struct generation_home
 /* How many workers are in this state or a later one. */
 unsigned generation_count(const struct generation *generation, struct shm *shm, enum shm_worker_state state);
 
+/* Passes the files of the log, opened again, to its workers. */
+void generation_open_logs(struct generation *generation, const struct program *program);
+
 bool generation_is_alive(const struct generation *generation);
 
 void generation_signal(const struct generation *generation, int signal);

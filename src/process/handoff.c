@@ -129,6 +129,11 @@ static int receive_connection(int queue, size_t *listener)
     return fd;
 }
 
+bool handoff_pass_file(const struct handoff *handoff, unsigned index, size_t which, int fd)
+{
+    return send_connection(handoff->queues[index].to, fd, HANDOFF_FILES + which);
+}
+
 static struct shm_slot *own_slot(const struct handoff_worker *worker)
 {
     return &worker->slots[worker->index];
@@ -220,6 +225,8 @@ int handoff_take(struct handoff_worker *worker, size_t *listener)
     int fd = receive_connection(queue, listener);
     if (fd < 0)
         return -1;
+    if (*listener >= HANDOFF_FILES)
+        return fd;
     end_reservation(own_slot(worker), OPEN);
     recent_ones(worker, clock_ms());
     worker->recent++;

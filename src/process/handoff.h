@@ -7,6 +7,9 @@
 
 #include "metrics/shm.h"
 
+/* From this number on it is not a listener's connection that is passed, but a file of the master's. */
+enum { HANDOFF_FILES = 1 << 16 };
+
 /*
  * A queue of passed connections for each worker. The master makes them before the first fork and keeps both
  * ends of each, so that what a worker was passed and did not take is there for its successor.
@@ -23,6 +26,10 @@ struct handoff {
 bool handoff_open(struct handoff *handoff, unsigned workers);
 
 void handoff_close(struct handoff *handoff);
+
+/* Passes a descriptor, which stays the caller's, to a worker: see HANDOFF_FILES. Returns false with errno
+ * set. */
+bool handoff_pass_file(const struct handoff *handoff, unsigned index, size_t which, int fd);
 
 /* What a worker keeps of its own. Begin with {.handoff, .slots, .index}. */
 struct handoff_worker {
@@ -44,7 +51,8 @@ bool handoff_place(struct handoff_worker *worker, int fd, size_t listener);
 /*
  * Takes the next connection that this worker was passed, closed on exec, and counts it as open. Returns the
  * descriptor, which is the caller's, and sets which listener it came from; -1 with errno EAGAIN if there is
- * none, EMFILE if there is no descriptor for it, when it stays in the queue.
+ * none, EMFILE if there is no descriptor for it, when it stays in the queue. A listener from HANDOFF_FILES on
+ * stands for a file.
  */
 int handoff_take(struct handoff_worker *worker, size_t *listener);
 

@@ -29,6 +29,7 @@
 #include "db/lane.h"
 #include "process/control.h"
 #include "process/fleet.h"
+#include "process/logging.h"
 #include "process/privileges.h"
 #include "process/sd.h"
 #include "process/takeover.h"
@@ -280,20 +281,39 @@ static void end_trial(struct master *master)
     end_reload(master, refused);
 }
 
+static void log_line(struct trial *trial)
+{
+    if (trial->line_len > 0)
+        log_warnx("%.*s", (int)trial->line_len, trial->line);
+    trial->line_len = 0;
+}
+
+/* Each line is one of the log. */
+static void log_lines(struct trial *trial, struct str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        bool ends = text.base[i] == '\n';
+        if (!ends)
+            trial->line[trial->line_len++] = text.base[i];
+        if (ends || trial->line_len == sizeof(trial->line))
+            log_line(trial);
+    }
+}
+
 /* Passes on what the trial writes: to the log, and to those who asked. */
 static void on_trial_says(struct master *master)
 {
     char text[4096];
     ssize_t got;
     while ((got = read(master->trial.said, text, sizeof(text))) > 0) {
-        for (ssize_t at = 0, wrote; at < got; at += wrote) {
-            wrote = write(STDERR_FILENO, text + at, (size_t)(got - at));
-            if (wrote <= 0)
-                break;
-        }
+        if (log_takes_others())
+            log_others((struct str){text, (size_t)got});
+        else
+            log_lines(&master->trial, (struct str){text, (size_t)got});
         control_tell(&master->control, text, (size_t)got);
     }
     if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
+        log_line(&master->trial);
         close(master->trial.said);
         master->trial.said = -1;
     }
@@ -372,7 +392,10 @@ static void on_signal(struct master *master, uint32_t number)
     case SIGTTOU:
         master->adjustment--;
         break;
-    default: /* SIGCHLD: reap() runs in any case; SIGUSR1: there is no file of the log to open again */
+    case SIGUSR1:
+        fleet_open_logs(&master->fleet);
+        break;
+    default: /* SIGCHLD: reap() runs in any case */
         break;
     }
 }
@@ -477,7 +500,7 @@ static int serve(struct master *master)
 int master_run(struct program *program, struct conf *conf)
 {
     struct master master;
-    log_open("master", conf->log);
+    logging_begin("master", conf);
     begin(&master, program);
     master.fleet.passed = sd_take_sockets();
     watch_signals(&master);
@@ -520,7 +543,7 @@ int master_go_on(struct program *program)
     master.was_ready = master.fleet.running->announced;
     struct generation *next = master.fleet.candidate != NULL ? master.fleet.candidate : master.fleet.running;
     if (generation_load(next, program)) {
-        log_open("master", next->conf->log);
+        logging_begin("master", next->conf);
         privileges_limit_master(next->conf); /* to execute has made its memory dumpable again */
     }
     return serve(&master);

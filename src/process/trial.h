@@ -31,8 +31,10 @@ struct trial {
     size_t n_addresses;
     struct listener *opened; /* new sockets, also for addresses that are there */
     size_t n_opened;
-    bool whole; /* all was handed over, */
-    bool cut;   /* but this process may not open so many descriptors */
+    bool whole;      /* all was handed over, */
+    bool cut;        /* but this process may not open so many descriptors */
+    char line[1024]; /* of what it has written last, as far as it is here */
+    size_t line_len;
 };
 
 /*

@@ -25,6 +25,7 @@
 #include "loop/slices.h"
 #include "metrics/memory.h"
 #include "loop/timeouts.h"
+#include "process/logging.h"
 #include "process/privileges.h"
 #include "process/sandbox.h"
 #include "handlers/make.h"
@@ -199,6 +200,15 @@ static void on_acceptable(h2o_socket_t *listener, const char *error)
         accept_some(worker, &worker->sockets[which]);
 }
 
+/* The master has opened the log again. */
+static void take_file(size_t which, int fd)
+{
+    if (which == 0)
+        log_set_file(fd);
+    else
+        close(fd);
+}
+
 static void on_passed(h2o_socket_t *queue, const char *error)
 {
     struct worker *worker = queue->data;
@@ -209,6 +219,10 @@ static void on_passed(h2o_socket_t *queue, const char *error)
             if (lack_is(errno))
                 pause_accepting(worker);
             break;
+        }
+        if (which >= HANDOFF_FILES) {
+            take_file(which - HANDOFF_FILES, fd);
+            continue;
         }
         worker->passed_at = clock_ms();
         serve(worker, fd, which);
@@ -345,6 +359,8 @@ static void keep_own_files(const struct worker_inheritance *inherited)
     keep[n++] = inherited->handoff->queues[inherited->index].from;
     MEM_GROW(&keep, n);
     keep[n++] = inherited->ready_fd;
+    MEM_GROW(&keep, n);
+    keep[n++] = log_file();
     close_others(keep, n);
     free(keep);
 }
@@ -616,16 +632,16 @@ int worker_run(const struct worker_inheritance *inherited)
     char name[32];
     mem_keep_a_megabyte();
     snprintf(name, sizeof(name), "worker %u", inherited->index + 1);
-    log_open(name, inherited->conf->log);
+    logging_inherit(name, inherited->conf);
     complain_share(&inherited->shm->complaints);
     log_share(&inherited->shm->log);
+    keep_own_files(inherited);
     privileges_give_up(inherited->conf);
     if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0) /* after that: a change of user clears it */
         log_warn("this worker would outlive a killed master");
     if (getppid() != inherited->master)
         return EXIT_FAILURE; /* the master died before the line above could take effect */
     prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
-    keep_own_files(inherited);
 
     struct worker worker = {
         .inherited = inherited,

@@ -83,7 +83,10 @@ subtest '-T fills in every default' => sub {
 
         busy_poll: on
 
-        log: info
+        log:
+          level: info
+          to: stderr
+          format: plain
 
         database:
           connect: ""
@@ -439,7 +442,7 @@ subtest '-o goes before the file' => sub {
     like $run->{stdout}, qr/^listen: 9000\n/m, 'a list is replaced whole';
     like $run->{stdout}, qr/^  body: 2M\n/m, 'one key of a section';
     like $run->{stdout}, qr/^  clients: 100\n/m, '... leaves the others';
-    like $run->{stdout}, qr/^log: warn\n/m, 'a single value';
+    like $run->{stdout}, qr/^  level: warn\n/m, 'a single value';
 
     $run = hayfork('-t', '-c', 'listen-no-port.conf', '-o', 'listen=9000');
     is $run->{exit}, 'exit 0', 'what is replaced cannot be wrong';

@@ -16,7 +16,7 @@ use Hayfork::Test::Process qw(slurp);
 # these two stand in different places they are named one by one.
 my @HOUSE = (
     [['main.c', 'options; hands over', [qw(main)]]],
-    [['process', 'master, workers, listeners', [qw(master fleet trial takeover address generation program control sd worker sandbox privileges listen handoff cpus)]]],
+    [['process', 'master, workers, listeners', [qw(master fleet trial takeover address generation program control sd worker sandbox logging privileges listen handoff cpus)]]],
     [
         [
             'server', 'connections of clients, HTTP/1, exchanges',
