@@ -10,6 +10,12 @@ use Hayfork::Test::Process qw(run slurp spew temporary_folder wait_for);
 my $folder = temporary_folder();
 my $routes = qq(routes:\n  GET /:\n    text: "hello\\n"\n);
 
+# Waits for the line of the master, which may come after the first answer.
+sub wait_until_said ($file)
+{
+    return wait_for('the server to say that it serves', sub { slurp($file) =~ /serving on / });
+}
+
 # A server whose standard error is what the service manager says to be the journal.
 sub in_journal ($log)
 {
@@ -24,6 +30,7 @@ subtest 'a line is an object' => sub {
         database: { connect: host=/nonexistent }
         CONF
     is $server->get('/')->body, "hello\n", 'it serves';
+    wait_until_said($server->{log});
     is $server->stop, 'exit 0';
     my @events = map { decode_json($_) } split /\n/, $server->log;
     is_deeply [ sort keys %$_ ], [qw(level message pid process time)], 'the same keys' for @events;
@@ -53,6 +60,7 @@ subtest 'in the journal lines have their priority' => sub {
 subtest 'a file, which is opened again' => sub {
     my $server = server("log: { to: own.log, level: debug }\nworkers: 2\n$routes");
     my $file = $server->{conf} =~ s/[^\/]*$/own.log/r;
+    wait_until_said($file);
     like slurp($file), qr/ info master\[\d+\]: serving on /, 'beside the conf, as the path is relative';
     is sprintf('%03o', (stat $file)[2] & 0137), '000', 'not for everybody';
     rename $file, "$file.1" or die "rename: $!";
@@ -72,12 +80,14 @@ subtest 'a file that cannot be' => sub {
         my $server = server("log: { to: $path }\nworkers: 1\n$routes");
         is $server->get('/')->body, "hello\n", "$path: it serves";
         like $server->log, qr/ error master\[\d+\]: cannot open \Q$path\E: the log goes to standard error: $why$/m, $why;
-        like $server->log, qr/: serving on /, 'there are the others, too';
+        wait_until_said($server->{log});
+        pass 'there are the others, too';
         is $server->stop, 'exit 0';
     }
     my $server = server("log: { to: /dev/full }\nworkers: 1\n$routes");
     is $server->get('/')->body, "hello\n", 'a full disk: it serves';
-    like $server->log, qr/: serving on /, 'what the disk does not take goes to standard error';
+    wait_until_said($server->{log});
+    pass 'what the disk does not take goes to standard error';
     is $server->stop, 'exit 0';
 };
 
