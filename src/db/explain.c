@@ -116,16 +116,43 @@ static char *in_our_words(const struct sql_statement *statement, const char *tex
     return words;
 }
 
-/* The lines that PostgreSQL adds to its message; NULL if there are none. The caller frees them. */
-static char *help_of(const struct sql_statement *statement, const PGresult *error)
+/* Adds a line to *help, which is NULL while there is none. */
+static void add_help(char **help, const char *label, const char *line)
+{
+    if (line[0] == '\0')
+        return;
+    char *longer = mem_printf("%s%s%s%s", *help == NULL ? "" : *help, *help == NULL ? "" : "\n", label, line);
+    free(*help);
+    *help = longer;
+}
+
+/*
+ * Does a `#` stand between the beginning of the line and that offset, as other languages begin a comment? In
+ * SQL it is an operator, if it is one at all.
+ */
+static bool follows_hash(const char *text, size_t offset)
+{
+    while (offset > 0 && text[offset - 1] != '\n') {
+        offset--;
+        if (text[offset] == '#' && (offset == 0 || is_blank(text[offset - 1])) &&
+            (is_blank(text[offset + 1]) || text[offset + 1] == '#'))
+            return true;
+    }
+    return false;
+}
+
+/* The lines that PostgreSQL, and we, add to its message; NULL if there are none. The caller frees them. */
+static char *help_of(const struct sql_statement *statement, const PGresult *error, const char *more)
 {
     char *detail = in_our_words(statement, db_explain_field(error, PG_DIAG_MESSAGE_DETAIL));
     char *hint = in_our_words(statement, db_explain_field(error, PG_DIAG_MESSAGE_HINT));
-    bool has_detail = detail[0] != '\0', has_hint = hint[0] != '\0';
-    char *help = !has_detail && !has_hint
-                     ? NULL
-                     : mem_printf("%s%s%s%s%s", has_detail ? "detail: " : "", detail,
-                                  has_detail && has_hint ? "\n" : "", has_hint ? "hint: " : "", hint);
+    char *help = NULL;
+    size_t offset;
+    add_help(&help, "detail: ", detail);
+    add_help(&help, "hint: ", hint);
+    add_help(&help, "", more == NULL ? "" : more);
+    if (error_offset(statement, error, &offset) && follows_hash(statement->text, offset + 1))
+        add_help(&help, "hint: ", "a comment in SQL begins with --");
     free(detail);
     free(hint);
     return help;
@@ -164,8 +191,15 @@ static bool is_untyped(const struct sql_statement *statement, const PGresult *er
     return untyped && number != NULL && read_number(statement, number, parameter) > 0;
 }
 
+void db_explain_statement(const struct conf *conf, const struct conf_route *route, const char *message,
+                          const char *help, db_explain_cb *note, void *arg)
+{
+    struct finding finding = {conf, route, note, arg, false};
+    note_at(&finding, place_of_statement(&finding), in_our_words(&route->statement, message), help);
+}
+
 void db_explain_error(const struct conf *conf, const struct conf_route *route, const PGresult *error,
-                      db_explain_cb *note, void *arg)
+                      const char *more, db_explain_cb *note, void *arg)
 {
     struct finding finding = {conf, route, note, arg, false};
     const struct sql_statement *statement = &route->statement;
@@ -178,7 +212,7 @@ void db_explain_error(const struct conf *conf, const struct conf_route *route, c
                 mem_printf("cannot tell the type of :%s; write :%s::text", name, name), NULL);
         return;
     }
-    char *help = help_of(statement, error);
+    char *help = help_of(statement, error, more);
     note_at(&finding, has_offset ? place_in_text(&finding, offset) : place_of_statement(&finding),
             in_our_words(statement, db_explain_field(error, PG_DIAG_MESSAGE_PRIMARY)), help);
     free(help);
@@ -309,4 +343,55 @@ bool db_explain_description(const struct conf *conf, const struct conf_route *ro
                         pgtypes_parameter(pgcatalogue_find(catalogue, PQparamtype(description, (int)i))));
     check_headers(&finding, description);
     return !finding.any;
+}
+
+static void note_odd_use(struct finding *finding, enum sql_use use, size_t at)
+{
+    const struct sql_statement *statement = &finding->route->statement;
+    size_t parameter;
+    if (read_number(statement, statement->text + at, &parameter) == 0)
+        return;
+    const char *name = statement->names[parameter];
+    char *message =
+        use == SQL_USE_ORDER
+            ? mem_printf(
+                  "%s is a value, and the same for each row: it orders nothing; write ORDER BY CASE :%s "
+                  "WHEN 'name' THEN name END",
+                  name, name)
+            : mem_printf(
+                  "IN compares with one value here, also where %s is meant as a list: for a list write "
+                  "%s (:%s)",
+                  name, use == SQL_USE_IN ? "= ANY" : "<> ALL", name);
+    note_at(finding, place_in_text(finding, at), message, NULL);
+}
+
+/* Of columns with the same name most readers of JSON keep the last one (RFC 8259, section 4). */
+static void check_names(struct finding *finding, const PGresult *description)
+{
+    int n = PQnfields(description);
+    for (int i = 1; i < n; i++) {
+        const char *name = PQfname(description, i);
+        int first = 0;
+        while (strcmp(PQfname(description, first), name) != 0)
+            first++;
+        if (first < i)
+            note_at(
+                finding, place_of_statement(finding),
+                mem_printf("columns %d and %d are both named \"%s\", and in an object most clients see one "
+                           "of them: name one with AS",
+                           first + 1, i + 1, name),
+                NULL);
+    }
+}
+
+void db_explain_oddities(const struct conf *conf, const struct conf_route *route, const PGresult *description,
+                         db_explain_cb *note, void *arg)
+{
+    struct finding finding = {conf, route, note, arg, false};
+    enum sql_use use;
+    for (size_t from = 0, at; (use = sql_odd_use(route->statement.text, from, &at)) != SQL_USE_USUAL;
+         from = at + 1)
+        note_odd_use(&finding, use, at);
+    if (route->answer == CONF_ANSWER_ROW || route->answer == CONF_ANSWER_ROWS)
+        check_names(&finding, description);
 }

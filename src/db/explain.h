@@ -26,9 +26,13 @@ const char *db_explain_field(const PGresult *result, int field);
  */
 bool db_explain_is_mistake(const PGresult *error);
 
-/* Notes why PostgreSQL refused to prepare the route's statement. */
+/* Notes why PostgreSQL refused to prepare the route's statement. more is a line for help, or NULL. */
 void db_explain_error(const struct conf *conf, const struct conf_route *route, const PGresult *error,
-                      db_explain_cb *note, void *arg);
+                      const char *more, db_explain_cb *note, void *arg);
+
+/* Notes message, which may have $1 for a parameter, at the first word of the route's statement. */
+void db_explain_statement(const struct conf *conf, const struct conf_route *route, const char *message,
+                          const char *help, db_explain_cb *note, void *arg);
 
 /*
  * Notes what about a prepared statement does not fit its route: a command that is not a query, no columns
@@ -39,6 +43,13 @@ void db_explain_error(const struct conf *conf, const struct conf_route *route, c
 bool db_explain_description(const struct conf *conf, const struct conf_route *route,
                             const PGresult *description, const struct pgcatalogue *catalogue,
                             db_explain_cb *note, void *arg);
+
+/*
+ * Notes what PostgreSQL takes in a statement and is hardly meant: a parameter to order by, a list that is one
+ * value, columns of an object with the same name.
+ */
+void db_explain_oddities(const struct conf *conf, const struct conf_route *route, const PGresult *description,
+                         db_explain_cb *note, void *arg);
 
 /*
  * Notes why PostgreSQL refused the form of a statement whose rows it is to write (see pgjson_rows_sql),

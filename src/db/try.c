@@ -1,34 +1,31 @@
 /* try.c: `hayfork -t --db`: would PostgreSQL take the statements of the conf? */
 #include "db/try.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
 
-#include "base/clock.h"
 #include "conf/files.h"
 #include "conf/kind.h"
 #include "db/budget.h"
 #include "db/explain.h"
 #include "db/infer.h"
+#include "db/inquiry.h"
+#include "db/probe.h"
 #include "db/session.h"
 #include "base/mem.h"
 #include "pg/pgjson.h"
 
 enum {
     CONNECT_LIMIT_S = 10,
-    GRACE_MS = 2000, /* for an answer, on top of the time after which the server itself gives up */
 };
 
 struct trial {
     const struct conf *conf;
     FILE *errors;
-    PGconn *pg;
-    const char *lost; /* why nothing more can be asked on pg, or NULL */
-    bool useless[2];  /* database.connect, database.read: need not be tried for another lane */
-    bool away;        /* a statement could not be asked about */
+    struct db_inquiry inquiry;
+    bool useless[2]; /* database.connect, database.read: need not be tried for another lane */
+    bool away;       /* a statement could not be asked about */
     struct db_budget budget;
 };
 
@@ -46,6 +43,13 @@ static void note_away(struct trial *trial, const char *what, const char *where, 
     putc('\n', trial->errors);
 }
 
+static void note_warning(void *arg, struct conf_pos pos, const char *message, const char *help)
+{
+    const struct trial *trial = arg;
+    (void)help;
+    conf_files_warn(trial->conf->files, pos, "%s", message);
+}
+
 static void note_mistake(void *arg, struct conf_pos pos, const char *message, const char *help)
 {
     const struct trial *trial = arg;
@@ -54,74 +58,13 @@ static void note_mistake(void *arg, struct conf_pos pos, const char *message, co
         conf_files_help(trial->conf->files, help);
 }
 
-/*
- * Waits for all results of what was sent and returns the first error among them, or else the last one. NULL
- * if none comes in time or the connection is lost.
- */
-static PGresult *receive(struct trial *trial)
-{
-    uint64_t until = clock_ms() + trial->conf->limits.deadline + GRACE_MS;
-    PGresult *kept = NULL, *result = NULL;
-    do {
-        while (PQisBusy(trial->pg)) {
-            struct pollfd wait = {.fd = PQsocket(trial->pg), .events = POLLIN};
-            uint64_t now = clock_ms();
-            int ready = now < until ? poll(&wait, 1, (int)(until - now)) : 0;
-            bool late = ready == 0, broken = ready < 0 && errno != EINTR;
-            if (late || broken || PQconsumeInput(trial->pg) != 1) {
-                trial->lost = late ? "no answer from the database" : PQerrorMessage(trial->pg);
-                PQclear(kept);
-                return NULL;
-            }
-        }
-        result = PQgetResult(trial->pg);
-        if (result != NULL && kept != NULL && PQresultStatus(kept) == PGRES_FATAL_ERROR) {
-            PQclear(result);
-        } else if (result != NULL) {
-            PQclear(kept);
-            kept = result;
-        }
-    } while (result != NULL);
-    if (PQstatus(trial->pg) == CONNECTION_BAD) {
-        trial->lost = PQerrorMessage(trial->pg);
-        PQclear(kept);
-        return NULL;
-    }
-    return kept;
-}
-
-static bool is_good(const PGresult *result)
-{
-    return result != NULL && PQresultStatus(result) == PGRES_COMMAND_OK;
-}
-
-/* sent is what libpq says about the sending: 1 if it could be done. */
-static PGresult *receive_if(struct trial *trial, int sent)
-{
-    if (sent == 1)
-        return receive(trial);
-    trial->lost = PQerrorMessage(trial->pg);
-    return NULL;
-}
-
-/* Prepares sql as the unnamed statement. The types of the first n parameters are given; 0 is left open. */
-static PGresult *prepare(struct trial *trial, const char *sql, const Oid *types, size_t n)
-{
-    return receive_if(trial, PQsendPrepare(trial->pg, "", sql, (int)n, types));
-}
-
-static PGresult *describe(struct trial *trial)
-{
-    return receive_if(trial, PQsendDescribePrepared(trial->pg, ""));
-}
-
 /* What PostgreSQL said, for those who do not know libpq. types has room for all of them. */
 static struct db_report report_of(const PGresult *result, Oid *types)
 {
     struct db_report report = {.types = types, .n_types = (size_t)PQnparams(result)};
     for (size_t i = 0; i < report.n_types; i++)
         types[i] = PQparamtype(result, (int)i);
-    if (!is_good(result)) {
+    if (!db_inquiry_is_good(result)) {
         report.state = db_explain_field(result, PG_DIAG_SQLSTATE);
         report.message = db_explain_field(result, PG_DIAG_MESSAGE_PRIMARY);
         report.has_detail = db_explain_field(result, PG_DIAG_MESSAGE_DETAIL)[0] != '\0';
@@ -147,10 +90,10 @@ static bool infer(struct trial *trial, const struct sql_statement *statement, si
     while (inferred == DB_INFER_AGAIN) {
         const Oid *types;
         size_t n = db_infer_types(inference, &types);
-        PGresult *result = prepare(trial, db_infer_sql(inference), types, n);
-        if (is_good(result)) {
+        PGresult *result = db_inquiry_prepare(&trial->inquiry, db_infer_sql(inference), types, n);
+        if (db_inquiry_is_good(result)) {
             PQclear(result);
-            result = describe(trial);
+            result = db_inquiry_describe(&trial->inquiry);
         }
         inferred = result == NULL ? DB_INFER_UNKNOWN : take_inference(inference, result, &type);
         PQclear(result);
@@ -169,10 +112,11 @@ static PGresult *prepare_statement(struct trial *trial, const struct sql_stateme
 {
     memset(declared, 0, statement->n_params * sizeof(*declared));
     for (;;) {
-        PGresult *result = prepare(trial, statement->text, declared, statement->n_params);
-        if (is_good(result)) {
+        PGresult *result =
+            db_inquiry_prepare(&trial->inquiry, statement->text, declared, statement->n_params);
+        if (db_inquiry_is_good(result)) {
             PQclear(result);
-            return describe(trial);
+            return db_inquiry_describe(&trial->inquiry);
         }
         struct db_report report = report_of(result, NULL);
         size_t number = result == NULL ? 0 : db_infer_complaint(&report);
@@ -201,7 +145,8 @@ static struct pgcatalogue *ask_for_types(struct trial *trial, const PGresult *de
     char *array = pgcatalogue_array(oids, n + n_fields);
     const char *values[] = {array};
     PGresult *result =
-        receive_if(trial, PQsendQueryParams(trial->pg, pgcatalogue_sql, 1, NULL, values, NULL, NULL, 0));
+        db_inquiry_receive(&trial->inquiry, PQsendQueryParams(trial->inquiry.pg, pgcatalogue_sql, 1, NULL,
+                                                              values, NULL, NULL, 0));
     struct pgcatalogue *catalogue = pgcatalogue_new();
     bool good = result != NULL && PQresultStatus(result) == PGRES_TUPLES_OK;
     for (int row = 0; good && row < PQntuples(result); row++) {
@@ -210,8 +155,8 @@ static struct pgcatalogue *ask_for_types(struct trial *trial, const PGresult *de
             fields[i] = value_of(result, row, i);
         good = pgcatalogue_take(catalogue, fields);
     }
-    if (!good && trial->lost == NULL)
-        trial->lost = "the types of its columns cannot be looked up";
+    if (!good && trial->inquiry.lost == NULL)
+        trial->inquiry.lost = "the types of its columns cannot be looked up";
     pgcatalogue_complete(catalogue);
     PQclear(result);
     free(array);
@@ -237,11 +182,11 @@ static PGresult *try_rows(struct trial *trial, const struct conf_route *route, c
     PGresult *result = NULL;
     if (pgjson_by_server(columns)) {
         char *sql = pgjson_rows_sql(columns, route->statement.text);
-        result = prepare(trial, sql, declared, route->statement.n_params);
+        result = db_inquiry_prepare(&trial->inquiry, sql, declared, route->statement.n_params);
         free(sql);
     }
     pgjson_columns_free(columns);
-    if (is_good(result)) {
+    if (db_inquiry_is_good(result)) {
         PQclear(result);
         return NULL;
     }
@@ -252,14 +197,25 @@ static void try_description(struct trial *trial, const struct conf_route *route,
                             const Oid *declared)
 {
     struct pgcatalogue *catalogue = ask_for_types(trial, description);
-    if (trial->lost == NULL &&
+    if (trial->inquiry.lost == NULL &&
         db_explain_description(trial->conf, route, description, catalogue, note_mistake, trial)) {
+        struct db_probe probe = {&trial->inquiry, trial->conf, route, note_mistake, trial};
         PGresult *error = try_rows(trial, route, description, catalogue, declared);
         if (error != NULL)
             db_explain_rows(trial->conf, route, error, note_mistake, trial);
         PQclear(error);
+        db_probe_rights(&probe, description);
+        db_probe_values(&probe, description, catalogue);
+        db_explain_oddities(trial->conf, route, description, note_warning, trial);
     }
     pgcatalogue_drop(catalogue);
+}
+
+static void note_refused(struct trial *trial, const struct conf_route *route, const PGresult *error)
+{
+    char *help = db_probe_help(&trial->inquiry, error);
+    db_explain_error(trial->conf, route, error, help, note_mistake, trial);
+    free(help);
 }
 
 /* Asks about one statement. Returns false where there is no use in asking about another one. */
@@ -267,16 +223,16 @@ static bool try_route(struct trial *trial, const struct conf_route *route)
 {
     Oid declared[SQL_MAX_PARAMS];
     PGresult *result = prepare_statement(trial, &route->statement, declared);
-    if (is_good(result))
+    if (db_inquiry_is_good(result))
         try_description(trial, route, result, declared);
-    else if (trial->lost == NULL && db_explain_is_mistake(result))
-        db_explain_error(trial->conf, route, result, note_mistake, trial);
-    else if (trial->lost == NULL)
+    else if (trial->inquiry.lost == NULL && db_explain_is_mistake(result))
+        note_refused(trial, route, result);
+    else if (trial->inquiry.lost == NULL)
         note_away(trial, "check", route->label, db_explain_field(result, PG_DIAG_MESSAGE_PRIMARY));
     PQclear(result);
-    if (trial->lost != NULL)
-        note_away(trial, "check", route->label, trial->lost);
-    return trial->lost == NULL;
+    if (trial->inquiry.lost != NULL)
+        note_away(trial, "check", route->label, trial->inquiry.lost);
+    return trial->inquiry.lost == NULL;
 }
 
 /* Opens a session of the lane. Returns false, with nothing to close, where that cannot be done. */
@@ -294,14 +250,15 @@ static bool connect_lane(struct trial *trial, const struct conf_lane *lane)
     if (trial->useless[replica])
         return false;
     trial->useless[replica] = true;
-    trial->pg = db_session_connect(&lane_conf, CONNECT_LIMIT_S);
-    if (PQstatus(trial->pg) != CONNECTION_OK) {
-        note_away(trial, "connect to the database of", key, PQerrorMessage(trial->pg));
-        PQfinish(trial->pg);
+    trial->inquiry.pg = db_session_connect(&lane_conf, CONNECT_LIMIT_S);
+    if (PQstatus(trial->inquiry.pg) != CONNECTION_OK) {
+        note_away(trial, "connect to the database of", key, PQerrorMessage(trial->inquiry.pg));
+        PQfinish(trial->inquiry.pg);
         return false;
     }
     trial->useless[replica] = false;
-    trial->lost = NULL;
+    trial->inquiry.lost = NULL;
+    trial->inquiry.deadline = conf->limits.deadline;
     return true;
 }
 
@@ -313,7 +270,7 @@ static void try_lane(struct trial *trial, unsigned index)
     if (!connect_lane(trial, lane))
         return;
     if (!db_budget_knows(&trial->budget, lane->connect)) {
-        PGresult *answer = receive_if(trial, PQsendQuery(trial->pg, db_budget_sql));
+        PGresult *answer = db_inquiry_receive(&trial->inquiry, PQsendQuery(trial->inquiry.pg, db_budget_sql));
         db_budget_take(&trial->budget, lane->connect, answer);
     }
     bool go_on = true;
@@ -322,7 +279,7 @@ static void try_lane(struct trial *trial, unsigned index)
         if (route->kind->asks_database && route->lane == index)
             go_on = try_route(trial, route);
     }
-    PQfinish(trial->pg);
+    PQfinish(trial->inquiry.pg);
 }
 
 int db_try(const struct conf *conf, unsigned workers, FILE *errors)

@@ -603,6 +603,77 @@ static bool skip_with_query(struct scan *scan)
     return skip_brackets(scan) && !is_at_word(scan, "SEARCH") && !is_at_word(scan, "CYCLE");
 }
 
+/* Over "$1", and a cast of it. */
+static bool take_parameter(struct scan *scan)
+{
+    if (peek(scan, 0) != '$' || !is_digit(peek(scan, 1)))
+        return false;
+    scan->at++;
+    while (is_digit(peek(scan, 0)))
+        scan->at++;
+    skip_gap(scan);
+    while (peek(scan, 0) == ':' && peek(scan, 1) == ':') {
+        scan->at += 2;
+        skip_gap(scan);
+        skip_piece(scan);
+    }
+    return true;
+}
+
+/* Is a parameter all that stands at the beginning of this item of ORDER BY? */
+static bool is_order(struct scan scan)
+{
+    return take_parameter(&scan) &&
+           (strchr(",)", peek(&scan, 0)) != NULL || is_at_word(&scan, "ASC") || is_at_word(&scan, "DESC") ||
+            is_at_word(&scan, "NULLS") || is_at_word(&scan, "LIMIT") || is_at_word(&scan, "OFFSET") ||
+            is_at_word(&scan, "FETCH") || is_at_word(&scan, "FOR"));
+}
+
+/* Is a parameter all that is in the brackets that open here? Sets *at to its offset. */
+static bool is_in_brackets(struct scan scan, size_t *at)
+{
+    if (peek(&scan, 0) != '(')
+        return false;
+    skip_piece(&scan);
+    *at = scan.at;
+    return take_parameter(&scan) && peek(&scan, 0) == ')';
+}
+
+enum sql_use sql_odd_use(const char *text, size_t from, size_t *at)
+{
+    enum { DEEPEST = 64 };
+    bool orders[DEEPEST] = {false}; /* is this a list of ORDER BY, in so many open brackets? */
+    bool begins = false, negated = false;
+    size_t depth = 0;
+    struct scan scan = {.source = str_of(text)};
+    skip_gap(&scan);
+    while (scan.at < scan.source.len && scan.error == NULL) {
+        char c = peek(&scan, 0);
+        *at = scan.at;
+        if (begins && scan.at >= from && is_order(scan))
+            return SQL_USE_ORDER;
+        begins = c == ',' && depth < DEEPEST && orders[depth];
+        if (take_word(&scan, "ORDER")) {
+            begins = take_word(&scan, "BY");
+            if (depth < DEEPEST)
+                orders[depth] = begins;
+        } else if (take_word(&scan, "IN")) {
+            if (is_in_brackets(scan, at) && *at >= from)
+                return negated ? SQL_USE_NOT_IN : SQL_USE_IN;
+        } else if (take_word(&scan, "NOT")) {
+            negated = true;
+            continue;
+        } else {
+            depth = c == '(' ? depth + 1 : c == ')' && depth > 0 ? depth - 1 : depth;
+            if (c == '(' && depth < DEEPEST)
+                orders[depth] = false;
+            skip_piece(&scan);
+        }
+        negated = false;
+    }
+    return SQL_USE_USUAL;
+}
+
 size_t sql_main_part(const char *text)
 {
     struct scan scan = {.source = str_of(text)};

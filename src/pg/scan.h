@@ -81,6 +81,20 @@ size_t sql_first_word(struct str source);
  */
 size_t sql_find_quoted(struct str source, const char *name, size_t *from, size_t *to);
 
+/* Uses of a parameter that PostgreSQL takes and that hardly do what is meant. */
+enum sql_use {
+    SQL_USE_USUAL,
+    SQL_USE_ORDER,  /* all that an item of ORDER BY has */
+    SQL_USE_IN,     /* the only one in the brackets of IN */
+    SQL_USE_NOT_IN, /* likewise, of NOT IN */
+};
+
+/*
+ * Looks for such a use in a statement's text that begins at from or later. Sets *at to the offset of its `$`.
+ * Returns SQL_USE_USUAL if there is none.
+ */
+enum sql_use sql_odd_use(const char *text, size_t from, size_t *at);
+
 /* Is that keyword in the statement? word is in small letters. A name in quotes that reads so counts, too. */
 bool sql_has_word(const struct sql_statement *statement, const char *word);
 

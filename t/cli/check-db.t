@@ -177,6 +177,7 @@ CONF
 hayfork.conf:5:22: error: permission denied for schema private
           SELECT id FROM private.secret
                          ^
+    hint: GRANT it to the role visitor
 END
 
 refused 'several statements on both lanes, in the order of the file', <<'CONF', <<'END';

@@ -38,7 +38,7 @@ my @HOUSE = (
             'db',
             'PostgreSQL',
             [
-                qw(try explain budget lane.c place schema merge ask setting doubt queue look pool types statement connection
+                qw(try probe explain inquiry budget lane.c place schema merge ask setting doubt queue look pool types statement connection
                   pipeline session description infer trouble env lane.h io)
             ],
         ],
