@@ -263,7 +263,7 @@ static void test_waiting(void)
     ok(n_rooms > 0 && n_handler_gone == 1, "which was told of room and of the end");
     is_int((long long)n_passed, LARGE, "all of it has come through the stage that wraps");
     is_int(n_waiting_gone, 0, "the stage that has waited is told no more");
-    is_int((long long)counted.answers[0], 1, "it counts as one answer");
+    is_int((long long)counted.answers[series_place(200)], 1, "it counts as one answer");
     close(client);
     server_free(server);
 }
