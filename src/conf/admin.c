@@ -28,7 +28,8 @@ static void add_route(struct conf *conf, struct conf_pos pos, const char *path)
 
 void conf_admin_read(struct conf *conf, const struct conf_yaml *root)
 {
-    static const char *const paths[] = {"/live", "/metrics", "/ready", "/status.json"};
+    static const char *const paths[] = {"/",           "/live",      "/metrics",     "/ready",
+                                        "/status.css", "/status.js", "/status.json", "/status.svg"};
     const struct conf_yaml *node = conf_yaml_get(root, CONF_ADMIN);
     if (node == NULL || (node->kind == CONF_YAML_SCALAR && strcmp(node->value, "off") == 0))
         return;

@@ -7,6 +7,7 @@
 #include "conf/conf.h"
 #include "db/lane.h"
 #include "handlers/make.h"
+#include "handlers/page.h"
 #include "handlers/status.h"
 #include "metrics/report.h"
 
@@ -20,17 +21,38 @@ struct handler_admin {
     struct status_source source;
 };
 
+static const char policy[] =
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
+    "trusted-types 'none'";
+
 static void answer(struct sink *sink, int status, struct str type, struct str body)
 {
-    static const struct sink_field no_store = {{"Cache-Control", 13}, {"no-store", 8}};
+    /* The page runs our own script and looks like our own sheet, and talks to nobody but this listener. */
+    static const struct sink_field fields[] = {
+        {{"Cache-Control", 13}, {"no-store", 8}},
+        {{"Content-Security-Policy", 23}, {policy, sizeof(policy) - 1}},
+        {{"X-Content-Type-Options", 22}, {"nosniff", 7}},
+        {{"Referrer-Policy", 15}, {"no-referrer", 11}},
+        {{"Cross-Origin-Resource-Policy", 28}, {"same-origin", 11}},
+    };
     struct sink_head head = {
         .status = status,
         .content_type = type,
         .content_length = body.len,
-        .fields = &no_store,
-        .n_fields = 1,
+        .fields = fields,
+        .n_fields = sizeof(fields) / sizeof(fields[0]),
     };
     sink_answer(sink, &head, &body, 1);
+}
+
+/* The same with what was written, which is freed. */
+static void answer_written(struct sink *sink, struct str type, struct json_writer *text)
+{
+    struct str body = {text->base, text->len};
+    body.base = arena_copy(&sink->arena, body);
+    free(text->base);
+    answer(sink, 200, type, body);
 }
 
 static void handle_live(struct handler *handler, const struct request *request)
@@ -122,25 +144,55 @@ static void handle_metrics(struct handler *handler, const struct request *reques
     const struct handler_admin *self = (struct handler_admin *)handler;
     struct exposition exposition = {.is_open = wants_open(request)};
     report_write(&exposition, self->shm, self->commit);
-    struct str body = {exposition.text.base, exposition.text.len};
-    body.base = arena_copy(&request->sink->arena, body);
-    answer(request->sink, 200, exposition_content_type(&exposition), body);
-    free(exposition.text.base);
+    answer_written(request->sink, exposition_content_type(&exposition), &exposition.text);
 }
 
 /* Status */
 
+static void write_status(struct handler *handler, struct json_writer *text,
+                         void (*write)(const struct status *status, struct json_writer *out))
+{
+    struct status status;
+    status_read(&status, &((struct handler_admin *)handler)->source);
+    write(&status, text);
+    status_free(&status);
+}
+
 static void handle_status(struct handler *handler, const struct request *request)
 {
     struct json_writer text = json_writer_on(NULL, 0);
-    struct status status;
-    status_read(&status, &((struct handler_admin *)handler)->source);
-    status_write_json(&status, &text);
-    status_free(&status);
-    struct str body = {text.base, text.len};
-    body.base = arena_copy(&request->sink->arena, body);
-    answer(request->sink, 200, STR("application/json"), body);
-    free(text.base);
+    write_status(handler, &text, status_write_json);
+    answer_written(request->sink, STR("application/json"), &text);
+}
+
+static void handle_page(struct handler *handler, const struct request *request)
+{
+    struct json_writer text = json_writer_on(NULL, 0);
+    write_status(handler, &text, status_write_page);
+    answer_written(request->sink, str_of(page_html.type), &text);
+}
+
+static void answer_file(const struct request *request, const struct page_file *file)
+{
+    answer(request->sink, 200, str_of(file->type), (struct str){file->text, file->len});
+}
+
+static void handle_css(struct handler *handler, const struct request *request)
+{
+    (void)handler;
+    answer_file(request, &page_css);
+}
+
+static void handle_js(struct handler *handler, const struct request *request)
+{
+    (void)handler;
+    answer_file(request, &page_js);
+}
+
+static void handle_svg(struct handler *handler, const struct request *request)
+{
+    (void)handler;
+    answer_file(request, &page_svg);
 }
 
 static void dispose(struct handler *handler)
@@ -153,10 +205,14 @@ struct handler *handler_admin_new(const struct conf_route *route, const struct h
     static const struct {
         const char *path;
         void (*handle)(struct handler *handler, const struct request *request);
-    } pages[] = {{"/live", handle_live},
+    } pages[] = {{"/", handle_page},
+                 {"/live", handle_live},
                  {"/metrics", handle_metrics},
                  {"/ready", handle_ready},
-                 {"/status.json", handle_status}};
+                 {"/status.css", handle_css},
+                 {"/status.js", handle_js},
+                 {"/status.json", handle_status},
+                 {"/status.svg", handle_svg}};
     struct handler_admin *self = mem_calloc(1, sizeof(*self));
     for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
         if (strcmp(route->path, pages[i].path) == 0)

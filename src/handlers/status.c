@@ -104,3 +104,13 @@ const char *status_route_in_hand(const struct status *status, const struct shm_s
 {
     return slot == status->from->slot ? NULL : shm_name_text(status->from->shm, atomic_load(&slot->route));
 }
+
+struct status_upstream_name status_upstream_name(const struct status *status,
+                                                 const struct shm_upstream *upstream)
+{
+    const char *name = shm_name_text(status->from->shm, upstream->name);
+    const char *tab = name == NULL ? NULL : strchr(name, SHM_UPSTREAM_SERVER);
+    if (tab == NULL)
+        return (struct status_upstream_name){str_of(name == NULL ? "" : name), {NULL, 0}};
+    return (struct status_upstream_name){{name, (size_t)(tab - name)}, str_of(tab + 1)};
+}

@@ -51,6 +51,15 @@ uint64_t status_age_ms(const struct shm_slot *slot);
 /* The route that a worker's handler runs for at this moment, or NULL; the one that asks is not told. */
 const char *status_route_in_hand(const struct status *status, const struct shm_slot *slot);
 
+/* What an upstream's figures are of; server is empty, with base NULL, for what has to do with none of its
+ * servers. */
+struct status_upstream_name {
+    struct str upstream, server;
+};
+
+struct status_upstream_name status_upstream_name(const struct status *status,
+                                                 const struct shm_upstream *upstream);
+
 /* Appends it as a JSON document, with the keys that hayfork(8) tells. */
 void status_write_json(const struct status *status, struct json_writer *out);
 

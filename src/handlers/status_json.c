@@ -166,11 +166,10 @@ static void write_lane(struct json_writer *out, const struct status *status, con
 static void write_upstream(struct json_writer *out, const struct status *status,
                            const struct shm_upstream *upstream)
 {
-    const char *name = shm_name_text(status->from->shm, upstream->name),
-               *tab = strchr(name, SHM_UPSTREAM_SERVER);
+    struct status_upstream_name name = status_upstream_name(status, upstream);
     open(out, NULL, '{');
-    text(out, "upstream", (struct str){name, tab == NULL ? strlen(name) : (size_t)(tab - name)});
-    text_or_null(out, "server", tab == NULL ? NULL : tab + 1);
+    text(out, "upstream", name.upstream);
+    text_or_null(out, "server", name.server.base); /* which ends with NUL, as the whole name does */
     write_metrics(out, &metrics_of_upstream, "hayfork_upstream_", upstream->values);
     json_char(out, '}');
 }

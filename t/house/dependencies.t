@@ -27,7 +27,7 @@ my @HOUSE = (
         [
             'handlers', 'what answers: sql, json, text, files, relay',
             [
-                qw(make.c staged admin status_json status.c status.h text sql sql_error sql_answer sql_stream sql_call sql_rows sql_values sql_route relay relay_head relay_stream
+                qw(make.c staged admin status_page status_json status.c status.h page text sql sql_error sql_answer sql_stream sql_call sql_rows sql_values sql_route relay relay_head relay_stream
                   relay_fields stream json files make.h handler headers readers)
             ],
         ],

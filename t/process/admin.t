@@ -91,7 +91,7 @@ subtest 'alive and ready' => sub {
     is $ready->status, 200, 'it is ready';
     is $ready->body, '{"ready":true}';
     header_is $ready, 'Cache-Control', 'no-store', 'nobody keeps that';
-    is ask($admin, '/')->status,             404, 'the conf\'s routes are not there';
+    is ask($admin, '/contacts/1')->status,   404, 'the conf\'s routes are not there';
     is $server->get('/metrics')->status,     404, '… and these are nowhere else';
     is Hayfork::Test::Client->new($admin)->request('POST', '/live')->status, 405, 'they are only looked at';
     is $server->stop, 'exit 0';
