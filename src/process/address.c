@@ -45,8 +45,11 @@ int address_open(struct listener *listener, const struct conf *conf, size_t whic
                  const struct sd_sockets *passed, unsigned workers, bool ours)
 {
     const char *address = conf->listen[which].address;
+    const struct conf_socket_rights *rights = &conf->listen[which].rights;
+    if (!is_passed(address) && conf->listen[which].is_admin)
+        return listen_open_shared(listener, address, ours, rights);
     if (!is_passed(address))
-        return listen_open(listener, address, workers, ours, &conf->listen[which].rights);
+        return listen_open(listener, address, workers, ours, rights);
     int *fds = mem_calloc(passed->n + 1, sizeof(*fds)), result = -1;
     size_t n = 0;
     for (size_t i = 0; i < passed->n; i++) {

@@ -104,6 +104,8 @@ static void raise_file_limit(const struct conf *conf, unsigned workers)
 {
     struct rlimit limit;
     rlim_t needed = conf->limits.clients + SPARE_FILES + 2 * conf_connections(conf, 1);
+    if (conf->listen[conf->n_listen - 1].is_admin)
+        needed += WORKER_ADMIN_MOST;
     needed += (conf->n_listen + 2) * workers; /* the master has the sockets and queues of all */
     for (size_t i = 0; i < conf->n_upstreams; i++)
         needed += conf->upstreams[i].connections;

@@ -285,6 +285,14 @@ int listen_open(struct listener *listener, const char *address, unsigned workers
     return result;
 }
 
+int listen_open_shared(struct listener *listener, const char *address, bool ours,
+                       const struct conf_socket_rights *rights)
+{
+    int result = listen_open(listener, address, 1, ours, rights);
+    listener->shared = result == 0;
+    return result;
+}
+
 int listen_of_passed(struct listener *listener, const char *address, const int *fds, size_t n)
 {
     int on = 1, unsent = UNSENT_MAX, silent = SILENT_S;

@@ -12,7 +12,8 @@
  * One address. A TCP address has one socket for each worker, all bound with SO_REUSEPORT, so that the kernel
  * spreads connections; the master keeps every one open, and a worker that takes a dead one's place inherits
  * its socket with what waits in its queue. Where a later generation has fewer workers, each accepts from
- * several, so that no queue is dropped. A Unix socket has a single one for all.
+ * several, so that no queue is dropped. A Unix socket has a single one for all, as has an address of which it
+ * matters more that somebody answers than that the work is spread: who is busy does not take from it.
  */
 struct listener {
     char *address;   /* as the conf has it; owned */
@@ -34,6 +35,10 @@ struct listener {
  */
 int listen_open(struct listener *listener, const char *address, unsigned workers, bool ours,
                 const struct conf_socket_rights *rights);
+
+/* The same, with a single socket for all workers. */
+int listen_open_shared(struct listener *listener, const char *address, bool ours,
+                       const struct conf_socket_rights *rights);
 
 /*
  * Makes a listener of n sockets that the service manager has opened; they are duplicated. Returns 0, or -1

@@ -49,6 +49,7 @@ struct worker {
     struct accepting { /* a socket that this worker accepts from */
         h2o_socket_t *socket;
         size_t listener; /* which of the conf's it is */
+        bool is_admin;   /* operators come by it, who are not counted as clients */
     } * sockets;
     size_t n_sockets;
     h2o_socket_t *passed; /* the queue of connections that other workers pass to this one */
@@ -64,8 +65,9 @@ struct worker {
     struct readers *readers;
     struct db_lane *lanes[CONF_MAX_LANES]; /* as in the conf; NULL where no route needs it */
     unsigned n_unsettled;
-    size_t n_open;
-    bool accepting;
+    size_t n_open;        /* connections, */
+    size_t n_admin;       /* and those of them that came by the operators' listener */
+    bool accepting;       /* connections of clients */
     bool prepared;        /* the lanes have settled */
     bool begun;           /* the master has given the word, and connections are accepted since */
     unsigned turn;        /* of the loop, counted */
@@ -85,17 +87,27 @@ static void on_passed(h2o_socket_t *queue, const char *error);
 
 static void listeners_start(struct worker *worker)
 {
-    for (size_t i = 0; i < worker->n_sockets; i++)
-        h2o_socket_read_start(worker->sockets[i].socket, on_acceptable);
+    for (size_t i = 0; i < worker->n_sockets; i++) {
+        if (!h2o_socket_is_reading(worker->sockets[i].socket))
+            h2o_socket_read_start(worker->sockets[i].socket, on_acceptable);
+    }
     worker->accepting = true;
 }
 
+static void stop_reading(struct worker *worker, bool admin)
+{
+    for (size_t i = 0; i < worker->n_sockets; i++) {
+        if (worker->sockets[i].is_admin == admin)
+            h2o_socket_read_stop(worker->sockets[i].socket);
+    }
+}
+
+/* No more clients are taken; operators are. */
 static void listeners_stop(struct worker *worker)
 {
     if (!worker->accepting)
         return;
-    for (size_t i = 0; i < worker->n_sockets; i++)
-        h2o_socket_read_stop(worker->sockets[i].socket);
+    stop_reading(worker, false);
     worker->accepting = false;
 }
 
@@ -128,6 +140,7 @@ static void pause_accepting(struct worker *worker)
     atomic_store(&worker->slot->takes_passed, false);
     h2o_socket_read_stop(worker->passed);
     listeners_stop(worker);
+    stop_reading(worker, true);
     h2o_timeout_unlink(&worker->pause);
     h2o_timeout_link(worker->loop, timeouts_get(worker->timeouts, PAUSE_MS), &worker->pause);
 }
@@ -137,15 +150,47 @@ static void on_pause_over(h2o_timeout_entry_t *entry)
     resume_accepting(H2O_STRUCT_FROM_MEMBER(struct worker, pause, entry));
 }
 
-/* Serves a connection that is counted as this worker's already. */
-static void serve(struct worker *worker, int fd, size_t which)
+static void begin_to_serve(struct worker *worker, int fd, size_t which, void (*closed)(void *arg))
 {
     h2o_socket_t *socket = h2o_evloop_socket_create(worker->loop, fd, H2O_SOCKET_FLAG_IS_ACCEPTED_CONNECTION);
     worker->n_open++;
-    socket->on_close.cb = on_connection_closed;
+    socket->on_close.cb = closed;
     socket->on_close.data = worker;
-    metric_add(METRIC_CONNECTIONS_ACCEPTED, 1);
     server_accept(worker->server, socket, &worker->inherited->conf->listen[which]);
+}
+
+/* Serves a connection that is counted as this worker's already. */
+static void serve(struct worker *worker, int fd, size_t which)
+{
+    metric_add(METRIC_CONNECTIONS_ACCEPTED, 1);
+    begin_to_serve(worker, fd, which, on_connection_closed);
+}
+
+static void on_admin_closed(void *arg)
+{
+    struct worker *worker = arg;
+    worker->n_open--;
+    worker->n_admin--;
+    if (h2o_timeout_is_linked(&worker->pause)) /* its descriptor may be what was lacking */
+        resume_accepting(worker);
+}
+
+/*
+ * Takes an operator's connection, however many clients there are. Who reads slowly, or keeps idle
+ * connections, does not keep the next one out: the one that has been there for longest goes.
+ */
+static void accept_admin(struct worker *worker, const struct accepting *from)
+{
+    int fd = accept4(h2o_socket_get_fd(from->socket), NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+        if (lack_is(errno))
+            pause_accepting(worker);
+        return;
+    }
+    if (worker->n_admin >= WORKER_ADMIN_MOST)
+        server_close_oldest(worker->server, &worker->inherited->conf->listen[from->listener]);
+    worker->n_admin++;
+    begin_to_serve(worker, fd, from->listener, on_admin_closed);
 }
 
 /*
@@ -196,7 +241,9 @@ static void on_acceptable(h2o_socket_t *listener, const char *error)
     size_t which = 0;
     while (worker->sockets[which].socket != listener)
         which++;
-    if (error == NULL)
+    if (error == NULL && worker->sockets[which].is_admin)
+        accept_admin(worker, &worker->sockets[which]);
+    else if (error == NULL)
         accept_some(worker, &worker->sockets[which]);
 }
 
@@ -241,10 +288,11 @@ static void end_accepting(struct worker *worker)
 {
     bool last = !atomic_load(&worker->inherited->generation->succeeded);
     for (size_t i = 0; last && worker->accepting && i < worker->n_sockets; i++) {
-        while (worker->accepting && accept_some(worker, &worker->sockets[i]))
+        while (worker->accepting && !worker->sockets[i].is_admin && accept_some(worker, &worker->sockets[i]))
             continue;
     }
     listeners_stop(worker);
+    stop_reading(worker, true);
     for (size_t i = 0; i < worker->n_sockets; i++)
         h2o_socket_close(worker->sockets[i].socket);
     worker->n_sockets = 0;
@@ -377,7 +425,8 @@ static void open_listeners(struct worker *worker)
             socket->data = worker;
             h2o_socket_dont_read(socket, 1);
             MEM_GROW(&worker->sockets, worker->n_sockets);
-            worker->sockets[worker->n_sockets++] = (struct accepting){socket, i};
+            worker->sockets[worker->n_sockets++] =
+                (struct accepting){socket, i, inherited->conf->listen[i].is_admin};
         }
     }
     worker->passed =
@@ -528,9 +577,9 @@ static void beat(struct worker *worker, uint64_t now)
     }
     if (now - worker->measured_at >= MEMORY_MS)
         measure(worker, now);
-    uint64_t in_flight = server_in_flight(worker->server);
+    uint64_t in_flight = server_in_flight(worker->server), clients = worker->n_open - worker->n_admin;
     metric_set(METRIC_REQUESTS_IN_FLIGHT, in_flight);
-    metric_set(METRIC_CONNECTIONS_IDLE, worker->n_open < in_flight ? 0 : worker->n_open - in_flight);
+    metric_set(METRIC_CONNECTIONS_IDLE, clients < in_flight ? 0 : clients - in_flight);
     atomic_store_explicit(&worker->slot->heartbeat, now, memory_order_relaxed);
 }
 
@@ -586,6 +635,7 @@ static void worker_end(struct worker *worker)
 {
     worker->stop = true;
     listeners_stop(worker);
+    stop_reading(worker, true);
     h2o_socket_read_stop(worker->passed);
     server_drain(worker->server);
     for (unsigned i = 0; i < worker->inherited->conf->n_lanes; i++) {

@@ -10,6 +10,12 @@
 #include "process/listen.h"
 #include "metrics/shm.h"
 
+/*
+ * Connections of the operators' listener that a worker has at the same time, besides those of clients, which
+ * limits.clients counts. For one more, the oldest one is closed.
+ */
+enum { WORKER_ADMIN_MOST = 64 };
+
 /* All that a worker gets from its master. Loop and database connection are made after the fork. */
 struct worker_inheritance {
     const struct conf *conf;

@@ -589,6 +589,17 @@ void conn_close_idle(struct conn_context *context)
     }
 }
 
+void conn_close_oldest(struct conn_context *context, const struct conf_listen *listen)
+{
+    for (h2o_linklist_t *link = context->connections.next; link != &context->connections; link = link->next) {
+        struct conn *conn = H2O_STRUCT_FROM_MEMBER(struct conn, siblings, link);
+        if (conn->exchange.listen != listen)
+            continue;
+        conn_close(conn, false);
+        return;
+    }
+}
+
 void conn_context_dispose(struct conn_context *context)
 {
     while (!h2o_linklist_is_empty(&context->connections))

@@ -146,6 +146,11 @@ uint64_t server_steps(const struct server *server)
     return server->exchanges.n_begun + server->exchanges.n_answered;
 }
 
+void server_close_oldest(struct server *server, const struct conf_listen *listen)
+{
+    conn_close_oldest(&server->connections, listen);
+}
+
 uint64_t server_in_flight(const struct server *server)
 {
     return server->exchanges.n_begun - server->exchanges.n_ended;
