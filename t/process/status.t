@@ -25,7 +25,7 @@ my %ROUTES = (
     'DELETE /x'          => '{ sql: "DELETE FROM feeling WHERE at < :before", query: [before], answer: none }',
 );
 
-# A server with an admin listener, and a client of that. routes: more of them.
+# A server with an admin listener, and the address of that. routes: more of them.
 sub start (%routes)
 {
     my $admin  = '127.0.0.1:' . Hayfork::Test::Server::free_port();
@@ -38,12 +38,12 @@ sub start (%routes)
         database: { connect: ${\ $cluster->conninfo } }
         routes:
         CONF
-    return ($server, Hayfork::Test::Client->new($admin));
+    return ($server, $admin);
 }
 
 sub status ($admin)
 {
-    my $response = $admin->get('/status.json');
+    my $response = Hayfork::Test::Client->new($admin)->get('/status.json');    # any worker's: one may be killed
     die '/status.json is answered with ' . $response->status if $response->status != 200;
     return decode_json($response->body);
 }
