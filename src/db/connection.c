@@ -30,6 +30,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "db/cancel.h"
 
 enum {
     CONNECT_LIMIT_MS = 5000, /* a connection attempt that takes longer has failed */
@@ -91,6 +92,13 @@ void db_connection_retire(struct db_connection *connection)
         db_connection_close(connection);
 }
 
+void db_connection_cancel(struct db_connection *connection)
+{
+    connection->cancels = true;
+    db_cancel(connection->pg);
+    db_connection_retire(connection);
+}
+
 void db_connection_break(struct db_connection *connection, enum db_state state)
 {
     enter(connection, state);
@@ -98,7 +106,8 @@ void db_connection_break(struct db_connection *connection, enum db_state state)
     PQfinish(connection->pg);
     connection->pg = NULL;
     connection->has_rest = connection->reserved = connection->retires = connection->supersedes = false;
-    connection->quietly = connection->knows_schema = false;
+    connection->quietly = connection->knows_schema = connection->cancels = false;
+    connection->left_at = 0;
 }
 
 /* Someone may end our sessions as soon as they begin: then there is a pause, too. */

@@ -37,11 +37,13 @@ struct db_connection {
     unsigned back_off;                    /* ms */
     unsigned short_lives;                 /* sessions in a row that were soon lost */
     const struct db_statement *holder;    /* of the head, if that is in the way of others: see db/place.c */
+    uint64_t left_at;                     /* clock_ms: since then nobody has waited for the head; or 0 */
     unsigned waited;                      /* those who had to wait for the present head, for the log */
     bool has_rest;                        /* bytes came before a pause that no event will tell of */
     bool reserved;                        /* for a heavy statement that waits: others stay away */
     bool supersedes;                      /* once it is ready, the lane's others retire */
     bool retires;      /* it takes no more queries, and is closed when it has answered those that it has */
+    bool cancels;      /* the server was asked to give up what it does */
     bool quietly;      /* it is closed, and that is nothing to complain of */
     bool read_only;    /* the session is known to be */
     bool knows_schema; /* the statement of db/schema.c is prepared */
@@ -78,6 +80,9 @@ void db_connection_close(struct db_connection *connection);
 
 /* To be closed when nothing is in flight any more; nothing is sent on it from now on. */
 void db_connection_retire(struct db_connection *connection);
+
+/* To be closed when the server has given up what is in flight: it is asked to. Nobody waits for that. */
+void db_connection_cancel(struct db_connection *connection);
 
 /*
  * Closes the session now; what is in flight stays until db_pipeline_lose. Its state is BROKEN, or DRAINING
@@ -152,6 +157,11 @@ static inline void db_connection_supersede(struct db_connection *connection)
 static inline void db_connection_set_knows_schema(struct db_connection *connection)
 {
     connection->knows_schema = true;
+}
+
+static inline void db_connection_set_left(struct db_connection *connection, uint64_t left_at)
+{
+    connection->left_at = left_at;
 }
 
 static inline void db_connection_set_holder(struct db_connection *connection,

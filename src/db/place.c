@@ -24,6 +24,8 @@ enum {
     BIG_STEP_MS = 10000, /* and one of them is over in this time */
     HELD_WORTH_MS = 200, /* a shorter hold is not worth a line in the log */
     MOVES_MAX = 2,       /* first away from several that are asked as one, then away from the slow one */
+    DRAIN_MS = 500,      /* rows that nobody takes are read for so long, */
+    CANCEL_MS = 2000,    /* and then for so long until the server has given up */
     IDLE_MS = 10000,     /* a connection beyond the first is closed when it was idle for so long */
     SILENCE_MS = 1000,   /* beyond statement_timeout: a server that is silent for longer is not there */
     STREAM_SILENCE_MS = 60000, /* the same, where there is no statement_timeout */
@@ -386,6 +388,24 @@ static void relieve(struct db_place *place, struct db_connection *connection)
         db_connection_set_waited(connection, after);
 }
 
+/*
+ * Nobody waits for what is in flight. If the connection were closed now, PostgreSQL would log that it lost
+ * its client, as if something were wrong. Most results soon end: until then their rows are read, and the
+ * connection can be used again. Others are cancelled, and so is what others wait for. Where that does not
+ * help, the server notices that the connection is closed.
+ */
+static void give_up(struct db_place *place, struct db_connection *connection)
+{
+    uint64_t now = place->env->now;
+    if (connection->left_at == 0)
+        db_connection_set_left(connection, now);
+    uint64_t ms = now - connection->left_at;
+    if (ms >= DRAIN_MS + CANCEL_MS)
+        db_connection_close(connection);
+    else if (!connection->cancels && (ms >= DRAIN_MS || place->queue->n_waiting > 0))
+        db_connection_cancel(connection);
+}
+
 static void watch_one(struct db_place *place, struct db_connection *connection)
 {
     if (connection->pipeline.n == 0 || !db_connection_is_ready(connection))
@@ -398,7 +418,7 @@ static void watch_one(struct db_place *place, struct db_connection *connection)
         return;
     notice_hold(connection);
     if (may_close(connection) && !is_awaited(connection))
-        db_connection_close(connection); /* the server notices, and gives up what nobody waits for */
+        give_up(place, connection);
     else if (!head_of(connection)->alone)
         relieve(place, connection);
 }
@@ -427,6 +447,7 @@ void db_place_head_ended(struct db_pipeline *pipeline, const struct db_flight *h
     if (connection->waited > 0 && ms >= statement->env->conf.spill && ms >= HELD_WORTH_MS)
         say_who_held(connection, statement, ms);
     db_connection_set_waited(connection, 0);
+    db_connection_set_left(connection, 0);
     end_hold(connection);
     if (ask != NULL && db_ask_is_merged(ask))
         db_merge_learn(statement, ms);

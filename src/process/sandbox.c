@@ -133,7 +133,7 @@ static const struct call calls[] = {
     CALL(pipe2),
     CALL(dup),
     CALL(dup3),
-    /* threads, which look up names */
+    /* threads, which look up names and cancel queries */
     CALL(futex),
     CALL(set_robust_list),
     CALL(rt_sigaction),

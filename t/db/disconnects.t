@@ -154,6 +154,48 @@ for my $how ('close', 'reset') {
     };
 }
 
+# What PostgreSQL logs about clients that it lost, or could not send to.
+sub lost ()
+{
+    return join '', $cluster->log =~ /^((?:FATAL|LOG):.*(?:client|connection).*\n)/mg;
+}
+
+subtest 'PostgreSQL does not lose its client' => sub {
+    my $server = server(<<~CONF, cluster => $cluster);
+        workers: 1
+        database:
+          connect: ${\ $cluster->conninfo }
+          lanes: { one: { from: read, connections: 2 } }
+        routes:
+          GET /rows/{n}:
+            sql: SELECT g, repeat('x', 1000) AS x FROM generate_series(1, :n) AS g
+            answer: rows
+          GET /more/{n}:
+            sql: SELECT g, repeat('x', 1000) AS x FROM generate_series(1, :n) AS g
+            answer: rows
+            lane: one
+          GET /one:
+            sql: SELECT 1 AS one
+            answer: row
+            lane: one
+        CONF
+    my $before = lost();
+    is $server->get('/rows/20000')->status, 200, 'by the first list that is larger than limits.buffer';
+    for my $path ('/rows/20000', '/rows/10000000', '/more/10000000', '/more/10000000') {
+        my $client = $server->client;
+        $client->ask('GET', $path);
+        $client->fill;
+        $client->close('close');
+        is $server->get('/one')->body, '{"one":1}', "nor by a client that leaves: GET $path; others are answered";
+    }
+    ok wait_for('the queries to end', sub {
+        !$cluster->value(q(SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%repeat%'
+            AND pid <> pg_backend_pid()), 'postgres');
+    }), 'the queries end';
+    is $server->stop, 'exit 0';
+    is lost(), $before, 'PostgreSQL has nothing to complain of';
+};
+
 is $server->stop, 'exit 0', 'it ends well';
 is_deeply [ $server->log_lines(qr/ (?:warn|error) /) ], [], 'without a complaint';
 done_testing;

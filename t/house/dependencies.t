@@ -39,7 +39,7 @@ my @HOUSE = (
             'PostgreSQL',
             [
                 qw(try probe explain inquiry budget lane.c place schema merge ask setting doubt queue look pool types statement connection
-                  pipeline session description infer trouble env lane.h io)
+                  cancel pipeline session description infer trouble env lane.h io)
             ],
         ],
         [
@@ -98,7 +98,7 @@ my %ONLY_FOR = (
     '<yaml.h>'            => qr{^conf/yaml},
     '<liburing.h>'        => qr{^loop/ring},
     '<h2o.h>'             => qr{^(?:process/worker|server/|upstream/|handlers/|stages/|db/|loop/)},
-    '<pthread.h>'         => qr{^upstream/resolve},
+    '<pthread.h>'         => qr{^(?:upstream/resolve|db/cancel)},
     '"server/server.h"'   => qr{^(?:server/server|process/worker)},
     '"process/worker.h"'  => qr{^process/},
     '"process/master.h"'  => qr{^(?:process/master|main)},
@@ -112,7 +112,7 @@ my %LIBRARY = (
     libyaml     => [qr/^yaml_/, qr{^conf/yaml}],
     liburing    => [qr/^_*io_uring_/, qr{^loop/(?:outbox|ring)}],
     OpenSSL     => [qr/^(?:BIO|CRYPTO|ERR|EVP|OPENSSL|SSL)_/, qr{^db/io}],
-    libpthread  => [qr/^pthread_/, qr{^upstream/resolve}],
+    libpthread  => [qr/^pthread_/, qr{^(?:upstream/resolve|db/cancel)}],
 );
 
 my $LONGEST_FILE     = 800;    # lines
