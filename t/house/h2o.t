@@ -33,6 +33,17 @@ sub configure ($in, @options)
     return shell("$folder/$in", join ' ', '../source/configure -q', @options);
 }
 
+subtest 'all libraries that are missing are named at once' => sub {
+    mkdir "$folder/nothing";
+    my $run = shell("$folder/nothing", 'PKG_CONFIG_LIBDIR=/nonexistent ../source/configure -q');
+    is $run->{exit}, 'exit 1';
+    like $run->{stderr}, qr/^  \Q$_\E.*\(Debian: lib\S+-dev\)$/m, $_ for 'libpq >= ', 'json-c >= ', 'yaml-0.1 >= ',
+      'libssl libcrypto', 'liburing >= ', 'libh2o-evloop >= ';
+    like $run->{stderr}, qr/^apt install libpq-dev libjson-c-dev libyaml-dev libssl-dev liburing-dev$/m, 'and how they come';
+    $run = shell("$folder/nothing", 'PKG_CONFIG=/nonexistent/pkg-config ../source/configure -q');
+    like $run->{stderr}, qr/error: pkg-config is missing, .*\(Debian: pkg-config\)$/m, 'and that by which they are found';
+};
+
 # The libh2o that this build has, as a folder of its own.
 sub h2o_folder ($to)
 {
