@@ -169,10 +169,21 @@ static void end_reload(struct master *master, const char *refused)
         tell_ready(master);
 }
 
+/* What serves from now on, and whether it has what it needs. */
+static void say_what_serves(const struct master *master)
+{
+    const struct program *program = master->program;
+    bool has_commit = program->commit[0] != '\0';
+    log_info("hayfork %s%s%s%s serves %s; the database is %s", PACKAGE_VERSION, has_commit ? " (" : "",
+             program->commit, has_commit ? ")" : "", program->conf_path, database_state(master));
+}
+
 static void on_switched(void *arg, const char *refused)
 {
     struct master *master = arg;
     bool is_underway = master->trying || master->fleet.candidate != NULL;
+    if (refused == NULL)
+        say_what_serves(master);
     if (is_underway) { /* it was asked for while the workers of before were starting: now they have */
         if (!master->was_ready)
             tell_ready(master);

@@ -30,8 +30,17 @@ sub others_serve ()
 
 my @workers;
 
+# The line with which a start and a reload end.
+sub serves ($server)
+{
+    my ($version) = hayfork('-V')->{stdout} =~ /^(hayfork .*)$/m;
+    return join '|', map { s/.*\]: //r =~ s/\Q$version serves $server->{conf}\E//r }
+      wait_for('the line about what serves', sub { my @is = $server->log_lines(qr/ serves /); @is ? \@is : undef })->@*;
+}
+
 subtest 'started before PostgreSQL' => sub {
     @workers = wait_for('two workers', sub { my @now = $server->workers; @now == 2 ? \@now : undef })->@*;
+    is serves($server), '; the database is away', 'which the log says when the start is over';
     is_away $server->get($_), $_ for '/contacts/1', '/contacts', '/contacts?limit=1';
     others_serve;
     my @lines = $server->log_lines(qr/ (?:error|warn) /);
@@ -97,6 +106,19 @@ subtest 'sessions that are ended as soon as they begin' => sub {
     cmp_ok $sessions, '<=', 20, "then there are pauses: $sessions in five seconds";
     is $other->wait_for_status('/contacts/1', 200)->body, '{"id":1}', 'left alone, one serves';
     is $other->stop, 'exit 0', 'it ends well';
+};
+
+subtest 'what a start says of the database that is there, and of none' => sub {
+    my $there = server(qq(routes:\n  GET /: { sql: "SELECT 1 AS one", answer: row }\n),
+        cluster => $cluster, options => { 'database.connect' => $cluster->conninfo, workers => 1 });
+    is serves($there), '; the database is connected';
+    kill HUP => $there->pid;
+    wait_for('a reload', sub { $there->log_lines(qr/: reloaded$/) });
+    is serves($there), '; the database is connected|; the database is connected', 'a reload says so, too';
+    is $there->stop, 'exit 0';
+    my $none = server(qq(routes:\n  GET /: { text: hello }\n), options => { workers => 1 });
+    is serves($none), '; the database is not used';
+    is $none->stop, 'exit 0';
 };
 
 done_testing;
