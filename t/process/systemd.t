@@ -3,6 +3,7 @@ use v5.36;
 
 use Hayfork::Test;
 
+use IO::Select;
 use IO::Socket::INET;
 use IO::Socket::UNIX;
 use POSIX ();
@@ -200,7 +201,9 @@ sub units ($folder)
     spew("$folder/hayfork.service", $from =~ s/\{\{(\w+)\}\}/$value{$1}/gr);
     %value = (%value, of_instance => ' (%i)', conf => '%i.conf', runtime => 'hayfork-%i');
     spew("$folder/hayfork\@.service", $from =~ s/\{\{(\w+)\}\}/$value{$1}/gr);
-    spew("$folder/hayfork.socket", slurp("$top/conf/systemd/hayfork.socket"));
+    spew("$folder/$_", slurp("$top/conf/systemd/$_")) for qw(hayfork.socket hayfork-push.timer);
+    $value{libexecdir} = '/usr/libexec/hayfork';
+    spew("$folder/hayfork-push.service", slurp("$top/conf/systemd/hayfork-push.service.in") =~ s/\{\{(\w+)\}\}/$value{$1}/gr);
     return $folder;
 }
 
@@ -208,12 +211,15 @@ subtest 'systemd finds nothing wrong with the units, and little exposed' => sub 
     my $analyze = needs_program('systemd-analyze');
     my $folder  = units(temporary_folder());
     # What is not installed here is not what is asked about.
-    my %there = map { $_ => spew("$folder/$_", slurp("$folder/$_") =~ s{/usr/bin/hayfork}{/bin/true}gr) }
-      qw(hayfork.service hayfork@.service);
-    my $run = run([ $analyze, 'verify', '--man=no', map { "$folder/$_" } qw(hayfork.service hayfork@.service hayfork.socket) ]);
+    my %there = map { $_ => spew("$folder/$_", slurp("$folder/$_") =~ s{/usr/bin/hayfork|/usr/libexec/hayfork/hayfork-push}{/bin/true}gr) }
+      qw(hayfork.service hayfork@.service hayfork-push.service);
+    my @units = (sort(keys %there), qw(hayfork.socket hayfork-push.timer));
+    my $run = run([ $analyze, 'verify', '--man=no', map { "$folder/$_" } @units ]);
     is $run->{exit} . $run->{stderr}, 'exit 0', 'it says nothing';
-    $run = run([ $analyze, 'security', '--offline=true', '--threshold=12', $there{'hayfork.service'} ]);
-    is $run->{exit}, 'exit 0', 'exposure is 1.2 at most' or diag $run->{stdout};
+    for my $unit ('hayfork.service', 'hayfork-push.service') {
+        $run = run([ $analyze, 'security', '--offline=true', '--threshold=12', $there{$unit} ]);
+        is $run->{exit}, 'exit 0', "$unit: exposure is 1.2 at most" or diag $run->{stdout};
+    }
 };
 
 subtest 'a real systemd starts, reloads and stops it, with all that the unit forbids' => sub {
@@ -224,6 +230,7 @@ subtest 'a real systemd starts, reloads and stops it, with all that the unit for
     my $folder = temporary_folder();
     my $port   = Hayfork::Test::Server::free_port();
     my $conf   = spew("$folder/hayfork.conf", conf("127.0.0.1:$port"));
+    my ($gateway, $admin) = (listening(), Hayfork::Test::Server::free_port());
     chmod 0755, $folder;
     my $program = "$folder/hayfork";
     run([ 'cp', $Hayfork::Test::HAYFORK, $program ]);
@@ -245,6 +252,15 @@ subtest 'a real systemd starts, reloads and stops it, with all that the unit for
         StandardError=append:$folder/log
         # A sanitizer looks for leaks by ptrace(2), which the unit forbids.
         Environment=ASAN_OPTIONS=detect_leaks=0
+        BindReadOnlyPaths=$folder:/run/test
+        UNIT
+    run([ 'cp', "$top/conf/systemd/hayfork-push", "$folder/hayfork-push" ]);
+    mkdir "$folder/units/hayfork-push.service.d";
+    spew("$folder/units/hayfork-push.service.d/test.conf", <<~"UNIT");
+        [Service]
+        ExecStart=
+        ExecStart=/run/test/hayfork-push
+        Environment=HAYFORK_ADMIN=127.0.0.1:$admin PUSHGATEWAY=http://${\ address_of($gateway)}
         BindReadOnlyPaths=$folder:/run/test
         UNIT
     spew("$folder/begin", <<~"SHELL");
@@ -285,7 +301,7 @@ subtest 'a real systemd starts, reloads and stops it, with all that the unit for
     is $systemctl->(qw(is-active hayfork))->{stdout}, "active\n";
 
     my $upstream = listening();
-    spew($conf, conf("127.0.0.1:$port", 'again') . "  GET /slow:\n    relay: http://${\ address_of($upstream)}\n");
+    spew($conf, "admin: 127.0.0.1:$admin\n" . conf("127.0.0.1:$port", 'again') . "  GET /slow:\n    relay: http://${\ address_of($upstream)}\n");
     is $systemctl->(qw(reload hayfork))->{exit}, 'exit 0';
     my $client = Hayfork::Test::Client->new("127.0.0.1:$port");
     $client->ask('GET', '/slow');
@@ -298,6 +314,17 @@ subtest 'a real systemd starts, reloads and stops it, with all that the unit for
     is $client->receive->body, 'done', 'where the master is killed, requests are finished';
     undef $client;
     is wait_for('a new master', sub { get("127.0.0.1:$port") }), 'again', '... and then a new one is started';
+
+    is $systemctl->(qw(start hayfork-push.timer))->{exit}, 'exit 0', 'the timer that pushes';
+    ok IO::Select->new($gateway)->can_read(60), '... pushes at once' or diag slurp("$folder/systemd.log");
+    my $pushed = $gateway->accept;
+    my $text = '';
+    sysread $pushed, $text, 65536, length $text or last while $text !~ /^hayfork_build_info/m;
+    like $text, qr{^PUT /metrics/job\@base64/aGF5Zm9yaw/instance\@base64/\w}, '... under a name';
+    print {$pushed} "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    close $pushed;
+    is $systemctl->(qw(stop hayfork-push.timer))->{exit}, 'exit 0';
+
     is $systemctl->(qw(stop hayfork))->{exit}, 'exit 0', 'stop';
     is get("127.0.0.1:$port"), undef;
     unlike slurp("$folder/log"), qr/ (?:warn|error) .*(?:Operation not permitted|cannot give up)/, 'nothing that it needs was forbidden';
