@@ -47,6 +47,10 @@ static bool check_name(struct conf_files *files, const struct conf_yaml *key,
                          CONF_FILES_QUOTE(name));
         return false;
     }
+    if (is_answer && strcasecmp(name, "X-Request-Id") == 0) {
+        conf_files_error(files, key->pos, "%s is in all answers, with the request's id: remove it", name);
+        return false;
+    }
     if (is_answer && strcasecmp(name, "Server") == 0) {
         conf_files_error(files, key->pos, "%s is the same in all answers: `server` at the top level sets it",
                          name);

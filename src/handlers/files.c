@@ -118,7 +118,7 @@ static void refuse_by_errno(struct sending *sending, int error)
         return;
     }
     complain(LOG_LEVEL_ERROR, sending->handler->unreadable,
-             "%s: cannot read %s in %s: %s (request %016" PRIx64 ")", sending->sink->route, sending->path,
+             "%s: cannot read %s in %s: %s (request %s)", sending->sink->route, sending->path,
              sending->handler->route->folder, strerror(error), sink_request_id(sending->sink));
     if (forbidden)
         refuse(sending, 403, "This is not allowed.");
@@ -169,7 +169,7 @@ static void on_room(struct sink *sink)
     }
     const char *why = n == 0 ? "it has become shorter" : strerror(errno);
     complain(LOG_LEVEL_ERROR, sending->handler->unreadable,
-             "%s: stopped sending %s in %s: %s (request %016" PRIx64 ")", sink->route, sending->path,
+             "%s: stopped sending %s in %s: %s (request %s)", sink->route, sending->path,
              sending->handler->route->folder, why, sink_request_id(sink));
     close_file(sending);
     sink->ops->abort(sink);

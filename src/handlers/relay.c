@@ -165,7 +165,7 @@ static void on_upstream_room(struct upstream_request *request)
     body_read(call_of(request)->body);
 }
 
-static uint64_t id_of(const struct upstream_request *request)
+static const char *id_of(const struct upstream_request *request)
 {
     const char *call = (const char *)request - offsetof(struct relay_call, upstream);
     return sink_request_id(((const struct relay_call *)call)->sink);

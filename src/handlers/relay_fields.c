@@ -1,7 +1,7 @@
 /* relay_fields.c: what becomes of each field of a message that a relay passes on. */
 #include "handlers/relay_fields.h"
 
-enum { MOST_OF_A_LENGTH = 2 };
+enum { MOST_OF_A_LENGTH = 3 };
 
 /* By the length of their names, which tells nearly all others away. */
 static const struct {
@@ -15,7 +15,9 @@ static const struct {
     [7] = {{{"trailer", 7}, RELAY_NEXT_HOP}, {{"upgrade", 7}, RELAY_NEXT_HOP}},
     [9] = {{{"forwarded", 9}, RELAY_FORWARDED}},
     [10] = {{{"connection", 10}, RELAY_CONNECTION}, {{"keep-alive", 10}, RELAY_NEXT_HOP}},
-    [12] = {{{"content-type", 12}, RELAY_CONTENT_TYPE}, {{"max-forwards", 12}, RELAY_MAX_FORWARDS}},
+    [12] = {{{"content-type", 12}, RELAY_CONTENT_TYPE},
+            {{"max-forwards", 12}, RELAY_MAX_FORWARDS},
+            {{"x-request-id", 12}, RELAY_REPLACED}},
     [14] = {{{"content-length", 14}, RELAY_CONTENT_LENGTH}, {{"http2-settings", 14}, RELAY_NEXT_HOP}},
     [15] = {{{"x-forwarded-for", 15}, RELAY_FORWARDED_FOR}},
     [16] = {{{"x-forwarded-host", 16}, RELAY_FORWARDED_OTHER}, {{"proxy-connection", 16}, RELAY_NEXT_HOP}},

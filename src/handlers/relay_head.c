@@ -210,6 +210,7 @@ struct problem relay_head_init(struct relay_head *head, const struct conf_route 
         .method = request->method,
         .path = request->path,
         .query = request->query,
+        .id = str_of(sink_request_id(request->sink)),
         .fields =
             relay_fields_sort(message->fields, message->n_fields, message->bytes, &request->sink->arena),
     };
@@ -377,8 +378,8 @@ static size_t size_of_head(const struct relay_head *head, const struct headers *
 {
     const struct request_message *message = &head->message;
     const struct conf_route *route = head->route;
-    size_t size = SPARE + sent->content_type.len + head->method.len + head->path.len + head->query.len +
-                  3 * message->host.len + 2 * message->peer.len;
+    size_t size = SPARE + head->id.len + sent->content_type.len + head->method.len + head->path.len +
+                  head->query.len + 3 * message->host.len + 2 * message->peer.len;
     for (size_t i = 0; i < route->n_target; i++)
         size += strlen(route->target[i].text);
     for (size_t i = 0; i < head->names->n; i++)
@@ -410,6 +411,8 @@ struct relay_head_text relay_head_write(struct relay_head *head, uint64_t length
         out = put_list(out, head, STR("Via"), RELAY_VIA, forwarded_via_is_valid,
                        head->message.minor_version == 0 ? STR("1.0 " NAME) : STR("1.1 " NAME));
     out = put_forwarded(out, head);
+    if (!is_set(route, STR("x-request-id")))
+        out = put_field(out, STR("X-Request-Id"), head->id);
     if (sent.content_type.len > 0)
         out = put_field(out, STR("Content-Type"), sent.content_type);
     for (size_t i = 0; i < sent.n; i++) {

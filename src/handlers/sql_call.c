@@ -166,7 +166,7 @@ void sql_call_refuse_field(struct sql_call *call, const char *field)
     bool only_read = db_lane_only_reads(call->route->lane);
     char *about = mem_printf("%s: the value for %s", sink->route, field);
     complain(LOG_LEVEL_ERROR, about,
-             "%s: the value for %s has a control character%s (request %016" PRIx64 ")", sink->route, field,
+             "%s: the value for %s has a control character%s (request %s)", sink->route, field,
              only_read ? "" : "; what the query did is done", sink_request_id(sink));
     free(about);
     const char *detail =

@@ -228,7 +228,7 @@ static void log_it(const struct sql_call *call, const char *error, const char *s
     char *about = mem_printf("%s: %d: SQLSTATE %s", call->sink->route, status, state);
     char *message = beginning_of(error, PG_DIAG_MESSAGE_PRIMARY, MOST_OF_MESSAGE);
     char *detail = beginning_of(error, PG_DIAG_MESSAGE_DETAIL, MOST_OF_DETAIL);
-    complain(level_of(state, status), about, "%s: %s%s%s%s (request %016" PRIx64 ")", about, message,
+    complain(level_of(state, status), about, "%s: %s%s%s%s (request %s)", about, message,
              detail[0] == '\0' ? "" : ": ", detail, advice_of(call, state), sink_request_id(call->sink));
     free(about);
     free(message);
@@ -243,7 +243,7 @@ void sql_error_broke_off(const struct sql_call *call, enum db_outcome outcome, c
         char *message = beginning_of(error, PG_DIAG_MESSAGE_PRIMARY, MOST_OF_MESSAGE);
         char *about = mem_printf("%s: broke off: %s", sink->route, state);
         complain(LOG_LEVEL_ERROR, about,
-                 "%s: broke off after %" PRIu64 " rows: SQLSTATE %s: %s (request %016" PRIx64 ")",
+                 "%s: broke off after %" PRIu64 " rows: SQLSTATE %s: %s (request %s)",
                  sink->route, call->rows.n, state, message, sink_request_id(sink));
         free(about);
         free(message);
@@ -251,7 +251,7 @@ void sql_error_broke_off(const struct sql_call *call, enum db_outcome outcome, c
         const char *why = outcome == DB_UNREADABLE ? "a type has changed since its statement was prepared"
                                                    : "the connection to the database was lost";
         char *about = mem_printf("%s: broke off: %s", sink->route, why);
-        complain(LOG_LEVEL_ERROR, about, "%s: broke off after %" PRIu64 " rows: %s (request %016" PRIx64 ")",
+        complain(LOG_LEVEL_ERROR, about, "%s: broke off after %" PRIu64 " rows: %s (request %s)",
                  sink->route, call->rows.n, why, sink_request_id(sink));
         free(about);
     }
@@ -263,7 +263,7 @@ void sql_error_unreadable(struct sql_call *call)
     char *about = mem_printf("%s: unreadable", sink->route);
     complain(LOG_LEVEL_ERROR, about,
              "%s: 500: a type has changed since its statement was prepared; what it did is done (request "
-             "%016" PRIx64 ")",
+             "%s)",
              sink->route, sink_request_id(sink));
     free(about);
     sql_call_refuse(call, (struct problem){.status = 500,

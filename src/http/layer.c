@@ -66,7 +66,7 @@ struct sink_client layer_client(struct sink *sink)
     return below(sink)->ops->client(below(sink));
 }
 
-uint64_t layer_request_id(const struct sink *sink)
+const char *layer_request_id(struct sink *sink)
 {
-    return sink_request_id(((const struct layer *)sink)->below);
+    return sink_request_id(below(sink));
 }

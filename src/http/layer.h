@@ -36,6 +36,6 @@ void layer_abort(struct sink *sink);
 void layer_cut(struct sink *sink);
 uint64_t layer_taken(struct sink *sink);
 struct sink_client layer_client(struct sink *sink);
-uint64_t layer_request_id(const struct sink *sink);
+const char *layer_request_id(struct sink *sink);
 
 #endif

@@ -1,10 +1,10 @@
 /* problem.c: error answers as application/problem+json (RFC 9457). */
 #include "http/problem.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/hash.h"
 #include "base/json.h"
 
 enum { OWN_FIELDS = 2, RETRY_AFTER_LEAST = 1, RETRY_AFTER_SPREAD = 3 /* seconds */ };
@@ -89,15 +89,14 @@ static void write_member(struct json_writer *writer, const char *name, const cha
 
 static struct str document(struct sink *sink, const struct problem *problem)
 {
-    char most[1024], id[17], status[24]; /* most are as short as that */
+    char most[1024], status[24]; /* most are as short as that */
     struct json_writer writer = json_writer_on(most, sizeof(most));
-    snprintf(id, sizeof(id), "%016" PRIx64, sink_request_id(sink));
     int status_len = snprintf(status, sizeof(status), ",\"status\":%d", problem->status);
     write_member(&writer, "type", "about:blank");
     write_member(&writer, "title", problem_reason(problem->status));
     json_raw(&writer, status, (size_t)status_len);
     write_member(&writer, "detail", problem->detail);
-    write_member(&writer, "request_id", id);
+    write_member(&writer, "request_id", sink_request_id(sink));
     write_member(&writer, "parameter", problem->parameter);
     write_member(&writer, "constraint", problem->constraint);
     json_char(&writer, '}');
@@ -123,7 +122,8 @@ void problem_send(struct sink *sink, const struct problem *problem)
         fields[head.n_fields++] = problem->field;
     if (problem->status == 503) {
         const char *seconds = arena_printf(
-            &sink->arena, "%d", RETRY_AFTER_LEAST + (int)(sink_request_id(sink) % RETRY_AFTER_SPREAD));
+            &sink->arena, "%d",
+            RETRY_AFTER_LEAST + (int)(hash_32_text(HASH_32, sink_request_id(sink)) % RETRY_AFTER_SPREAD));
         fields[head.n_fields++] = (struct sink_field){STR("Retry-After"), str_of(seconds)};
     }
     sink->ops->start(sink, &head);

@@ -69,9 +69,8 @@ struct sink_ops {
     /* How many bytes its client has taken of what was sent on the connection, of this answer and others. */
     uint64_t (*taken)(struct sink *sink);
     struct sink_client (*client)(struct sink *sink);
-    /* The request's id, in problem documents and log lines. Most requests need none: it is made when asked.
-     */
-    uint64_t (*request_id)(const struct sink *sink);
+    /* The request's id, in X-Request-Id, problem documents and log lines. It stays as long as the request. */
+    const char *(*request_id)(struct sink *sink);
 };
 
 struct sink {
@@ -83,7 +82,7 @@ struct sink {
     void *data; /* of whoever answers into the sink, as room and gone are: a handler, a stage, a layer */
 };
 
-static inline uint64_t sink_request_id(const struct sink *sink)
+static inline const char *sink_request_id(struct sink *sink)
 {
     return sink->ops->request_id(sink);
 }

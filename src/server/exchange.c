@@ -62,11 +62,9 @@ static struct sink_client sink_client(struct sink *sink)
     return peer_client(exchange_of(sink)->peer);
 }
 
-/* It tells neither how many requests there were nor which id comes next. */
-static uint64_t sink_id(const struct sink *sink)
+static const char *sink_id(struct sink *sink)
 {
-    const struct exchange *exchange = H2O_STRUCT_FROM_MEMBER(const struct exchange, sink, sink);
-    return speck_permute(&exchange->all->ids, exchange->number);
+    return exchange_id(exchange_of(sink)).base;
 }
 
 static const struct sink_ops sink_ops = {
@@ -124,9 +122,10 @@ void exchange_begin(struct exchange *exchange, const struct http1_head *head, co
     else
         h2o_mem_init_pool(&exchange->pool);
     exchange->is_open = true;
-    exchange->number = all->n_begun++;
+    all->n_begun++;
     exchange->begun_at = clock_turn_ns();
     exchange->series = all->unrouted;
+    exchange->id.base = NULL;
     exchange->head.status = 0;
     exchange->sink = (struct sink){.ops = &sink_ops, .arena = {alloc_in_pool, &exchange->pool}};
     copy_head(exchange, head, bytes, len);
@@ -163,6 +162,32 @@ struct str exchange_field_list(struct exchange *exchange, struct str name)
             out = mempcpy(mempcpy(out, value.base, value.len), ", ", 2);
     }
     return (struct str){list, size - 2};
+}
+
+/* The id that the client has brought, or an empty one. */
+static struct str id_brought(const struct exchange *exchange)
+{
+    static const struct str name = {"x-request-id", 12};
+    for (uint32_t i = 0; i < exchange->n_fields; i++) {
+        const struct http1_field *field = &exchange->fields[i];
+        if (field->name.len == name.len && http1_same(http1_str(exchange->bytes, field->name), name))
+            return http1_str(exchange->bytes, field->value);
+    }
+    return (struct str){NULL, 0};
+}
+
+struct str exchange_id(struct exchange *exchange)
+{
+    if (exchange->id.base != NULL)
+        return exchange->id;
+    struct str brought = id_brought(exchange);
+    if (brought.len > 0 && ids_is_good(brought)) {
+        exchange->id = (struct str){arena_copy(&exchange->sink.arena, brought), brought.len};
+    } else {
+        ids_take(&exchange->all->ids, exchange->own_id);
+        exchange->id = (struct str){exchange->own_id, IDS_LEN};
+    }
+    return exchange->id;
 }
 
 /* Life */
@@ -223,7 +248,7 @@ void exchange_init(struct exchange *exchange, struct exchanges *all, const struc
 void exchanges_init(struct exchanges *exchanges, const struct exchanges_ops *ops, struct series *unrouted)
 {
     *exchanges = (struct exchanges){.ops = ops, .unrouted = unrouted};
-    speck_init_random(&exchanges->ids);
+    ids_init(&exchanges->ids);
 }
 
 void exchanges_dispose(struct exchanges *exchanges)

@@ -10,12 +10,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/speck.h"
 #include "conf/conf.h"
 #include "http/body.h"
 #include "http/http1.h"
 #include "http/sink.h"
 #include "metrics/series.h"
+#include "server/ids.h"
 #include "server/peer.h"
 
 struct exchange;
@@ -53,7 +53,7 @@ enum { EXCHANGE_POOLS = 64 };
 struct exchanges {
     const struct exchanges_ops *ops;
     struct series *unrouted; /* where requests are counted that are for no route; NULL: nowhere */
-    struct speck ids;        /* of a key of its own: ids differ between workers and restarts */
+    struct ids ids;
     uint64_t n_begun, n_answered, n_ended;
     h2o_mem_pool_t pools[EXCHANGE_POOLS]; /* of exchanges that have ended, for the next ones */
     size_t n_pools;
@@ -67,7 +67,6 @@ struct exchange {
     struct body *body;
 
     bool is_open;          /* begun, not ended; what follows is of this time */
-    uint64_t number;       /* among the worker's requests */
     uint64_t begun_at;     /* clock_turn_ns: when its head had come */
     struct series *series; /* where it is counted; NULL: nowhere */
     uint64_t received;     /* bytes of its body, and */
@@ -82,6 +81,9 @@ struct exchange {
     uint32_t n_fields;
     const struct http1_field *fields; /* in the pool, and */
     const char *bytes;                /* what they point into */
+
+    struct str id;            /* see exchange_id; base is NULL until it is asked for */
+    char own_id[IDS_LEN + 1]; /* one that was made; the NUL is there from the beginning */
 
     /* the answer */
     struct sink sink;
@@ -111,6 +113,12 @@ void exchange_end(struct exchange *exchange);
 
 /* What was sent last is with the kernel: the sink has room. */
 void exchange_room(struct exchange *exchange);
+
+/*
+ * The request's id, which a NUL follows: that of X-Request-Id where it is good, else one of our own. It stays
+ * as long as the request.
+ */
+struct str exchange_id(struct exchange *exchange);
 
 /* A request's field by its name in lower case, or an empty str with base NULL. */
 struct str exchange_field(const struct exchange *exchange, struct str name);

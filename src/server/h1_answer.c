@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 static char *put(char *out, const char *text, size_t len)
@@ -37,13 +38,14 @@ static char *put_number(char *out, uint64_t number)
 /* Makes Date once a second. */
 static void freshen(struct h1_fields *fields)
 {
+    enum { SECOND_NS = 1000000000 };
     struct timespec now;
-    clock_gettime(CLOCK_REALTIME_COARSE, &now);
-    if (now.tv_sec == fields->date_at)
+    if (clock_turn_ns() < fields->fresh_until)
         return;
+    clock_gettime(CLOCK_REALTIME, &now);
+    fields->fresh_until = clock_turn_ns() + (uint64_t)(SECOND_NS - now.tv_nsec);
     struct tm utc;
     char *out = fields->text + fields->server_len;
-    fields->date_at = now.tv_sec;
     gmtime_r(&now.tv_sec, &utc);
     out = PUT(out, "Date: ");
     h2o_time2str_rfc1123(out, &utc);
@@ -55,7 +57,7 @@ void h1_fields_init(struct h1_fields *fields, const char *server)
     fields->text = mem_alloc(strlen(server) + H2O_TIMESTR_RFC1123_LEN + 32);
     fields->server_len = server[0] == '\0' ? 0 : (size_t)sprintf(fields->text, "Server: %s\r\n", server);
     fields->len = fields->server_len + H2O_TIMESTR_RFC1123_LEN + strlen("Date: \r\n");
-    fields->date_at = 0;
+    fields->fresh_until = 0;
 }
 
 void h1_fields_dispose(struct h1_fields *fields)
@@ -88,9 +90,9 @@ bool h1_answer_delimit(struct h1_answer *answer, const struct exchange *exchange
     return answer->delimiter != H1_UNTIL_CLOSE;
 }
 
-static size_t head_size(const struct sink_head *head, const struct h1_fields *common)
+static size_t head_size(const struct sink_head *head, const struct h1_fields *common, size_t more)
 {
-    size_t size = 256 + strlen(head->reason) + head->content_type.len + common->len;
+    size_t size = 256 + more + head->content_type.len + common->len;
     for (size_t i = 0; i < head->n_fields; i++)
         size += head->fields[i].name.len + head->fields[i].value.len + 4;
     return size;
@@ -111,13 +113,15 @@ static h2o_iovec_t make_head(const struct h1_answer *answer, struct exchange *ex
                              struct h1_fields *common, bool stays)
 {
     const struct sink_head *from = &exchange->head;
-    char *head = h2o_mem_alloc_pool(&exchange->pool, head_size(from, common)), *out = head;
+    struct str id = exchange_id(exchange), reason = str_of(from->reason);
+    char *head = h2o_mem_alloc_pool(&exchange->pool, head_size(from, common, id.len + reason.len)),
+         *out = head;
     out = PUT(out, "HTTP/1.1 ");
     *out++ = (char)('0' + from->status / 100); /* three digits, always */
     *out++ = (char)('0' + from->status / 10 % 10);
     *out++ = (char)('0' + from->status % 10);
     *out++ = ' ';
-    out = put(out, from->reason, strlen(from->reason));
+    out = put_str(out, reason);
     out = PUT(out, "\r\n");
     freshen(common);
     out = put(out, common->text, has_date(from) ? common->server_len : common->len);
@@ -126,6 +130,9 @@ static h2o_iovec_t make_head(const struct h1_answer *answer, struct exchange *ex
         out = put_str(out, from->content_type);
         out = PUT(out, "\r\n");
     }
+    out = PUT(out, "X-Request-Id: ");
+    out = id.len == IDS_LEN ? put(out, id.base, IDS_LEN) : put_str(out, id); /* most are of our own */
+    out = PUT(out, "\r\n");
     for (size_t i = 0; i < from->n_fields; i++) {
         out = put_str(out, from->fields[i].name);
         out = PUT(out, ": ");

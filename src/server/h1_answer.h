@@ -4,7 +4,7 @@
 
 #include <h2o.h>
 #include <stdbool.h>
-#include <time.h>
+#include <stdint.h>
 
 #include "http/sink.h"
 #include "server/exchange.h"
@@ -20,7 +20,7 @@ enum h1_delimiter { H1_NO_BODY, H1_LENGTH, H1_CHUNKED, H1_UNTIL_CLOSE };
 struct h1_fields {
     char *text;
     size_t server_len, len;
-    time_t date_at; /* the second that Date is of */
+    uint64_t fresh_until; /* clock_ns: until then Date is true */
 };
 
 struct h1_answer {

@@ -251,16 +251,16 @@ static void on_waited_too_long(h2o_timeout_entry_t *entry)
 {
     struct upstream_lease *lease = H2O_STRUCT_FROM_MEMBER(struct upstream_lease, timer, entry);
     const struct conf_upstream *conf = lease->upstream->conf;
-    uint64_t id = lease->ops->id(lease);
+    const char *id = lease->ops->id(lease);
     if (lease->state == UPSTREAM_LEASE_WAITING) {
-        upstream_trouble_log(conf, &conf->servers[0], &id, UPSTREAM_FULL,
+        upstream_trouble_log(conf, &conf->servers[0], id, UPSTREAM_FULL,
                              "%s: all %u connections to upstream %s are in use", lease->label,
                              conf->connections, conf->name);
         upstream_pool_count_full(lease->upstream);
         fail(lease, 503, "The upstream service is busy.");
     } else {
         const struct conf_server *server = lease->server->conf;
-        upstream_trouble_log(conf, server, &id, UPSTREAM_CANNOT_LOOK_UP, "%s: cannot look up %s: no answer",
+        upstream_trouble_log(conf, server, id, UPSTREAM_CANNOT_LOOK_UP, "%s: cannot look up %s: no answer",
                              lease->label, server->host);
         upstream_pool_count(lease->server, METRIC_UPSTREAM_LOOK_UP);
         upstream_pool_server_failed(lease);
@@ -332,8 +332,8 @@ static void connect_failed(struct upstream_lease *lease, const char *why)
 {
     const struct upstream_server *server = lease->server;
     if (lease->addresses_tried + 1 >= server->addresses.n) { /* a name may have some that never work here */
-        uint64_t id = lease->ops->id(lease);
-        upstream_trouble_log(lease->upstream->conf, server->conf, &id, UPSTREAM_CANNOT_CONNECT,
+        const char *id = lease->ops->id(lease);
+        upstream_trouble_log(lease->upstream->conf, server->conf, id, UPSTREAM_CANNOT_CONNECT,
                              "%s: cannot connect to %s: %s", lease->label, server->conf->address, why);
     }
     h2o_timeout_unlink(&lease->timer);
@@ -366,7 +366,7 @@ static const struct upstream_connection_ops connection_ops = {on_connected, on_r
 static void complain_of_lack(struct upstream_lease *lease, const char *why)
 {
     complain(LOG_LEVEL_ERROR, "no room for a connection to an upstream",
-             "%s: no room for a connection to %s: %s (request %016" PRIx64 ")", lease->label,
+             "%s: no room for a connection to %s: %s (request %s)", lease->label,
              lease->server->conf->address, why, lease->ops->id(lease));
 }
 

@@ -24,7 +24,7 @@ struct upstream_pool_ops {
     /* There is something to be read on the connection. */
     void (*readable)(struct upstream_lease *lease, const char *error);
     /* The client's request's id, for log lines. */
-    uint64_t (*id)(const struct upstream_lease *lease);
+    const char *(*id)(const struct upstream_lease *lease);
 };
 
 enum upstream_lease_state {

@@ -40,8 +40,8 @@ static const struct upstream_env *env_of(const struct upstream_request *request)
 
 /* Logs a trouble with a server. */
 #define COMPLAIN(request, server, trouble, ...)                                                              \
-    upstream_trouble_log((server)->upstream->conf, (server)->conf, &(uint64_t){(request)->ops->id(request)}, \
-                         trouble, __VA_ARGS__)
+    upstream_trouble_log((server)->upstream->conf, (server)->conf, (request)->ops->id(request), trouble,     \
+                         __VA_ARGS__)
 
 /* Is the request being sent, or its answer awaited or coming? */
 static bool is_exchange(const struct upstream_request *request)
@@ -317,7 +317,7 @@ static void on_readable(struct upstream_lease *lease, const char *error)
     upstream_answer_read(&request_of(lease)->answer, error);
 }
 
-static uint64_t id_of(const struct upstream_lease *lease)
+static const char *id_of(const struct upstream_lease *lease)
 {
     const struct upstream_request *request =
         H2O_STRUCT_FROM_MEMBER(const struct upstream_request, lease, lease);

@@ -34,7 +34,7 @@ struct upstream_ops {
     /* There is room for more of the request's body: see upstream_send. */
     void (*on_room)(struct upstream_request *request);
     /* The client's request's id, for log lines. */
-    uint64_t (*id)(const struct upstream_request *request);
+    const char *(*id)(const struct upstream_request *request);
 };
 
 /*

@@ -1,7 +1,6 @@
 /* trouble.c: what is logged about servers that do not work, and that they work again. */
 #include "upstream/trouble.h"
 
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,18 +18,16 @@ static char *about(const struct conf_upstream *upstream, const struct conf_serve
 }
 
 void upstream_trouble_log(const struct conf_upstream *upstream, const struct conf_server *server,
-                          const uint64_t *id, const char *trouble, const char *format, ...)
+                          const char *id, const char *trouble, const char *format, ...)
 {
-    char request[40] = "";
     va_list args;
     va_start(args, format);
     char *text = mem_vprintf(format, args), *which = about(upstream, server, trouble);
     va_end(args);
-    if (id != NULL)
-        snprintf(request, sizeof(request), " (request %016" PRIx64 ")", *id);
     bool is_named = !upstream->implied && strcmp(trouble, UPSTREAM_FULL) != 0;
-    complain(LOG_LEVEL_ERROR, which, "%s%s%s%s%s", text, is_named ? " (upstream " : "",
-             is_named ? upstream->name : "", is_named ? ")" : "", request);
+    complain(LOG_LEVEL_ERROR, which, "%s%s%s%s%s%s%s", text, is_named ? " (upstream " : "",
+             is_named ? upstream->name : "", is_named ? ")" : "", id == NULL ? "" : " (request ",
+             id == NULL ? "" : id, id == NULL ? "" : ")");
     free(which);
     free(text);
 }

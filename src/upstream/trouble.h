@@ -17,7 +17,7 @@
 
 /* Logs a trouble with a server, as complain does. id, or NULL, is that of the request that met it. */
 void upstream_trouble_log(const struct conf_upstream *upstream, const struct conf_server *server,
-                          const uint64_t *id, const char *trouble, const char *format, ...)
+                          const char *id, const char *trouble, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
 /* There is no trouble just now: forgets that it was logged, as complain_forget does, if that is some time

@@ -20,7 +20,7 @@ my @HOUSE = (
     [
         [
             'server', 'connections of clients, HTTP/1, exchanges',
-            [qw(server conn h1_answer h1_body bodies exchange peer link)],
+            [qw(server conn h1_answer h1_body bodies exchange ids peer link)],
         ],
     ],
     [
@@ -78,7 +78,7 @@ my @HOUSE = (
         [
             'base', 'text, numbers, JSON, memory, log, time',
             [
-                qw(speck pack percent json_read json_keys siphash json_escape spool json hex decimal complain store mem log log_ring utf8 hash
+                qw(chacha pack percent json_read json_keys siphash json_escape spool json hex decimal complain store mem log log_ring utf8 hash
                   clock lack arena str)
             ],
         ],

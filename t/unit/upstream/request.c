@@ -81,10 +81,10 @@ static void on_room(struct upstream_request *request)
     asked_of(request)->n_rooms++;
 }
 
-static uint64_t id_of(const struct upstream_request *request)
+static const char *id_of(const struct upstream_request *request)
 {
     (void)request;
-    return 1;
+    return "1";
 }
 
 static const struct upstream_ops ops = {on_head, on_data, on_error, on_room, id_of};

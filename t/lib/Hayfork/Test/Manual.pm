@@ -108,7 +108,7 @@ sub masked ($text)
 {
     $text =~ s/\r\n/\n/g;
     $text =~ s/"request_id":"[0-9a-f]{16}"/"request_id":"…"/g;
-    $text =~ s/^(Date: ).*$/$1…/mg;
+    $text =~ s/^(Date: |X-Request-Id: ).*$/$1…/mg;
     $text =~ s/\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+\d\d:\d\d)/…/g;
     return $text;
 }
