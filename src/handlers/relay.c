@@ -71,7 +71,7 @@ static bool is_passed_on(const struct relay_call *call, const struct sink_head *
                          enum relay_fate fate, const struct relay_hop *hop)
 {
     if (fate == RELAY_NEXT_HOP || fate == RELAY_CONNECTION || fate == RELAY_CONTENT_LENGTH ||
-        (fate == RELAY_SERVER && !call->handler->passes_server) ||
+        fate == RELAY_REQUEST_ID || (fate == RELAY_SERVER && !call->handler->passes_server) ||
         (fate == RELAY_CONTENT_TYPE && head->content_type.len > 0))
         return false;
     return !relay_hop_names(hop, name) && !is_among(head->fields, head->n_fields, name);

@@ -17,7 +17,7 @@ static const struct {
     [10] = {{{"connection", 10}, RELAY_CONNECTION}, {{"keep-alive", 10}, RELAY_NEXT_HOP}},
     [12] = {{{"content-type", 12}, RELAY_CONTENT_TYPE},
             {{"max-forwards", 12}, RELAY_MAX_FORWARDS},
-            {{"x-request-id", 12}, RELAY_REPLACED}},
+            {{"x-request-id", 12}, RELAY_REQUEST_ID}},
     [14] = {{{"content-length", 14}, RELAY_CONTENT_LENGTH}, {{"http2-settings", 14}, RELAY_NEXT_HOP}},
     [15] = {{{"x-forwarded-for", 15}, RELAY_FORWARDED_FOR}},
     [16] = {{{"x-forwarded-host", 16}, RELAY_FORWARDED_OTHER}, {{"proxy-connection", 16}, RELAY_NEXT_HOP}},

@@ -29,7 +29,7 @@ sub name_of ($text)
 # The fields that a value could have got into, or made.
 sub suspicious ($response)
 {
-    return [ grep { /^(?:set-cookie|x-)/ } $response->names ];
+    return [ grep { /^(?:set-cookie|x-(?!request-id))/ } $response->names ];
 }
 
 # --- routes with sql ---

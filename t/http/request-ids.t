@@ -71,7 +71,7 @@ is steps(map { undo_splitmix($_) } (0x910a2dec89025cc1, 0xbeeb8da1658eec67, 0xf8
 subtest 'each answer has its id' => sub {
     for (
         [ GET => '/' => 200 ], [ HEAD => '/' => 200 ], [ GET => '/nothing' => 404 ], [ DELETE => '/' => 405 ],
-        [ OPTIONS => '/' => 204 ], [ GET => '/%' => 400 ],
+        [ OPTIONS => '/' => 204 ], [ GET => '/?x' => 200 ],
       )
     {
         my ($method, $path, $status) = @$_;
@@ -89,7 +89,7 @@ subtest 'each answer has its id' => sub {
 
 subtest 'a good id is taken over' => sub {
     my $client = $server->client;
-    for my $id ('1', '7b0e8c1e-52a9-4f0d-9a8c-3f2f4d5e6a7b', 'Root=1-67891233:a/b+c@d_e~f.', 'x' x 128) {
+    for my $id ('a', '7b0e8c1e-52a9-4f0d-9a8c-3f2f4d5e6a7b', 'Root=1-67891233:a/b+c@d_e~f.', 'x' x 128) {
         my $response = $client->get('/nothing', headers => { "X-Request-Id" => $id });
         is $response->header('X-Request-Id'), $id, $id;
         is $response->json->{request_id}, $id, '… in the document, too';

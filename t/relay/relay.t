@@ -114,7 +114,8 @@ subtest 'a request as the upstream gets it' => sub {
     is $seen->method, 'GET', 'the method';
     is $seen->target, '/y',  'the path of the relay';
     is $seen->header('Host'), $upstream->address, 'Host is the upstream\'s';
-    is_deeply [ grep { !/^(?:connection|host|via)$/ } $seen->names ], [], 'nothing that the client did not say';
+    is_deeply [ grep { !/^(?:connection|host|via)$/ } $seen->names ], ['x-request-id'],
+      'nothing that the client did not say, but an id';
 
     $seen = seen_of($client, $upstream, join "\r\n", 'GET /x HTTP/1.1', 'Host: a', 'Accept: a/b', 'accept: c/d',
         'Authorization: Basic eA==', 'Cookie: e=f; g="h"', 'X-Empty:', "X-Latin: \xe4", 'If-None-Match: "i"', 'Range: bytes=1-2', '', '');
@@ -129,7 +130,7 @@ subtest 'a request as the upstream gets it' => sub {
     $seen = seen_of($client, $upstream, join "\r\n", 'GET /x HTTP/1.1', 'Host: a', 'Connection: keep-alive, X-Mine, x-other',
         'X-Mine: 1', 'X-Other: 2', 'X-Kept: 3', 'Keep-Alive: timeout=5', 'Proxy-Connection: keep-alive', 'TE: trailers',
         'Trailer: X', 'Proxy-Authorization: Basic eA==', '', '');
-    is_deeply [ grep { /^(?:x-|keep-alive|proxy|te$|trailer|upgrade)/ } $seen->names ], ['x-kept'], 'hop-by-hop fields are dropped';
+    is_deeply [ grep { /^(?:x-(?!request-id)|keep-alive|proxy|te$|trailer|upgrade)/ } $seen->names ], ['x-kept'], 'hop-by-hop fields are dropped';
 
     # Nobody can take the framing or the host away by naming them.
     $seen = seen_of($client, $upstream,
@@ -256,6 +257,35 @@ subtest 'a body that grows beyond limits.body in chunks' => sub {
     is $server->stop, 'exit 0';
 };
 
+subtest 'the request has the same id on both sides' => sub {
+    my $upstream = Hayfork::Test::Upstream->new;
+    my $server   = server(<<~CONF);
+        routes:
+          GET /x:
+            relay: ${\ $upstream->url('/y') }
+          GET /own:
+            relay: ${\ $upstream->url('/y') }
+            send: { X-Request-Id: own }
+        CONF
+    my $client = $server->client;
+    my $answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Request-Id: other\r\n\r\nhi";
+    my $get    = sub ($path, @fields) {
+        return exchange($client, $upstream, (join "\r\n", "GET $path HTTP/1.1", 'Host: a', @fields, '', ''), $answer);
+    };
+    my ($seen, $response) = $get->('/x');
+    like $seen->header('X-Request-Id'), qr/^[0-9a-f]{16}$/, 'one of our own';
+    is_deeply [ $response->all('X-Request-Id') ], [ $seen->header('X-Request-Id') ], "… and not the upstream's";
+    ($seen, $response) = $get->('/x', 'X-Request-Id: abc', 'X-Request-Id: def');
+    is_deeply [ $seen->all('X-Request-Id') ], ['abc'], 'the client\'s first one';
+    is $response->header('X-Request-Id'), 'abc', '… for the client, too';
+    ($seen, $response) = $get->('/x', 'X-Request-Id: a"b');
+    like $seen->header('X-Request-Id'), qr/^[0-9a-f]{16}$/, 'one that is not well-formed does not get there';
+    ($seen, $response) = $get->('/own', 'X-Request-Id: abc');
+    is_deeply [ $seen->all('X-Request-Id') ], ['own'], 'send has the last word';
+    is $response->header('X-Request-Id'), 'abc', '… which is for the upstream alone';
+    is $server->stop, 'exit 0';
+};
+
 subtest 'answers as the client gets them' => sub {
     my $upstream = Hayfork::Test::Upstream->new;
     my $server   = relay(<<~CONF);
@@ -289,7 +319,7 @@ subtest 'answers as the client gets them' => sub {
     $response = response_to($client, $upstream, join "\r\n", 'HTTP/1.1 200 OK', 'Content-Length: 2',
         'Connection: keep-alive, X-Mine, x-other', 'X-Mine: 1', 'X-Other: 2', 'X-Kept: 3', 'Keep-Alive: timeout=5', 'Proxy-Connection: keep-alive', 'Upgrade: h2c', 'Trailer: X',
         'TE: trailers', 'Proxy-Authenticate: Basic', '', 'hi');
-    is_deeply [ grep { /^(?:x-|keep-alive|proxy|te$|trailer|upgrade)/ } $response->names ], ['x-kept'], 'hop-by-hop fields are dropped';
+    is_deeply [ grep { /^(?:x-(?!request-id)|keep-alive|proxy|te$|trailer|upgrade)/ } $response->names ], ['x-kept'], 'hop-by-hop fields are dropped';
     is $response->body, 'hi', '… and the framing is not';
 
     $response = response_to($client, $upstream, "${OK}Transfer-Encoding: chunked\r\nTrailer: X\r\n\r\n2\r\nhi\r\n0\r\nX: y\r\n\r\n");
