@@ -218,21 +218,22 @@ struct conf {
         size_t head;   /* bytes */
         size_t target; /* bytes */
         unsigned fields;
-        size_t body;        /* bytes */
-        size_t body_total;  /* bytes, of all bodies in a worker; 0 is auto: see conf_body_total */
-        unsigned head_time; /* ms, from a head's first byte */
-        unsigned body_time; /* ms, and a second more for each body_rate bytes */
-        size_t body_rate;   /* bytes a second */
-        unsigned idle;      /* ms, between requests */
-        unsigned deadline;  /* ms, to the first byte of the answer */
-        size_t buffer;      /* bytes: rows up to here go out whole, larger answers are streamed */
-        size_t spool;       /* bytes per worker: streamed answers that their clients have not taken yet */
-        unsigned connect;   /* ms, to connect to an upstream */
-        unsigned stall;     /* ms, for a client to take a part of its answer */
-        size_t answer_rate; /* bytes a second that one who holds a connection has to take; 0 is no limit */
-        unsigned requests;  /* per connection; 0 is no limit */
-        unsigned clients;   /* connections per worker */
-        unsigned drain;     /* ms, for the last requests when stopping */
+        size_t body;           /* bytes */
+        size_t body_total;     /* bytes, of all bodies in a worker; 0 is auto: see conf_body_total */
+        unsigned head_time;    /* ms, from a head's first byte */
+        unsigned body_time;    /* ms, and a second more for each body_rate bytes */
+        size_t body_rate;      /* bytes a second */
+        unsigned idle;         /* ms, between requests */
+        unsigned deadline;     /* ms, to the first byte of the answer */
+        size_t buffer;         /* bytes: rows up to here go out whole, larger answers are streamed */
+        size_t spool;          /* bytes per worker: streamed answers that their clients have not taken yet */
+        unsigned connect;      /* ms, to connect to an upstream */
+        unsigned stall;        /* ms, for a client to take a part of its answer */
+        size_t answer_rate;    /* bytes a second that one who holds a connection has to take; 0 is no limit */
+        unsigned requests;     /* per connection; 0 is no limit */
+        unsigned clients;      /* connections per worker */
+        unsigned drain;        /* ms, for the last requests when stopping */
+        unsigned drain_notice; /* ms before that, in which only /ready tells that the server stops */
     } limits;
 
     unsigned resolve; /* ms after which the name of a server is looked up again */

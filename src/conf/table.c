@@ -98,6 +98,8 @@ const struct conf_directive conf_table[] = {
      "connections in each worker; one more waits"},
     {"limits", "drain", CONF_TYPE_TIME, AT(limits.drain), 0, HOUR, {NULL}, "30s",
      "time that the last requests get when the server stops"},
+    {"limits", "drain_notice", CONF_TYPE_TIME, AT(limits.drain_notice), 0, HOUR, {NULL}, "0s",
+     "time before that in which all goes on, and /ready tells load balancers to send nobody any more"},
 
     {"", "forwarded", CONF_TYPE_ENUM, AT(forwarded), 0, 0, {"off", "x", "standard", "both"}, "x",
      "what relays tell of the client: x is X-Forwarded-For, -Proto and -Host, standard is Forwarded"},

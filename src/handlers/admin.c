@@ -99,7 +99,7 @@ static size_t find_reasons(const struct handler_admin *self, const char *reasons
     struct readiness found = look(self->shm);
     size_t n = 0;
     if (atomic_load(&self->shm->is_stopping))
-        reasons[n++] = "The server is stopping.";
+        reasons[n++] = "The server is draining.";
     else if (found.workers == 0)
         reasons[n++] = "No worker accepts connections.";
     if (self->reads && found.workers > 0 && found.readers == 0)

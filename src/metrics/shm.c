@@ -136,6 +136,7 @@ void shm_slot_begin(struct shm *shm, struct shm_slot *slot)
     atomic_store(&slot->state, SHM_STARTING);
     atomic_store(&slot->started, now);
     atomic_store(&slot->heartbeat, now);
+    atomic_store(&slot->is_dismissed, false);
     atomic_store(&slot->route, 0);
     atomic_store(&slot->resident, 0);
     atomic_store(&slot->proportional, 0);

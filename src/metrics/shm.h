@@ -24,7 +24,7 @@
 #include "metrics/upstream.h"
 
 enum {
-    SHM_LAYOUT = 13, /* counts up with each change of the structs below */
+    SHM_LAYOUT = 14, /* counts up with each change of the structs below */
     SHM_CACHE_LINE = 64,
     SHM_LANES = 16,
     SHM_NAMES = 4096,
@@ -54,6 +54,7 @@ struct shm_name {
 struct shm_slot {
     _Alignas(2 * SHM_CACHE_LINE) _Atomic int state; /* enum shm_worker_state */
     _Atomic pid_t pid;
+    _Atomic bool is_dismissed;    /* the master has told it to drain */
     _Atomic uint64_t heartbeat;   /* clock_ms() of the last loop turn that was looked at */
     _Atomic uint64_t started;     /* clock_ms() of the fork */
     _Atomic uint64_t connections; /* open ones and places reserved by others (process/handoff.c) */

@@ -286,7 +286,7 @@ static void give_up(struct fleet *fleet, const char *why)
 {
     struct generation *candidate = fleet->candidate;
     fleet->candidate = NULL;
-    generation_leave(candidate,
+    generation_leave(candidate, fleet->home.shm,
                      candidate->drain + KILL_GRACE_MS); /* in an exchange it may have connections */
     add_leaving(fleet, candidate);
     shm_be_frugal(fleet->home.shm, false);
@@ -316,7 +316,7 @@ static void commit(struct fleet *fleet)
     add_leaving(fleet, before);
     bool dropped = refuse_dropped(fleet);
     atomic_store(&before->shared->succeeded, !dropped);
-    generation_leave(before, before->drain + KILL_GRACE_MS);
+    generation_leave(before, fleet->home.shm, before->drain + KILL_GRACE_MS);
 }
 
 /* Connections to PostgreSQL that workers of all generations always have. */
@@ -345,7 +345,7 @@ static void exchange_one(struct fleet *fleet)
 {
     for (unsigned i = 0; i < fleet->running->n_workers; i++) {
         if (!fleet->running->workers[i].leaves) {
-            generation_dismiss(fleet->running, i);
+            generation_dismiss(fleet->running, fleet->home.shm, i);
             return;
         }
     }
@@ -546,15 +546,16 @@ void fleet_stop(struct fleet *fleet, bool at_once)
     if (fleet->candidate != NULL)
         give_up(fleet, "the server stops");
     if (first)
-        generation_leave(fleet->running, at_once ? FAST_STOP_MS : fleet->running->drain + KILL_GRACE_MS);
+        generation_leave(fleet->running, fleet->home.shm,
+                         at_once ? FAST_STOP_MS : fleet->running->drain + KILL_GRACE_MS);
     if (first)
         refuse_dropped(fleet);
     if (!at_once)
         return;
-    generation_leave(fleet->running, FAST_STOP_MS);
+    generation_leave(fleet->running, fleet->home.shm, FAST_STOP_MS);
     generation_signal(fleet->running, SIGQUIT);
     for (size_t i = 0; i < fleet->n_leaving; i++) {
-        generation_leave(fleet->leaving[i], FAST_STOP_MS);
+        generation_leave(fleet->leaving[i], fleet->home.shm, FAST_STOP_MS);
         generation_signal(fleet->leaving[i], SIGQUIT);
     }
 }

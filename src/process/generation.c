@@ -36,6 +36,7 @@ static void describe(struct generation *generation)
         generation->n_lanes += conf->lanes[i].used;
     generation->database_max = conf->database.max;
     generation->drain = conf->limits.drain;
+    generation->drain_notice = conf->limits.drain_notice;
 }
 
 struct generation *generation_new(struct generation_home *home, struct conf *conf, unsigned workers)
@@ -352,22 +353,24 @@ void generation_signal(const struct generation *generation, int signal)
     }
 }
 
-void generation_dismiss(struct generation *generation, unsigned index)
+void generation_dismiss(struct generation *generation, struct shm *shm, unsigned index)
 {
     struct worker_process *worker = &generation->workers[index];
     worker->leaves = true;
-    if (worker->pid != 0)
-        kill(worker->pid, SIGTERM);
+    if (worker->pid == 0)
+        return;
+    atomic_store(&shm_slot(shm, generation->shared, index)->is_dismissed, true);
+    kill(worker->pid, SIGTERM);
 }
 
-void generation_leave(struct generation *generation, unsigned limit_ms)
+void generation_leave(struct generation *generation, struct shm *shm, unsigned limit_ms)
 {
     uint64_t kill_at = clock_ms() + limit_ms;
     if (generation->kill_at == 0 || kill_at < generation->kill_at)
         generation->kill_at = kill_at;
     generation->role = GENERATION_LEAVING;
     for (unsigned i = 0; i < generation->n_workers; i++)
-        generation_dismiss(generation, i);
+        generation_dismiss(generation, shm, i);
 }
 
 int generation_kill_overdue(struct generation *generation)

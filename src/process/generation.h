@@ -47,7 +47,8 @@ struct generation {
     size_t n_listeners;
     unsigned n_lanes; /* that are used: so many connections to PostgreSQL a worker always has */
     unsigned database_max;
-    unsigned drain;   /* ms: limits.drain */
+    unsigned drain;        /* ms: limits.drain, */
+    unsigned drain_notice; /* and limits.drain_notice */
     uint64_t kill_at; /* clock_ms: when those that still are there are killed; UINT64_MAX once they were; 0
                          before they were told to leave */
     unsigned failed_starts; /* in a row */
@@ -115,10 +116,10 @@ bool generation_is_alive(const struct generation *generation);
 void generation_signal(const struct generation *generation, int signal);
 
 /* Tells one worker to finish what it has. It is not replaced. */
-void generation_dismiss(struct generation *generation, unsigned index);
+void generation_dismiss(struct generation *generation, struct shm *shm, unsigned index);
 
 /* Tells all, and gives them so many ms before they are killed. */
-void generation_leave(struct generation *generation, unsigned limit_ms);
+void generation_leave(struct generation *generation, struct shm *shm, unsigned limit_ms);
 
 /* Kills those that did not leave in time. Returns the ms until that is due, or -1. */
 int generation_kill_overdue(struct generation *generation);

@@ -41,6 +41,8 @@ enum {
     WORKERS_MOST = 512, /* as the conf has it */
 };
 
+static const char REFUSED_AS_IT_STOPS[] = "the server stops";
+
 struct master {
     struct program *program;
     struct fleet fleet;
@@ -51,12 +53,19 @@ struct master {
     bool again;     /* another reload was asked for meanwhile */
     int adjustment; /* workers more or fewer that were asked for, by TTIN and TTOU */
     int signal_fd;
-    bool was_ready; /* the service manager was told so */
+    uint64_t stop_at; /* clock_ms: balancers know by then that the server stops; 0: it was not told to */
+    bool was_ready;   /* the service manager was told so */
     unsigned watchdog_ms;
     uint64_t watchdog_at; /* clock_ms: when to tell it the next time */
     uint64_t status_at;   /* the same for the status */
     char status[256];     /* as it was told last */
 };
+
+/* Was it told to stop? It may go on for a while: see give_notice. */
+static bool is_stopping(const struct master *master)
+{
+    return master->fleet.stopping || master->stop_at != 0;
+}
 
 /* What the service manager is told */
 
@@ -99,7 +108,7 @@ static void make_status(const struct master *master, char *text, size_t size)
             atomic_load(&shm_slot(fleet->home.shm, fleet->running->shared, i)->connections) & UINT32_MAX;
     unsigned ready = generation_count(fleet->running, fleet->home.shm, SHM_READY);
     snprintf(text, size, "%s%u of %u workers ready, %llu open connections, database %s",
-             fleet->stopping     ? "stopping; "
+             is_stopping(master) ? "stopping; "
              : master->reloading ? "reloading; "
                                  : "",
              ready, fleet->running->n_workers, (unsigned long long)connections, database_state(master));
@@ -122,7 +131,7 @@ static int tell_manager(struct master *master)
     }
     next = master->status_at;
     if (master->watchdog_ms > 0 && now >= master->watchdog_at) {
-        if (serves(master) || !master->was_ready || master->fleet.stopping)
+        if (serves(master) || !master->was_ready || is_stopping(master))
             sd_notify("WATCHDOG=1\n");
         master->watchdog_at = now + master->watchdog_ms / 3;
     }
@@ -134,6 +143,8 @@ static int tell_manager(struct master *master)
 static void tell_ready(struct master *master)
 {
     char status[sizeof(master->status)];
+    if (is_stopping(master))
+        return;
     make_status(master, status, sizeof(status));
     strcpy(master->status, status);
     sd_notify("READY=1\nSTATUS=%s\n", status);
@@ -158,14 +169,14 @@ static void end_reload(struct master *master, const char *refused)
 {
     if (refused == NULL)
         log_info("reloaded");
-    else if (master->fleet.stopping)
+    else if (is_stopping(master))
         log_info("there will be no reload: %s", refused);
     else
         log_errorx("the reload was refused, and everything continues as before: %s", refused);
     metric_add(refused == NULL ? METRIC_RELOADS_DONE : METRIC_RELOADS_REFUSED, 1);
     master->reloading = false;
     control_end(&master->control, refused);
-    if (!master->fleet.stopping && master->fleet.running->announced)
+    if (master->fleet.running->announced)
         tell_ready(master);
 }
 
@@ -212,7 +223,7 @@ static void begin_reload(struct master *master)
 
 static void ask_for_reload(struct master *master)
 {
-    if (!master->fleet.stopping)
+    if (!is_stopping(master))
         master->again = true;
 }
 
@@ -272,7 +283,7 @@ static void end_trial(struct master *master)
 {
     char buffer[128];
     const char *refused =
-        master->fleet.stopping ? "the server stops" : trial_verdict(&master->trial, buffer, sizeof(buffer));
+        is_stopping(master) ? REFUSED_AS_IT_STOPS : trial_verdict(&master->trial, buffer, sizeof(buffer));
     master->trying = false;
     atomic_store(&master->fleet.home.shm->guests, 0); /* it may have been killed */
     shm_be_frugal(master->fleet.home.shm, false);
@@ -357,16 +368,63 @@ static void reap(struct master *master)
     }
 }
 
-static void stop(struct master *master, bool at_once)
+/* Whatever comes next, the server stops. */
+static void begin_to_stop(struct master *master)
 {
-    if (!master->fleet.stopping)
+    if (!is_stopping(master))
         sd_notify("STOPPING=1\n");
-    log_info(at_once ? "stopping at once" : "stopping: finishing the pending requests");
     atomic_store(&master->fleet.home.shm->is_stopping, true);
     master->again = false;
+    master->adjustment = 0;
     if (master->trying && !master->trial.ended)
         kill(master->trial.pid, SIGKILL);
+}
+
+static void stop(struct master *master, bool at_once)
+{
+    log_info(at_once ? "stopping at once" : "stopping: finishing the pending requests");
+    begin_to_stop(master);
     fleet_stop(&master->fleet, at_once);
+}
+
+/* For limits.drain_notice everything goes on, while /ready tells balancers to send nobody any more. */
+static void give_notice(struct master *master, unsigned ms)
+{
+    log_info("stopping in %u.%u s: until then requests are served, and /ready is answered 503", ms / 1000,
+             ms % 1000 / 100);
+    begin_to_stop(master);
+    master->stop_at = clock_ms() + ms;
+}
+
+/* The first time, the server stops after its notice, then without it, then at once. */
+static void be_told_to_stop(struct master *master)
+{
+    unsigned notice = master->fleet.running->drain_notice;
+    if (notice > 0 && !is_stopping(master))
+        give_notice(master, notice);
+    else
+        stop(master, master->fleet.stopping);
+}
+
+/* Stops when the notice is over. Returns the ms until then, or -1. */
+static int stop_when_due(struct master *master)
+{
+    uint64_t now = clock_ms();
+    if (master->stop_at == 0 || master->fleet.stopping)
+        return -1;
+    if (now < master->stop_at)
+        return (int)(master->stop_at - now);
+    stop(master, false);
+    return -1;
+}
+
+/* Who asks for a reload while the server stops is told so, once nothing is under way that others wait for. */
+static void refuse_reloads(struct master *master)
+{
+    if (master->reloading)
+        return;
+    control_begin(&master->control);
+    control_end(&master->control, REFUSED_AS_IT_STOPS);
 }
 
 /* So many workers more or fewer: a generation of the same conf follows. */
@@ -388,7 +446,7 @@ static void on_signal(struct master *master, uint32_t number)
 {
     switch (number) {
     case SIGTERM:
-        stop(master, master->fleet.stopping);
+        be_told_to_stop(master);
         break;
     case SIGINT:
         stop(master, true);
@@ -398,10 +456,10 @@ static void on_signal(struct master *master, uint32_t number)
         ask_for_reload(master);
         break;
     case SIGTTIN:
-        master->adjustment++;
+        master->adjustment += !is_stopping(master);
         break;
     case SIGTTOU:
-        master->adjustment--;
+        master->adjustment -= !is_stopping(master);
         break;
     case SIGUSR1:
         fleet_open_logs(&master->fleet);
@@ -435,9 +493,12 @@ static int sooner(int a, int b)
 static void run(struct master *master)
 {
     while (!master->fleet.stopping || fleet_is_alive(&master->fleet) || master->trying) {
-        if (!master->reloading && master->fleet.candidate == NULL && !master->fleet.stopping)
+        if (is_stopping(master))
+            refuse_reloads(master);
+        else if (!master->reloading && master->fleet.candidate == NULL)
             begin_what_waits(master);
-        int wait = fleet_step(&master->fleet);
+        int wait = stop_when_due(master);
+        wait = sooner(wait, fleet_step(&master->fleet));
         if (master->trying)
             wait = sooner(wait, trial_watch(&master->trial));
         wait = sooner(wait, tell_manager(master));

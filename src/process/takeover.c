@@ -11,7 +11,7 @@
 #include "base/pack.h"
 
 enum {
-    LAYOUT = 1,              /* counts up with each change of what is written below */
+    LAYOUT = 2,              /* counts up with each change of what is written below */
     MOST = 64 * 1024 * 1024, /* bytes */
     WORD = sizeof(uint64_t),
 };
@@ -54,6 +54,7 @@ static void pack_generation(struct pack *pack, const struct takeover *takeover,
     pack_number(pack, generation->n_lanes);
     pack_number(pack, generation->database_max);
     pack_number(pack, generation->drain);
+    pack_number(pack, generation->drain_notice);
     pack_number(pack, generation->kill_at);
     pack_number(pack, generation->failed_starts);
     pack_number(pack, generation->ever_ready);
@@ -224,6 +225,7 @@ static struct generation *unpack_generation(struct unpack *in, const struct take
     generation->n_lanes = unpack_unsigned(in);
     generation->database_max = unpack_unsigned(in);
     generation->drain = unpack_unsigned(in);
+    generation->drain_notice = unpack_unsigned(in);
     generation->kill_at = unpack_number(in);
     generation->failed_starts = unpack_unsigned(in);
     generation->ever_ready = unpack_number(in);

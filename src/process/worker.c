@@ -332,14 +332,27 @@ static void begin(struct worker *worker)
     tell_master(worker, SHM_READY);
 }
 
+/*
+ * Was it the master that sent SIGTERM, or has its death? A service manager may send one to every process of
+ * the service; then the master alone decides when its notice is over. That it is the master's own signal
+ * which is read cannot be asked for: the kernel keeps one SIGTERM at a time.
+ */
+static bool is_dismissed(const struct worker *worker)
+{
+    return worker->inherited->conf->limits.drain_notice == 0 || atomic_load(&worker->slot->is_dismissed) ||
+           getppid() != worker->inherited->master;
+}
+
 static void on_signal(h2o_socket_t *socket, const char *error)
 {
     struct worker *worker = socket->data;
     struct signalfd_siginfo info;
     (void)error;
     while (read(h2o_socket_get_fd(socket), &info, sizeof(info)) == sizeof(info)) {
-        if (info.ssi_signo == SIGTERM)
+        if (info.ssi_signo == SIGTERM && is_dismissed(worker))
             drain(worker);
+        else if (info.ssi_signo == SIGTERM)
+            continue;
         else if (info.ssi_signo == SIGUSR2)
             begin(worker);
         else

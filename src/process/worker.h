@@ -32,7 +32,8 @@ struct worker_inheritance {
 
 /*
  * Makes ready, and accepts connections once SIGUSR2 has come. Runs until SIGTERM, however often it comes, has
- * drained it or SIGQUIT stops it, and returns the exit code.
+ * drained it (the master's alone, where there is limits.drain_notice) or SIGQUIT stops it, and returns the
+ * exit code.
  */
 int worker_run(const struct worker_inheritance *inherited);
 

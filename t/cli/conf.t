@@ -125,6 +125,7 @@ subtest '-T fills in every default' => sub {
           requests: 10000
           clients: 10000
           drain: 30s
+          drain_notice: 0s
 
         forwarded: x
 
