@@ -18,6 +18,7 @@ struct mistake {
     size_t file;  /* index of pos.file */
     size_t order; /* of noting, so that sorting keeps it for equal places */
     bool is_warning;
+    bool is_printed;
     char *message;
     char *help; /* lines to go below the source line, or NULL */
 };
@@ -701,7 +702,10 @@ void conf_files_print(struct conf_files *files, FILE *out)
     if (files->n_mistakes > 1)
         qsort(files->mistakes, files->n_mistakes, sizeof(*files->mistakes), compare_mistakes);
     for (size_t i = 0; i < files->n_mistakes; i++) {
-        const struct mistake *mistake = &files->mistakes[i];
+        struct mistake *mistake = &files->mistakes[i];
+        if (mistake->is_printed)
+            continue;
+        mistake->is_printed = true;
         print_clean(str_of(mistake->pos.file), out);
         if (mistake->pos.line > 0)
             fprintf(out, ":%d:%d", mistake->pos.line, mistake->pos.column);

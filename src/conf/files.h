@@ -112,8 +112,10 @@ void conf_files_help(struct conf_files *files, const char *lines);
 /* How many mistakes were noted so far. */
 size_t conf_files_errors(const struct conf_files *files);
 
-/* Writes all mistakes and warnings by file (in the order of reading), line and column, each with its source
- * line. */
+/*
+ * Writes all mistakes and warnings that were not written before, by file (in the order of reading), line and
+ * column, each with its source line.
+ */
 void conf_files_print(struct conf_files *files, FILE *out);
 
 /* For "%.*s": how many bytes of text to quote in a message, and the text. */

@@ -113,6 +113,9 @@ bool db_statement_has_column(const struct db_statement *statement, const char *n
  * last; i counts from 0. False where there is none of that number, or nothing was described yet.
  */
 bool db_statement_parameter_type(const struct db_statement *statement, size_t i, char type[PGCATALOGUE_NAME]);
+
+/* The values of the enum that this parameter is or is made of, for people; NULL where it is none. */
+const char *db_statement_labels(const struct db_statement *statement, size_t i);
 bool db_statement_column(const struct db_statement *statement, size_t i, const char **name,
                          char type[PGCATALOGUE_NAME]);
 

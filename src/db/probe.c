@@ -10,14 +10,8 @@
 static const char *const insufficient_privilege = "42501";
 static const char *const invalid_text_representation = "22P02";
 
-/* How many values of an enum are named. */
-enum { MOST_LABELS = 20 };
-
-/* $1 is a type by its OID or its name. */
-static const char labels_sql[] =
-    "SELECT e.enumlabel FROM pg_catalog.pg_enum e"
-    " WHERE e.enumtypid OPERATOR(pg_catalog.=) $1::pg_catalog.regtype::pg_catalog.oid"
-    " ORDER BY e.enumsortorder LIMIT 21";
+/* $1 is a type by its name. */
+static const char labels_sql[] = "SELECT " PGCATALOGUE_LABELS("$1::pg_catalog.regtype::pg_catalog.oid");
 
 static const char sequence_sql[] = "SELECT pg_catalog.has_sequence_privilege($1, 'USAGE, UPDATE')";
 
@@ -26,24 +20,9 @@ static bool is_state(const PGresult *error, const char *state)
     return strcmp(db_explain_field(error, PG_DIAG_SQLSTATE), state) == 0;
 }
 
-/* The values of a type, as a line of help; NULL if it is not an enum. */
-static char *name_labels(struct db_inquiry *inquiry, const char *type)
+static char *say_labels(const char *labels)
 {
-    PGresult *result = db_inquiry_ask(inquiry, labels_sql, 0, type);
-    int n = db_inquiry_has_rows(result) ? PQntuples(result) : 0;
-    char *line = n == 0 ? NULL : mem_strdup("hint: its values are ");
-    for (int i = 0; i < n && i < MOST_LABELS; i++) {
-        const char *before = i == 0 ? "" : i + 1 < n ? ", " : " and ";
-        char *longer = mem_printf("%s%s%s", line, before, PQgetvalue(result, i, 0));
-        free(line);
-        line = longer;
-    }
-    PQclear(result);
-    if (n <= MOST_LABELS)
-        return line;
-    char *longer = mem_printf("%s and others", line);
-    free(line);
-    return longer;
+    return labels == NULL ? NULL : mem_printf("hint: its values are %s", labels);
 }
 
 /* The type that PostgreSQL's message names (enum_in in its enum.c), in English; NULL if it names none. */
@@ -69,7 +48,10 @@ char *db_probe_help(struct db_inquiry *inquiry, const PGresult *error)
     if (is_state(error, insufficient_privilege))
         return advise_grant(inquiry);
     char *type = enum_of(error);
-    char *help = type == NULL ? NULL : name_labels(inquiry, type);
+    PGresult *result = type == NULL ? NULL : db_inquiry_ask(inquiry, labels_sql, 0, type);
+    bool is_enum = db_inquiry_has_rows(result) && PQgetisnull(result, 0, 0) == 0;
+    char *help = is_enum ? say_labels(PQgetvalue(result, 0, 0)) : NULL;
+    PQclear(result);
     free(type);
     return help;
 }
@@ -143,18 +125,17 @@ void db_probe_rights(const struct db_probe *probe, const PGresult *description)
 
 /* Would PostgreSQL take the text for a value of the type? Notes that it does not. */
 static void check_value(const struct db_probe *probe, struct conf_pos pos, const char *what, const char *name,
-                        Oid type, const char *text)
+                        Oid type, const char *text, const char *labels)
 {
     PGresult *result = db_inquiry_ask(probe->inquiry, "SELECT $1", type, text);
     const char *state = result == NULL ? "" : db_explain_field(result, PG_DIAG_SQLSTATE);
     if (strncmp(state, "22", 2) == 0 || strncmp(state, "23", 2) == 0) {
         char *message = mem_printf("%s of %s is not a value of its type: %s", what, name,
                                    db_explain_field(result, PG_DIAG_MESSAGE_PRIMARY));
-        char *oid = mem_printf("%u", (unsigned)type), *help = name_labels(probe->inquiry, oid);
+        char *help = say_labels(labels);
         probe->note(probe->arg, pos, message, help);
         free(message);
         free(help);
-        free(oid);
     }
     PQclear(result);
 }
@@ -176,13 +157,14 @@ void db_probe_values(const struct db_probe *probe, const PGresult *description,
         const struct conf_param *param = declared_as(route, route->statement.names[i]);
         Oid type = PQparamtype(description, (int)i);
         Oid element = pgtypes_parameter(pgcatalogue_find(catalogue, type)).element;
+        const char *labels = pgcatalogue_labels(catalogue, type);
         if (param == NULL)
             continue;
         const struct params_spec *spec = &param->spec;
         if (spec->default_text != NULL)
-            check_value(probe, param->pos, "the default", spec->name, type, spec->default_text);
+            check_value(probe, param->pos, "the default", spec->name, type, spec->default_text, labels);
         for (size_t k = 0; k < spec->n_one_of; k++)
             check_value(probe, param->pos, "a value in one_of", spec->name, element == 0 ? type : element,
-                        spec->one_of[k]);
+                        spec->one_of[k], labels);
     }
 }

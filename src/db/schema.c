@@ -126,6 +126,8 @@ static const char sql[] =
                       " UNION ALL SELECT type.n, pg_catalog.hashtidextended(c.ctid, c.oid" INT8 ")"
                       " FROM type JOIN pg_catalog.pg_cast c ON c.castsource" EQ "type.oid"
                       " AND c.casttarget" EQ "'pg_catalog.json'::pg_catalog.regtype"
+                      " UNION ALL SELECT type.n, pg_catalog.hashnameextended(e.enumlabel, e.oid" INT8 ")"
+                      " FROM type JOIN pg_catalog.pg_enum e ON e.enumtypid" EQ "type.oid"
                       "), version (n, v) AS (SELECT seen.n, pg_catalog.sum(seen.h)::pg_catalog.text FROM "
                       "seen GROUP BY seen.n) "
                       "SELECT 0" INT8 ", pg_catalog.pg_current_snapshot()::pg_catalog.text "

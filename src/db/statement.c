@@ -59,6 +59,14 @@ bool db_statement_parameter_type(const struct db_statement *statement, size_t i,
     return true;
 }
 
+const char *db_statement_labels(const struct db_statement *statement, size_t i)
+{
+    const struct db_description *description = statement->description;
+    if (description == NULL || i >= description->n_types)
+        return NULL;
+    return pgcatalogue_labels(description->catalogue, description->types[i]);
+}
+
 bool db_statement_column(const struct db_statement *statement, size_t i, const char **name,
                          char type[PGCATALOGUE_NAME])
 {

@@ -176,10 +176,14 @@ static const struct meaning *meaning_for(const struct sql_call *call, const stru
 }
 
 /* A value that PostgreSQL could not take for the parameter that it names: the client's mistake. */
-static void refuse_value(struct sql_call *call, size_t number)
+static void refuse_value(struct sql_call *call, size_t number, const char *state)
 {
     const char *name = call->route->conf->statement.names[number - 1];
-    const char *detail = arena_printf(&call->sink->arena, "%s is not a value of its type.", name);
+    const char *labels =
+        strcmp(state, "22P02") == 0 ? db_statement_labels(call->route->statement, number - 1) : NULL;
+    const char *detail = labels == NULL
+                             ? arena_printf(&call->sink->arena, "%s is not a value of its type.", name)
+                             : arena_printf(&call->sink->arena, "%s must be one of: %s", name, labels);
     sql_call_refuse(call, (struct problem){.status = 400, .detail = detail, .parameter = name});
 }
 
@@ -278,7 +282,7 @@ void sql_error_send(struct sql_call *call, const struct db_result *result)
     bool is_named = number >= 1 && number <= call->route->conf->statement.n_params &&
                     sql_values_are_clients(&call->values, number - 1);
     if (is_named && result->stands && is_about_value(state)) {
-        refuse_value(call, number);
+        refuse_value(call, number, state);
         return;
     }
     const struct meaning *meaning = meaning_for(call, result);

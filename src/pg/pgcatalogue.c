@@ -45,20 +45,27 @@ const char pgcatalogue_sql[] =
     " WHEN p.prosrc" EQUALS "'hstore_to_json' AND p.probin" EQUALS "'$libdir/hstore' THEN 'h'"
     " ELSE 'o' END,"
     " CASE WHEN t.typtype" EQUALS "'d' THEN t.typbasetype ELSE t.typelem END,"
-    " t.typdelim, a.attname, a.atttypid, pg_catalog.format_type(t.oid, NULL)"
-    " FROM wanted JOIN pg_catalog.pg_type t ON t.oid" EQUALS "wanted.oid"
-    " LEFT JOIN pg_catalog.pg_attribute a ON t.typtype" EQUALS "'c' AND a.attrelid" EQUALS "t.typrelid"
-    " AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped"
-    " LEFT JOIN pg_catalog.pg_cast c ON c.castsource" EQUALS "t.oid"
-    " AND c.casttarget" EQUALS "'pg_catalog.json'::pg_catalog.regtype AND c.castmethod" EQUALS "'f'"
-    " LEFT JOIN pg_catalog.pg_proc p ON p.oid" EQUALS "c.castfunc"
-    " ORDER BY t.oid, a.attnum";
+    " t.typdelim, a.attname, a.atttypid, pg_catalog.format_type(t.oid, NULL),"
+    " CASE WHEN t.typtype" EQUALS
+    "'e' THEN " PGCATALOGUE_LABELS("t.oid") " END"
+                                            " FROM wanted JOIN pg_catalog.pg_type t ON t.oid" EQUALS
+                                            "wanted.oid"
+                                            " LEFT JOIN pg_catalog.pg_attribute a ON t.typtype" EQUALS
+                                            "'c' AND a.attrelid" EQUALS "t.typrelid"
+                                            " AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped"
+                                            " LEFT JOIN pg_catalog.pg_cast c ON c.castsource" EQUALS "t.oid"
+                                            " AND c.casttarget" EQUALS
+                                            "'pg_catalog.json'::pg_catalog.regtype AND c.castmethod" EQUALS
+                                            "'f'"
+                                            " LEFT JOIN pg_catalog.pg_proc p ON p.oid" EQUALS "c.castfunc"
+                                            " ORDER BY t.oid, a.attnum";
 
 /* A type in the making: what it is made of by its OIDs. */
 struct entry {
     struct pgtypes_type type;
     enum kind kind;
     char *name;                   /* owned; NULL: it was not told */
+    char *labels;                 /* of an enum; likewise */
     uint32_t part;                /* the base type of a domain, the type of an array's elements */
     struct pgtypes_field *fields; /* of a composite; owned, and so are their keys */
     uint32_t *field_types;
@@ -94,6 +101,7 @@ void pgcatalogue_drop(struct pgcatalogue *catalogue)
             free((char *)entry->fields[j].key.base);
         free(entry->fields);
         free(entry->name);
+        free(entry->labels);
         free(entry->field_types);
     }
     free(catalogue->entries);
@@ -152,6 +160,8 @@ bool pgcatalogue_take(struct pgcatalogue *catalogue, const struct pgwire_value r
             .type = {.oid = oid, .base = oid, .delimiter = row[3].text[0]}, .kind = kind, .part = part};
         if (row[6].len >= 0)
             last->name = mem_printf("%.*s", (int)row[6].len, row[6].text);
+        if (row[7].len >= 0)
+            last->labels = mem_printf("%.*s", (int)row[7].len, row[7].text);
     }
     if (has_field)
         add_field(last, row[4], field_type);
@@ -205,6 +215,17 @@ void pgcatalogue_name(const struct pgcatalogue *catalogue, uint32_t oid, char na
     } else {
         snprintf(name, PGCATALOGUE_NAME, "oid %" PRIu32, oid);
     }
+}
+
+const char *pgcatalogue_labels(const struct pgcatalogue *catalogue, uint32_t oid)
+{
+    const struct entry *entry = entry_of(catalogue, oid);
+    for (size_t i = 0; entry != NULL && i < catalogue->n; i++) {
+        if (entry->kind != KIND_DOMAIN && entry->kind != KIND_ARRAY)
+            return entry->labels;
+        entry = entry_of(catalogue, entry->part);
+    }
+    return NULL;
 }
 
 /* What a domain is in the end. A domain over one over one … is no deeper than there are types. */

@@ -12,7 +12,16 @@
 #include "pg/pgtypes.h"
 #include "pg/pgwire.h"
 
-enum { PGCATALOGUE_COLUMNS = 7, PGCATALOGUE_NAME = 256 };
+enum { PGCATALOGUE_COLUMNS = 8, PGCATALOGUE_NAME = 256 };
+
+/* The values of the enum with that OID, an expression of SQL, as a text for people; NULL if it is not an
+ * enum. */
+#define PGCATALOGUE_LABELS(oid)                                                                              \
+    "(SELECT pg_catalog.string_agg(label.enumlabel, ', ' ORDER BY label.enumsortorder)"                      \
+    " OPERATOR(pg_catalog.||) CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_enum WHERE enumtypid"              \
+    " OPERATOR(pg_catalog.=) " oid " OFFSET 20) THEN ' and others' ELSE '' END"                              \
+    " FROM (SELECT enumlabel, enumsortorder FROM pg_catalog.pg_enum WHERE enumtypid"                         \
+    " OPERATOR(pg_catalog.=) " oid " ORDER BY enumsortorder LIMIT 20) AS label)"
 
 /*
  * What to ask the database: $1 is an array of OIDs. The answer has a row for each of these types and of those
@@ -48,6 +57,12 @@ const struct pgtypes_type *pgcatalogue_find(const struct pgcatalogue *catalogue,
  * ("int4", "text[]"); "oid 16385" of one that neither has. What is longer is cut.
  */
 void pgcatalogue_name(const struct pgcatalogue *catalogue, uint32_t oid, char name[PGCATALOGUE_NAME]);
+
+/*
+ * The first twenty values of an enum, of a domain over one, or of an array of one, for people: "new, paid,
+ * shipped". NULL for any other type. Lives as long as the catalogue, which may be NULL.
+ */
+const char *pgcatalogue_labels(const struct pgcatalogue *catalogue, uint32_t oid);
 
 /* The OIDs as an array for $1 of pgcatalogue_sql, to be freed with free(). */
 char *pgcatalogue_array(const uint32_t *oids, size_t n);

@@ -148,7 +148,7 @@ CONF
 hayfork.conf:5:41: error: invalid input value for enum state: "sold"
           SELECT id FROM item WHERE state = 'sold'
                                             ^
-    hint: its values are new, paid and shipped
+    hint: its values are new, paid, shipped
 hayfork.conf:9:14: error: invalid input value for enum letter: "z"
           SELECT 'z'::letter AS z
                  ^
@@ -178,18 +178,19 @@ CONF
 hayfork.conf:7:7: error: the default of state is not a value of its type: invalid input value for enum state: "sold"
           state: sold
           ^
-    hint: its values are new, paid and shipped
+    hint: its values are new, paid, shipped
 hayfork.conf:8:7: error: the default of states is not a value of its type: invalid input value for enum state: "sold"
           states: { default: "{new,sold}", one_of: [new, "{new,sold}", old] }
           ^
+    hint: its values are new, paid, shipped
 hayfork.conf:8:7: error: a value in one_of of states is not a value of its type: invalid input value for enum state: "{new,sold}"
           states: { default: "{new,sold}", one_of: [new, "{new,sold}", old] }
           ^
-    hint: its values are new, paid and shipped
+    hint: its values are new, paid, shipped
 hayfork.conf:8:7: error: a value in one_of of states is not a value of its type: invalid input value for enum state: "old"
           states: { default: "{new,sold}", one_of: [new, "{new,sold}", old] }
           ^
-    hint: its values are new, paid and shipped
+    hint: its values are new, paid, shipped
 hayfork.conf:9:7: error: the default of id is not a value of its type: value for domain few violates check constraint "few_check"
           id: 12
           ^
@@ -278,6 +279,19 @@ hayfork.conf:10:28: error: column "nothing" does not exist
                                ^
     hint: a comment in SQL begins with --
 END
+
+subtest 'a warning about the conf is there once' => sub {
+    my $conf = spew('admin.conf', <<~CONF);
+        admin: 0.0.0.0:9180
+        database: { connect: "${\ $cluster->conninfo }" }
+        routes:
+          GET /a: { sql: "SELECT 1, 2", answer: row }
+        CONF
+    my $run = hayfork('-t', '--db', '-c', $conf);
+    my @warnings = $run->{stderr} =~ /^admin\.conf:(\d+):\d+: warning: /mg;
+    is_deeply \@warnings, [ 1, 4 ], 'beside that of the SQL' or diag $run->{stderr};
+    is $run->{exit}, 'exit 0';
+};
 
 subtest 'nothing was done' => sub {
     is $cluster->value('SELECT count(*) FROM item') + $cluster->value('SELECT count(*) FROM note'), 0, 'no row';

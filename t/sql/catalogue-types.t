@@ -3,6 +3,8 @@ use v5.36;
 
 use Hayfork::Test;
 
+use Hayfork::Test::Process qw(wait_for);
+
 needs_postgres;
 my $cluster = cluster;
 
@@ -340,6 +342,41 @@ subtest 'columns come and go' => sub {
     $same->('a column less');
     is $server->stop, 'exit 0', 'it ends well';
     is_deeply [ $server->log_lines(qr/ (?:warn|error) /) ], \@lines, 'without another complaint';
+};
+
+# Who has sent a value that is not one is told those that are.
+subtest 'the values of an enum' => sub {
+    $cluster->psql(<<~'SQL');
+        CREATE TYPE state AS ENUM ('new', 'paid');
+        CREATE DOMAIN open_state AS state CHECK (VALUE <> 'paid');
+        CREATE TYPE letter AS ENUM ('a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p', 'q', 'r',
+            's', 't', 'u');
+        CREATE TABLE item (id int, state state);
+        SQL
+    my $server = server(<<~CONF, cluster => $cluster);
+        workers: 1
+        database: { connect: "${\ $cluster->conninfo }" }
+        routes:
+          GET /items/{state}: { sql: "SELECT id FROM item WHERE state = :state", answer: rows }
+          GET /some: { sql: "SELECT id FROM item WHERE state = ANY (:states)", query: [states], answer: rows }
+          GET /open: { sql: "SELECT :state::open_state AS state", query: [state], answer: row }
+          GET /letter: { sql: "SELECT :letter::letter AS letter", query: [letter], answer: row }
+        CONF
+    my $detail = sub ($path) {
+        my $response = $server->get($path);
+        is $response->status, 400, $path;
+        return $response->json->{detail};
+    };
+    is $detail->('/items/sold'),             'state must be one of: new, paid';
+    is $detail->('/some?states=new&states=x'), 'states must be one of: new, paid', 'each of an array';
+    is $detail->('/open?state=x'),           'state must be one of: new, paid', 'of a domain';
+    is $detail->('/letter?letter=z'), 'letter must be one of: ' . join(', ', 'a' .. 't') . ' and others', 'twenty of many';
+    $cluster->psql(q(ALTER TYPE state ADD VALUE 'shipped'));
+    is $server->get('/items/shipped')->status, 200, 'one that was added is taken';
+    wait_for('the new value to be named', sub {
+        $server->get('/items/sold')->json->{detail} eq 'state must be one of: new, paid, shipped';
+    });
+    is $server->stop, 'exit 0';
 };
 
 done_testing;
