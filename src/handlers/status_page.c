@@ -221,12 +221,11 @@ static void write_workers(const struct status *status, struct json_writer *out)
         const struct sums_worker *worker = &status->workers.all[i];
         const struct shm_slot *slot = worker->slot;
         const char *route = status_route_in_hand(status, slot);
-        put(out, "<tr><td>");
-        put_format(out, worker->generation > 1 ? "%u (generation %u)" : "%u", worker->index,
-                   worker->generation);
-        put(out, "</td>");
+        put(out, "<tr>");
+        number_cell(out, "", worker->index);
         text_cell(out, "", str_of(sums_state_name((enum shm_worker_state)slot->state)));
         number_cell(out, "n", (uint64_t)slot->pid);
+        number_cell(out, "n", worker->generation);
         begin_cell(out, "n");
         put_age(out, status_age_ms(slot) / 1000);
         put(out, "</td>");

@@ -249,7 +249,7 @@
 
 	function withTypes(title, items) {
 		return [element('dt', '', title), ...items.map(({ name, type }) =>
-			element('div', '', element('b', '', name), element('i', '', type ?? 'not known yet')))];
+			element('dd', '', element('b', '', name), ' ', type ?? 'not known yet'))];
 	}
 
 	function plural(n, what) {
@@ -399,8 +399,7 @@
 		const then = before.workers.find((other) => other.pid === pid), time = now.clock - before.clock;
 		const share = then && time >= TIMES_S ? (worker.cpu - then.cpu) / time : worker.age > 0 ? worker.cpu / worker.age : 0;
 		return [
-			worker.generation > 1 ? `${worker.worker} (generation ${worker.generation})` : `${worker.worker}`,
-			workerState(worker), `${pid}`, age(worker.age), number(worker.in_flight), size(worker.proportional),
+			`${worker.worker}`, workerState(worker), `${pid}`, `${worker.generation}`, age(worker.age), number(worker.in_flight), size(worker.proportional),
 			`${Math.min(100, share * 100).toFixed(share < 0.1 ? 1 : 0)} %`,
 			{ text: worker.route ?? '–', className: worker.route ? 'route' : 'quiet' },
 		];
