@@ -52,7 +52,7 @@ static bool is_admins(const struct sums_route *route)
 static struct status_route route_of(const struct status *status, size_t which, bool *is_shown)
 {
     const struct handler *handler = status->from->handlers[which];
-    struct status_route route = {&status->from->conf->routes[which], handler, {NULL}};
+    struct status_route route = {.conf = &status->from->conf->routes[which], .handler = handler};
     uint32_t name = handler->series == NULL ? 0 : atomic_load(&handler->series->name);
     for (size_t i = 0; name != 0 && i < status->routes.n; i++) {
         if (status->routes.all[i].series->name == name) {

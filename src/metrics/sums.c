@@ -41,7 +41,7 @@ static bool is_used(const struct series *series)
 
 struct sums_routes sums_routes_read(const struct shm *shm)
 {
-    struct sums_routes routes = {NULL};
+    struct sums_routes routes = {.n = 0};
     totals_read(&routes.totals, shm);
     routes.all = mem_calloc(routes.totals.n_names + 1, sizeof(*routes.all));
     for (size_t i = 0; i < routes.totals.n_names; i++) {
