@@ -29,10 +29,11 @@ static size_t list_keys(const char *section, const char *keys[MAX_KEYS])
     size_t n = 0;
     for (size_t i = 0; i < conf_table_rows && n < MAX_KEYS; i++) {
         const struct conf_directive *row = &conf_table[i];
+        const char *inner = conf_table_inner(section, row->section);
         if (strcmp(row->section, section) == 0)
             keys[n++] = row->name;
-        else if (section[0] == '\0' && (i == 0 || strcmp(row->section, conf_table[i - 1].section) != 0))
-            keys[n++] = row->section;
+        else if (inner != NULL && (i == 0 || strcmp(row->section, conf_table[i - 1].section) != 0))
+            keys[n++] = inner;
     }
     return n;
 }
@@ -210,25 +211,27 @@ static void read_section(struct conf *conf, const char *section, const struct co
     for (size_t i = 0; i < map->n_items; i++) {
         const struct conf_yaml *key = map->items[i].key, *value = map->items[i].value;
         const struct conf_directive *row = conf_table_find(section, key->value);
+        char *inner = mem_printf("%s%s%s", section, section[0] == '\0' ? "" : ".", key->value);
         if (row != NULL) {
             read_directive(conf, row, value);
         } else if (is_option(section, &map->items[i])) {
-            continue; /* it was refused with its like */
-        } else if (section[0] != '\0' || !conf_table_has_section(key->value)) {
+            /* it was refused with its like */
+        } else if (strchr(key->value, '.') != NULL || !conf_table_has_section(inner)) {
             note_unknown(conf, section, key->pos, key->value);
             if (value->kind == CONF_YAML_MAP)
                 conf->lanes_incomplete = true; /* they may stand below a name that is misspelled */
         } else if (value->kind == CONF_YAML_MAP) {
-            read_section(conf, key->value, value);
-        } else if (conf_table_short_form(key->value) != NULL) {
+            read_section(conf, inner, value);
+        } else if (conf_table_short_form(inner) != NULL) {
             read_short_form(conf, key, value);
         } else if (!conf_yaml_is_null(value)) {
             const char *keys[MAX_KEYS];
-            char *choice = conf_hint_choice(keys, list_keys(key->value, keys));
+            char *choice = conf_hint_choice(keys, list_keys(inner, keys));
             conf_files_error(conf->files, value->pos, "%s is a mapping: below it, indented, it can have %s",
                              key->value, choice);
             free(choice);
         }
+        free(inner);
     }
 }
 
@@ -250,18 +253,31 @@ static struct conf_yaml *new_key(struct conf_pos pos, const char *text, size_t l
     return key;
 }
 
-/* Makes the section a mapping, which it is not; a single value stays where it can stand for the section. */
-static struct conf_yaml *put_section(struct conf_yaml *root, struct conf_pos pos, const char *section,
-                                     const struct conf_yaml *value)
+/*
+ * The mapping of a section, "limits.images" in that of "limits"; made where it is not there. A single value
+ * stays where it can stand for the section.
+ */
+static struct conf_yaml *put_section(struct conf_yaml *root, struct conf_pos pos, const char *section)
 {
-    const struct conf_directive *row = conf_table_short_form(section);
-    struct conf_yaml *map = conf_yaml_new_map(pos);
-    if (row != NULL && value != NULL && value->kind == CONF_YAML_SCALAR) {
-        struct conf_yaml *kept = new_key(value->pos, value->value, strlen(value->value));
-        kept->style = value->style;
-        conf_yaml_put(map, new_key(pos, row->name, strlen(row->name)), kept);
+    struct conf_yaml *map = root;
+    for (const char *at = section; *at != '\0'; at += strspn(at, ".")) {
+        size_t len = strcspn(at, ".");
+        char *name = mem_strndup(at, len);
+        struct conf_yaml *outer = map, *value = conf_yaml_get(outer, name);
+        const struct conf_directive *row = conf_table_short_form(section);
+        at += len;
+        map = value;
+        if (value == NULL || value->kind != CONF_YAML_MAP) {
+            map = conf_yaml_new_map(pos);
+            if (row != NULL && value != NULL && value->kind == CONF_YAML_SCALAR) {
+                struct conf_yaml *kept = new_key(value->pos, value->value, strlen(value->value));
+                kept->style = value->style;
+                conf_yaml_put(map, new_key(pos, row->name, strlen(row->name)), kept);
+            }
+            conf_yaml_put(outer, new_key(pos, name, len), map);
+        }
+        free(name);
     }
-    conf_yaml_put(root, new_key(pos, section, strlen(section)), map);
     return map;
 }
 
@@ -269,9 +285,8 @@ static struct conf_yaml *put_section(struct conf_yaml *root, struct conf_pos pos
 static void put_override(struct conf *conf, struct conf_yaml *root, struct conf_pos pos, const char *name,
                          struct conf_yaml *value)
 {
-    const char *dot = strchr(name, '.');
-    size_t len = dot == NULL ? 0 : (size_t)(dot - name);
-    char *section = mem_strndup(name, len);
+    const char *dot = strrchr(name, '.');
+    char *section = mem_strndup(name, dot == NULL ? 0 : (size_t)(dot - name));
     const char *last = dot == NULL ? name : dot + 1;
     struct conf_yaml *map = dot == NULL ? root : conf_yaml_get(root, section);
     bool names_listener = strcmp(section, "listen") == 0;
@@ -286,8 +301,7 @@ static void put_override(struct conf *conf, struct conf_yaml *root, struct conf_
             note_unknown(conf, "", pos, name);
         conf_yaml_free(value);
     } else {
-        if (map == NULL || map->kind != CONF_YAML_MAP)
-            map = put_section(root, pos, section, map);
+        map = put_section(root, pos, section);
         conf_yaml_put(map, new_key(pos, last, strlen(last)), value);
     }
     free(section);
@@ -374,6 +388,15 @@ static void check_bodies(struct conf *conf, const struct conf_yaml *root)
         "limits.body_total, for all bodies in a worker, is less than limits.body, which one may have");
 }
 
+bool conf_makes_images(const struct conf *conf)
+{
+    for (size_t i = 0; i < conf->n_routes; i++) {
+        if (conf->routes[i].makes_images)
+            return true;
+    }
+    return false;
+}
+
 size_t conf_body_total(const struct conf *conf)
 {
     enum { USUAL = 64 * 1024 * 1024, BODIES = 4 };
@@ -424,7 +447,7 @@ static struct conf *load(struct conf_files *files, const char *path, const struc
 
 bool conf_may_hold_secret(const char *key)
 {
-    const char *dot = strchr(key, '.');
+    const char *dot = strrchr(key, '.');
     char *section = mem_strndup(key, dot == NULL ? 0 : (size_t)(dot - key));
     const struct conf_directive *row = conf_table_find(section, dot == NULL ? key : dot + 1);
     if (dot == NULL && row == NULL)

@@ -119,6 +119,7 @@ struct conf_route {
     unsigned connect_deadline; /* ms: `connect_deadline`, else limits.connect */
     bool forwarded_is_set;
     enum conf_forwarded forwarded; /* `forwarded`, else that of the conf */
+    bool makes_images;             /* `images`: of what it is answered with, pictures are made */
     bool passes_server;            /* the upstream's Server field, as the conf's `server` is empty */
 
     bool implied; /* it is no conf's: one of those of `admin` */
@@ -236,6 +237,18 @@ struct conf {
         unsigned drain_notice; /* ms before that, in which only /ready tells that the server stops */
     } limits;
 
+    struct {               /* limits.images */
+        size_t pixels_in;  /* of an original */
+        size_t pixels_out; /* of a picture */
+        size_t bytes_in;   /* of an original */
+        unsigned time;     /* ms for a picture */
+        unsigned queue;    /* pictures that may wait for a helper in each worker */
+    } images;
+
+    struct {
+        unsigned images; /* processes; 0 is auto */
+    } helpers;
+
     unsigned resolve; /* ms after which the name of a server is looked up again */
     enum conf_forwarded forwarded;
     struct conf_upstream *upstreams; /* first those of `upstreams` */
@@ -290,6 +303,9 @@ size_t conf_connections(const struct conf *conf, unsigned workers);
 
 /* Upstreams and all their servers, counted together. */
 size_t conf_servers(const struct conf *conf);
+
+/* Does some route make pictures? */
+bool conf_makes_images(const struct conf *conf);
 
 /* limits.body_total in bytes: where it is auto, four of the largest bodies, 64M at least. */
 size_t conf_body_total(const struct conf *conf);

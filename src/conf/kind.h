@@ -24,6 +24,7 @@ struct conf_kind {
     size_t n_first;       /* how many of them, from the first on, make a route one of this kind */
     bool asks_database;   /* it has a statement, and so a lane */
     bool fills_headers;   /* its headers may have names in braces */
+    bool has_originals;   /* `images` goes with it */
     bool takes_options;   /* it may be for the method OPTIONS */
     unsigned descriptors; /* that a client may take besides its socket */
 

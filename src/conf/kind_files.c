@@ -179,6 +179,7 @@ static const struct conf_key keys[] = {
 const struct conf_kind conf_kind_files = {
     .keys = keys,
     .n_keys = sizeof(keys) / sizeof(keys[0]),
+    .has_originals = true,
     .n_first = 1,
     .descriptors = 1, /* the file that is being sent */
     .finish = finish,

@@ -56,6 +56,7 @@ static const struct conf_key keys[] = {
 const struct conf_kind conf_kind_relay = {
     .keys = keys,
     .n_keys = sizeof(keys) / sizeof(keys[0]),
+    .has_originals = true,
     .n_first = 1,
     .fills_headers = true,
     .takes_options = true,

@@ -184,8 +184,6 @@ static void complete(const struct conf_reading *reading, const struct conf_route
     struct conf_route *route = reading->route;
     if (conf_reading_key(reading, "lane") == NULL)
         route->lane = conf_reading_is_for(reading, "GET") ? CONF_LANE_READ : CONF_LANE_WRITE;
-    if (conf_reading_key(reading, "unknown_query") == NULL)
-        route->ignore_unknown_query = defaults->ignore_unknown_query;
     if (conf_reading_key(reading, "merge") == NULL)
         route->merge_off = defaults->merge_off;
     if (route->status == 0)
@@ -208,56 +206,12 @@ static void check(struct conf *conf, struct conf_route *route, const struct str 
 
 /* Printing */
 
-/* What may be given to a parameter, where there is more to say than its default. */
-static void print_options(const struct params_spec *spec, int indent, FILE *out)
-{
-    putc('\n', out);
-    if (spec->required)
-        conf_write_text("required", "true", indent, out);
-    if (spec->default_text != NULL)
-        conf_write_text("default", spec->default_text, indent, out);
-    if (spec->min != NULL)
-        conf_write_text("min", spec->min, indent, out);
-    if (spec->max != NULL)
-        conf_write_text("max", spec->max, indent, out);
-    if (spec->n_one_of > 0)
-        fprintf(out, "%*sone_of:\n", indent, "");
-    for (size_t i = 0; i < spec->n_one_of; i++) {
-        fprintf(out, "%*s- ", indent + CONF_WRITE_STEP, "");
-        conf_write_scalar(spec->one_of[i], indent + CONF_WRITE_STEP, out);
-    }
-}
-
-/* The parameters of one source, below its key, if there are any. */
-static void print_params(const char *key, const struct conf_route *route, enum params_source source,
-                         int indent, FILE *out)
-{
-    bool any = false;
-    for (size_t i = 0; i < route->n_declared; i++) {
-        const struct params_spec *spec = &route->declared[i].spec;
-        if (spec->source != source)
-            continue;
-        if (!any)
-            fprintf(out, "%*s%s:\n", indent, "", key);
-        any = true;
-        conf_write_key(spec->name, indent + CONF_WRITE_STEP, out);
-        if (spec->required || spec->min != NULL || spec->max != NULL || spec->n_one_of > 0) {
-            print_options(spec, indent + 2 * CONF_WRITE_STEP, out);
-        } else if (spec->default_text == NULL) {
-            fputs(" null\n", out);
-        } else {
-            putc(' ', out);
-            conf_write_scalar(spec->default_text, indent + CONF_WRITE_STEP, out);
-        }
-    }
-}
-
 static void print(const struct conf *conf, const struct conf_route *route, int indent, FILE *out)
 {
     conf_write_own_text("sql", route->sql, true, indent, out);
-    print_params("query", route, PARAMS_QUERY, indent, out);
+    conf_write_params("query", route, PARAMS_QUERY, indent, out);
     conf_write_text("unknown_query", route->ignore_unknown_query ? "ignore" : "refuse", indent, out);
-    print_params("body", route, PARAMS_BODY, indent, out);
+    conf_write_params("body", route, PARAMS_BODY, indent, out);
     for (size_t i = 0; i < route->n_declared; i++) {
         if (route->declared[i].spec.source == PARAMS_BODY_AS)
             conf_write_text("body_as", route->declared[i].spec.name, indent, out);
@@ -288,6 +242,7 @@ static const struct conf_key keys[] = {
 const struct conf_kind conf_kind_sql = {
     .keys = keys,
     .n_keys = sizeof(keys) / sizeof(keys[0]),
+    .has_originals = true,
     .n_first = 2,
     .asks_database = true,
     .fills_headers = true,

@@ -5,6 +5,7 @@
 
 #include "conf/conf.h"
 #include "conf/conninfo.h"
+#include "conf/images.h"
 #include "conf/kind.h"
 #include "conf/relay.h"
 #include "conf/table.h"
@@ -84,6 +85,7 @@ static void print_route(const struct conf *conf, const struct conf_route *route,
         conf_write_quoted(route->label, out);
     fputs(":\n", out);
     route->kind->print(conf, route, indent, out);
+    conf_images_print(route, indent, out);
     print_on(route, indent, out);
     conf_write_like("deadline", "limits", "deadline", &route->deadline, indent, out);
     conf_write_headers("headers", route->headers, route->n_headers, indent, out);
@@ -169,10 +171,19 @@ static void print_counters(const struct conf *conf, unsigned workers, FILE *out)
             sizeof(struct shm) / (1024 * 1024) + 1);
 }
 
+/* How deep it stands. */
+static int indent_of(const char *section)
+{
+    int indent = section[0] == '\0' ? 0 : CONF_WRITE_STEP;
+    for (; *section != '\0'; section++)
+        indent += *section == '.' ? CONF_WRITE_STEP : 0;
+    return indent;
+}
+
 static void print_directive(const struct conf *conf, const struct conf_directive *row, unsigned workers,
                             FILE *out)
 {
-    int indent = row->section[0] == '\0' ? 0 : CONF_WRITE_STEP;
+    int indent = indent_of(row->section);
     fprintf(out, "%*s# %s\n", indent, "", row->help);
     if (row->type == CONF_TYPE_LISTEN) {
         print_listen(conf, out);
@@ -197,6 +208,13 @@ static void print_directive(const struct conf *conf, const struct conf_directive
     }
 }
 
+/* The key of a section, below which that of the section around it stands already. */
+static void print_section(const char *section, FILE *out)
+{
+    const char *dot = strrchr(section, '.');
+    fprintf(out, "%*s%s:\n", indent_of(section) - CONF_WRITE_STEP, "", dot == NULL ? section : dot + 1);
+}
+
 void conf_print(const struct conf *conf, unsigned workers, FILE *out)
 {
     const char *section = "";
@@ -210,7 +228,7 @@ void conf_print(const struct conf *conf, unsigned workers, FILE *out)
         if (i > 0 && (strcmp(row->section, section) != 0 || row->section[0] == '\0'))
             putc('\n', out);
         if (row->section[0] != '\0' && strcmp(row->section, section) != 0)
-            fprintf(out, "%s:\n", row->section);
+            print_section(row->section, out);
         section = row->section;
         print_directive(conf, row, workers, out);
     }

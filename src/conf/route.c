@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "conf/headers.h"
 #include "conf/hint.h"
+#include "conf/images.h"
 #include "conf/kind.h"
 #include "conf/listen.h"
 #include "conf/params.h"
@@ -21,6 +22,7 @@ static const struct conf_key common_keys[] = {
     {"on", read_on},
     {"deadline", read_deadline},
     {"headers", read_headers},
+    {"images", conf_images_read},
 };
 enum { N_COMMON_KEYS = sizeof(common_keys) / sizeof(common_keys[0]) };
 
@@ -179,7 +181,8 @@ static void check_foreign_keys(struct conf_reading *reading)
     for (size_t i = 0; i < reading->map->n_items; i++) {
         const struct conf_yaml *key = reading->map->items[i].key;
         struct found found = find_key(key->value);
-        if (found.kind != NULL && found.kind != kind && !found.is_first)
+        if (found.kind != NULL && found.kind != kind && !found.is_first &&
+            !conf_images_bring(reading->route, key->value))
             conf_files_error(reading->files, key->pos, "%s goes with %s; this route is answered with %s",
                              key->value, conf_kind_name(found.kind), conf_kind_name(kind));
     }
@@ -224,6 +227,8 @@ static void check_keys(struct conf_reading *reading)
         check_constant_headers(reading);
     if (kind->finish != NULL)
         kind->finish(reading);
+    if (reading->route->makes_images)
+        conf_images_finish(reading);
 }
 
 /* Fills in what the route does not say itself. */
@@ -232,6 +237,8 @@ static void complete(const struct conf_reading *reading, const struct conf_route
     struct conf_route *route = reading->route;
     if (route->kind != NULL && route->kind->complete != NULL)
         route->kind->complete(reading, defaults);
+    if (conf_reading_key(reading, "unknown_query") == NULL)
+        route->ignore_unknown_query = defaults->ignore_unknown_query;
     if (route->deadline == 0)
         route->deadline = defaults->deadline;
     if (conf_reading_key(reading, "on") == NULL)

@@ -6,6 +6,7 @@
 
 #include "conf/files.h"
 #include "conf/hint.h"
+#include "images/params.h"
 #include "base/mem.h"
 
 /* Commands that PostgreSQL calls utilities: a route cannot do any good with them. */
@@ -156,6 +157,17 @@ static void note_sourceless(struct conf *conf, const struct conf_route *route, c
     free(known);
 }
 
+static void give_declared(struct conf *conf, struct conf_route *route, size_t declared, size_t parameter)
+{
+    const struct conf_param *param = &route->declared[declared];
+    route->params[parameter] = param->spec;
+    if (route->makes_images && param->spec.source == PARAMS_QUERY &&
+        images_params_has(str_of(param->spec.name)))
+        conf_files_error(conf->files, param->pos,
+                         "%s is a parameter of images here: the SQL needs another name for its own",
+                         param->spec.name);
+}
+
 static void give_source(struct conf *conf, struct conf_route *route, const struct str *names, size_t n_names,
                         size_t parameter)
 {
@@ -169,7 +181,7 @@ static void give_source(struct conf *conf, struct conf_route *route, const struc
                                      .capture = capture,
                                      .is_rest = names[capture].base[names[capture].len] == '.'};
     else if (declared < route->n_declared)
-        *spec = route->declared[declared].spec;
+        give_declared(conf, route, declared, parameter);
     else
         note_sourceless(conf, route, names, n_names, parameter);
 }
@@ -208,6 +220,8 @@ static bool has_body_as(const struct conf_route *route)
 static void check_unused(struct conf *conf, const struct conf_route *route, const struct conf_param *param)
 {
     const struct params_spec *spec = &param->spec;
+    if (route->makes_images && spec->source == PARAMS_QUERY && images_params_has(str_of(spec->name)))
+        return;
     bool plain = spec->default_text == NULL && !spec->required && spec->min == NULL && spec->max == NULL &&
                  spec->n_one_of == 0;
     if (note_quoted(conf, route, spec->name))

@@ -101,6 +101,20 @@ const struct conf_directive conf_table[] = {
     {"limits", "drain_notice", CONF_TYPE_TIME, AT(limits.drain_notice), 0, HOUR, {NULL}, "0s",
      "time before that in which all goes on, and /ready tells load balancers to send nobody any more"},
 
+    {"limits.images", "pixels_in", CONF_TYPE_SIZE, AT(images.pixels_in), 1024, 1UL << 30, {NULL}, "50M",
+     "most pixels of an original that pictures are made of; one with more is answered 413"},
+    {"limits.images", "pixels_out", CONF_TYPE_SIZE, AT(images.pixels_out), 1024, 1UL << 28, {NULL}, "16M",
+     "most pixels of a picture that is made; more are answered 400"},
+    {"limits.images", "bytes_in", CONF_TYPE_SIZE, AT(images.bytes_in), 1024, 1UL << 30, {NULL}, "32M",
+     "largest original; a larger one is answered 413"},
+    {"limits.images", "time", CONF_TYPE_TIME, AT(images.time), 10, HOUR, {NULL}, "5s",
+     "time to make a picture, once a helper has begun; then it is killed and the answer is 504"},
+    {"limits.images", "queue", CONF_TYPE_UNSIGNED, AT(images.queue), 1, 10000, {NULL}, "64",
+     "pictures that may wait for a helper in each worker; one more is answered 503"},
+
+    {"helpers", "images", CONF_TYPE_UNSIGNED, AT(helpers.images), 1, 64, {"auto"}, "auto",
+     "processes that make pictures, where a route has images; auto is one for each core that may be used"},
+
     {"", "forwarded", CONF_TYPE_ENUM, AT(forwarded), 0, 0, {"off", "x", "standard", "both"}, "x",
      "what relays tell of the client: x is X-Forwarded-For, -Proto and -Host, standard is Forwarded"},
     {"", "resolve", CONF_TYPE_TIME, AT(resolve), 100, 24 * HOUR, {NULL}, "10s",
@@ -149,6 +163,15 @@ bool conf_table_has_section(const char *name)
             return true;
     }
     return false;
+}
+
+const char *conf_table_inner(const char *outer, const char *section)
+{
+    size_t len = strlen(outer);
+    const char *inner = section + len + (len > 0);
+    if (strncmp(section, outer, len) != 0 || section[len] == '\0' || (len > 0 && section[len] != '.'))
+        return NULL;
+    return strchr(inner, '.') == NULL ? inner : NULL;
 }
 
 char *conf_table_anywhere(const char *name)

@@ -57,6 +57,10 @@ bool conf_table_has_section(const char *name);
 /* The row that a single value is of which stands in place of the section, or NULL where it cannot be one. */
 const struct conf_directive *conf_table_short_form(const char *section);
 
+/* The key of a section that stands right in another one: "images" of "limits.images" in "limits", "limits" of
+ * "limits" in "". NULL where it does not. */
+const char *conf_table_inner(const char *outer, const char *section);
+
 /* The dotted name of a directive or section with this name in any section, or NULL. The caller frees it. */
 char *conf_table_anywhere(const char *name);
 

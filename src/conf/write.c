@@ -166,3 +166,46 @@ void conf_write_like(const char *key, const char *section, const char *name, con
     conf_write_text(key, text, indent, out);
     free(text);
 }
+
+/* What may be given to a parameter, where there is more to say than its default. */
+static void print_options(const struct params_spec *spec, int indent, FILE *out)
+{
+    putc('\n', out);
+    if (spec->required)
+        conf_write_text("required", "true", indent, out);
+    if (spec->default_text != NULL)
+        conf_write_text("default", spec->default_text, indent, out);
+    if (spec->min != NULL)
+        conf_write_text("min", spec->min, indent, out);
+    if (spec->max != NULL)
+        conf_write_text("max", spec->max, indent, out);
+    if (spec->n_one_of > 0)
+        fprintf(out, "%*sone_of:\n", indent, "");
+    for (size_t i = 0; i < spec->n_one_of; i++) {
+        fprintf(out, "%*s- ", indent + CONF_WRITE_STEP, "");
+        conf_write_scalar(spec->one_of[i], indent + CONF_WRITE_STEP, out);
+    }
+}
+
+void conf_write_params(const char *key, const struct conf_route *route, enum params_source source, int indent,
+                       FILE *out)
+{
+    bool any = false;
+    for (size_t i = 0; i < route->n_declared; i++) {
+        const struct params_spec *spec = &route->declared[i].spec;
+        if (spec->source != source)
+            continue;
+        if (!any)
+            fprintf(out, "%*s%s:\n", indent, "", key);
+        any = true;
+        conf_write_key(spec->name, indent + CONF_WRITE_STEP, out);
+        if (spec->required || spec->min != NULL || spec->max != NULL || spec->n_one_of > 0) {
+            print_options(spec, indent + 2 * CONF_WRITE_STEP, out);
+        } else if (spec->default_text == NULL) {
+            fputs(" null\n", out);
+        } else {
+            putc(' ', out);
+            conf_write_scalar(spec->default_text, indent + CONF_WRITE_STEP, out);
+        }
+    }
+}

@@ -30,6 +30,10 @@ void conf_write_quoted(const char *text, FILE *out);
 /* Nothing for no headers. */
 void conf_write_headers(const char *key, const struct conf_header *headers, size_t n, int indent, FILE *out);
 
+/* The parameters of one source, below their key; nothing for none. */
+void conf_write_params(const char *key, const struct conf_route *route, enum params_source source, int indent,
+                       FILE *out);
+
 /* A key whose value is of the same type as a directive's. */
 void conf_write_like(const char *key, const char *section, const char *name, const void *place, int indent,
                      FILE *out);

@@ -34,6 +34,19 @@
     ROW(WORKER_CRASHED, COUNTER, "hayfork_worker_deaths", "cause", "crashed", NULL)                          \
     ROW(WORKER_KILLED, COUNTER, "hayfork_worker_deaths", "cause", "killed", NULL)                            \
     ROW(WORKER_NEVER_READY, COUNTER, "hayfork_worker_deaths", "cause", "never_ready", NULL)                  \
+    ROW(HELPERS, GAUGE, "hayfork_helpers", NULL, NULL, "Helper processes that there are.")                   \
+    ROW(HELPER_STARTS, COUNTER, "hayfork_helper_starts", NULL, NULL, "Helper processes that were started.")  \
+    ROW(JOBS_WAITING, GAUGE, "hayfork_helper_jobs_waiting", NULL, NULL, "Jobs that wait for a helper.")      \
+    ROW(JOBS_RUNNING, GAUGE, "hayfork_helper_jobs_running", NULL, NULL, "Jobs that helpers work on.")        \
+    ROW(JOBS_DONE, COUNTER, "hayfork_helper_jobs", "result", "done",                                         \
+        "Jobs for helpers, by what came of them.")                                                           \
+    ROW(JOBS_FULL, COUNTER, "hayfork_helper_jobs", "result", "full", NULL)                                   \
+    ROW(JOBS_WAITED, COUNTER, "hayfork_helper_jobs", "result", "not_begun", NULL)                            \
+    ROW(JOBS_LATE, COUNTER, "hayfork_helper_jobs", "result", "late", NULL)                                   \
+    ROW(JOBS_DIED, COUNTER, "hayfork_helper_jobs", "result", "died", NULL)                                   \
+    ROW(JOBS_ABANDONED, COUNTER, "hayfork_helper_jobs", "result", "abandoned", NULL)                         \
+    ROW(IMAGES_SHARED, COUNTER, "hayfork_images_shared", NULL, NULL,                                         \
+        "Requests whose picture was being made for another one already.")                                    \
     ROW(RELOADS_DONE, COUNTER, "hayfork_reloads", "result", "done", "Reloads, by their result.")             \
     ROW(RELOADS_REFUSED, COUNTER, "hayfork_reloads", "result", "refused", NULL)
 

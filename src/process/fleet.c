@@ -399,11 +399,12 @@ static int follow_step(struct fleet *fleet)
     }
     if (candidate->shared == NULL && !find_place(fleet))
         return LOOK_AGAIN_MS;
+    generation_start_helpers(candidate, &fleet->home);
     unsigned prepared = generation_count(candidate, fleet->home.shm, SHM_PREPARED), started = 0;
     for (unsigned i = 0; i < candidate->n_workers; i++)
         started += candidate->workers[i].pid != 0;
     for (unsigned i = 0; i < candidate->n_workers; i++) {
-        struct worker_process *worker = &candidate->workers[i];
+        struct child *worker = &candidate->workers[i];
         if (worker->pid != 0 || worker->start_at > now)
             continue;
         if (!has_room(fleet, prepared, started))
@@ -449,10 +450,14 @@ int fleet_step(struct fleet *fleet)
         want_all_again(fleet->running);
     if (!fleet->stopping && !(fleet->candidate != NULL && fleet->exchanging))
         wait = generation_start_due(fleet->running, &fleet->home);
+    wait = sooner(wait, fleet->stopping ? generation_keep_helpers(fleet->running, &fleet->home)
+                                        : generation_start_helpers(fleet->running, &fleet->home));
     if (fleet->candidate != NULL)
         wait = sooner(wait, follow_step(fleet));
-    for (size_t i = 0; i < fleet->n_leaving; i++)
+    for (size_t i = 0; i < fleet->n_leaving; i++) {
         wait = sooner(wait, generation_kill_overdue(fleet->leaving[i]));
+        wait = sooner(wait, generation_keep_helpers(fleet->leaving[i], &fleet->home));
+    }
     if (fleet->stopping)
         wait = sooner(wait, generation_kill_overdue(fleet->running));
     bury(fleet);
@@ -487,12 +492,27 @@ static bool is_followed(const struct fleet *fleet)
     return false;
 }
 
+/* A worker says which of its generation's helpers is overdue. */
+static void kill_condemned(struct fleet *fleet)
+{
+    for (unsigned i = 0; i < SHM_CONDEMNED; i++) {
+        _Atomic pid_t *place = &fleet->home.shm->condemned[i];
+        pid_t pid = atomic_load(place) == 0 ? 0 : atomic_exchange(place, 0);
+        if (pid == 0 || helpers_kill_one(&fleet->running->helpers, pid) ||
+            (fleet->candidate != NULL && helpers_kill_one(&fleet->candidate->helpers, pid)))
+            continue;
+        for (size_t j = 0; j < fleet->n_leaving; j++)
+            helpers_kill_one(&fleet->leaving[j]->helpers, pid);
+    }
+}
+
 void fleet_on_ready(struct fleet *fleet)
 {
     struct generation *running = fleet->running;
     char bytes[256];
     while (read(fleet->home.ready_pipe[0], bytes, sizeof(bytes)) > 0)
         continue;
+    kill_condemned(fleet);
     if (generation_count(running, fleet->home.shm, SHM_PREPARED) > 0) {
         running->ever_ready = true;
         running->failed_starts = 0;

@@ -19,10 +19,7 @@
 #include "process/worker.h"
 
 enum {
-    BACK_OFF_FIRST_MS = 100, /* before a worker that failed is started again; doubled each time */
-    BACK_OFF_LAST_MS = 5000,
-    STEADY_MS = 10000, /* a worker that lived so long is started again at once */
-    MEGABYTE = 1024 * 1024,
+    STEADY_MS = 10000,                  /* a worker that lived so long is started again at once */
     SPARE_FILES = 64,                   /* descriptors of a worker that are no client's */
     FORK_AGAIN_MS = 5000,               /* where the kernel gives out no process */
     SNAPSHOT_MOST = 1024 * 1024 * 1024, /* bytes */
@@ -64,6 +61,7 @@ struct generation *generation_of_snapshot(unsigned number, int snapshot)
     generation->number = number;
     generation->snapshot = snapshot;
     generation->role = GENERATION_CANDIDATE;
+    generation->helpers = (struct helpers){.to = -1, .from = -1};
     return generation;
 }
 
@@ -107,6 +105,8 @@ static void raise_file_limit(const struct conf *conf, unsigned workers)
     rlim_t needed = conf->limits.clients + SPARE_FILES + 2 * conf_connections(conf, 1);
     if (conf->listen[conf->n_listen - 1].is_admin)
         needed += WORKER_ADMIN_MOST;
+    if (conf_makes_images(conf)) /* an original, a picture, and the way to a helper */
+        needed += 3 * ((rlim_t)conf->images.queue + 1);
     needed += (conf->n_listen + 2) * workers; /* the master has the sockets and queues of all */
     for (size_t i = 0; i < conf->n_upstreams; i++)
         needed += conf->upstreams[i].connections;
@@ -139,6 +139,11 @@ enum generation_place generation_settle(struct generation *generation, struct ge
         shm_end_generation(home->shm, shared);
         return GENERATION_HAS_NONE;
     }
+    if (!helpers_open(&generation->helpers, generation->conf)) {
+        handoff_close(&generation->handoff);
+        shm_end_generation(home->shm, shared);
+        return GENERATION_HAS_NONE;
+    }
     generation->shared = shared;
     generation->place = (unsigned)(shared - home->shm->generations) + 1;
     return GENERATION_SETTLED;
@@ -154,6 +159,7 @@ _Noreturn static void run_worker(const struct generation *generation, const stru
         .shm = home->shm,
         .generation = generation->shared,
         .handoff = &generation->handoff,
+        .helpers = generation->helpers.from,
         .index = index,
         .ready_fd = home->ready_pipe[1],
         .master = parent,
@@ -176,7 +182,7 @@ static void count_steady(const struct generation *generation)
 
 void generation_start_worker(struct generation *generation, struct generation_home *home, unsigned index)
 {
-    struct worker_process *worker = &generation->workers[index];
+    struct child *worker = &generation->workers[index];
     struct shm_slot *slot = shm_slot(home->shm, generation->shared, index);
     pid_t parent = getpid();
     if (!generation_load(generation, home->program)) {
@@ -199,11 +205,18 @@ void generation_start_worker(struct generation *generation, struct generation_ho
     count_steady(generation);
 }
 
+int generation_start_helpers(struct generation *generation, struct generation_home *home)
+{
+    if (generation->helpers.n == 0 || !generation_load(generation, home->program))
+        return -1;
+    return helpers_start_due(&generation->helpers, generation->conf);
+}
+
 int generation_start_due(struct generation *generation, struct generation_home *home)
 {
     uint64_t now = clock_ms(), next = UINT64_MAX;
     for (unsigned i = 0; i < generation->n_workers; i++) {
-        struct worker_process *worker = &generation->workers[i];
+        struct child *worker = &generation->workers[i];
         if (worker->pid == 0 && !worker->leaves && worker->start_at <= now)
             generation_start_worker(generation, home, i);
         if (worker->pid == 0 && !worker->leaves && worker->start_at < next)
@@ -212,26 +225,11 @@ int generation_start_due(struct generation *generation, struct generation_home *
     return next == UINT64_MAX ? -1 : (int)(next > now ? next - now : 0);
 }
 
-/*
- * A signal's name and number; says when there is a core. What is killed is often killed for lack of memory:
- * then it says how much (resident, bytes) there was.
- */
-static char *describe_death(int status, uint64_t resident)
-{
-    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && resident > 0)
-        return mem_printf("was killed by signal %d (%s) with %" PRIu64 " MB of memory", WTERMSIG(status),
-                          strsignal(WTERMSIG(status)), (resident + MEGABYTE - 1) / MEGABYTE);
-    if (WIFSIGNALED(status))
-        return mem_printf("was killed by signal %d (%s)%s", WTERMSIG(status), strsignal(WTERMSIG(status)),
-                          WCOREDUMP(status) ? ", core dumped" : "");
-    return mem_printf("ended with exit code %d", WEXITSTATUS(status));
-}
-
 static void log_death(const struct generation *generation, unsigned index, pid_t pid, int status,
                       bool was_ready, const struct shm *shm, const struct shm_slot *slot)
 {
     const char *route = shm_name_text(shm, atomic_load(&slot->route));
-    char *death = describe_death(status, atomic_load(&slot->resident));
+    char *death = child_describe_death(status, atomic_load(&slot->resident));
     if (generation->workers[index].leaves) {
         if (status != 0)
             log_warnx("worker %u %s while stopping", index + 1, death);
@@ -260,25 +258,18 @@ static void count_death(int status, bool was_ready)
                1);
 }
 
-static void back_off(struct worker_process *worker, bool was_steady)
-{
-    if (was_steady)
-        worker->back_off = 0;
-    worker->start_at = clock_ms() + worker->back_off;
-    worker->back_off = worker->back_off == 0 ? BACK_OFF_FIRST_MS : worker->back_off * 2;
-    if (worker->back_off > BACK_OFF_LAST_MS)
-        worker->back_off = BACK_OFF_LAST_MS;
-}
-
 bool generation_take_death(struct generation *generation, struct generation_home *home, pid_t pid, int status,
                            bool *failed)
 {
     unsigned index = 0;
+    *failed = false;
+    if (helpers_take_death(&generation->helpers, pid, status))
+        return true;
     while (index < generation->n_workers && generation->workers[index].pid != pid)
         index++;
     if (index == generation->n_workers)
         return false;
-    struct worker_process *worker = &generation->workers[index];
+    struct child *worker = &generation->workers[index];
     struct shm_slot *slot = shm_slot(home->shm, generation->shared, index);
     bool was_ready = atomic_load(&slot->state) >= SHM_PREPARED;
     log_death(generation, index, pid, status, was_ready, home->shm, slot);
@@ -294,7 +285,7 @@ bool generation_take_death(struct generation *generation, struct generation_home
     count_steady(generation);
     *failed = !was_ready && !worker->leaves;
     generation->failed_starts = *failed ? generation->failed_starts + 1 : 0;
-    back_off(worker, was_ready && clock_ms() - atomic_load(&slot->started) >= STEADY_MS);
+    child_back_off(worker, was_ready && clock_ms() - atomic_load(&slot->started) >= STEADY_MS);
     return true;
 }
 
@@ -336,13 +327,26 @@ void generation_open_logs(struct generation *generation, const struct program *p
     open_log(generation, 0, generation->conf->log.to);
 }
 
-bool generation_is_alive(const struct generation *generation)
+static bool has_workers(const struct generation *generation)
 {
     for (unsigned i = 0; i < generation->n_workers; i++) {
         if (generation->workers[i].pid != 0)
             return true;
     }
     return false;
+}
+
+bool generation_is_alive(const struct generation *generation)
+{
+    return has_workers(generation) || helpers_are_alive(&generation->helpers);
+}
+
+int generation_keep_helpers(struct generation *generation, struct generation_home *home)
+{
+    if (has_workers(generation))
+        return generation_start_helpers(generation, home);
+    helpers_end(&generation->helpers);
+    return -1;
 }
 
 void generation_signal(const struct generation *generation, int signal)
@@ -355,7 +359,7 @@ void generation_signal(const struct generation *generation, int signal)
 
 void generation_dismiss(struct generation *generation, struct shm *shm, unsigned index)
 {
-    struct worker_process *worker = &generation->workers[index];
+    struct child *worker = &generation->workers[index];
     worker->leaves = true;
     if (worker->pid == 0)
         return;
@@ -380,7 +384,7 @@ int generation_kill_overdue(struct generation *generation)
         return -1;
     if (now < generation->kill_at)
         return (int)(generation->kill_at - now);
-    if (generation_is_alive(generation))
+    if (has_workers(generation))
         log_warnx("killing the workers that did not stop in time");
     generation_signal(generation, SIGKILL);
     generation->kill_at = UINT64_MAX;
@@ -392,6 +396,7 @@ void generation_free(struct generation *generation, struct shm *shm)
     if (generation->shared != NULL) {
         shm_end_generation(shm, generation->shared);
         handoff_close(&generation->handoff);
+        helpers_close(&generation->helpers);
     }
     conf_free(generation->conf);
     free(generation->snapshot_text);

@@ -14,7 +14,9 @@
 
 #include "conf/conf.h"
 #include "metrics/shm.h"
+#include "process/child.h"
 #include "process/handoff.h"
+#include "process/helpers.h"
 #include "process/listen.h"
 #include "process/program.h"
 
@@ -23,13 +25,6 @@ enum generation_role {
                              of it */
     GENERATION_RUNNING,   /* its workers accept connections; one that dies is replaced */
     GENERATION_LEAVING,   /* its workers finish what they have */
-};
-
-struct worker_process {
-    pid_t pid;         /* 0 while there is none */
-    bool leaves;       /* it was told to finish, and is not replaced */
-    uint64_t start_at; /* clock_ms: when to fork, while there is none */
-    unsigned back_off; /* ms */
 };
 
 struct generation {
@@ -42,7 +37,8 @@ struct generation {
     struct shm_generation *shared; /* that place, or NULL */
     struct handoff handoff;
     unsigned n_workers;
-    struct worker_process *workers;
+    struct child *workers;
+    struct helpers helpers;
     struct listener **listeners; /* in the order of the conf; owned by the master */
     size_t n_listeners;
     unsigned n_lanes; /* that are used: so many connections to PostgreSQL a worker always has */
@@ -95,12 +91,20 @@ void generation_start_worker(struct generation *generation, struct generation_ho
 /* Forks whoever is due. Returns the ms until the next one is, or -1. */
 int generation_start_due(struct generation *generation, struct generation_home *home);
 
+/*
+ * Starts its helpers that are due; of a generation that is leaving only while it has workers: after that they
+ * are killed. Both return the ms until the next one is due, or -1.
+ */
+int generation_start_helpers(struct generation *generation, struct generation_home *home);
+int generation_keep_helpers(struct generation *generation, struct generation_home *home);
+
 /* Tells those that are prepared to accept connections. */
 void generation_say_go(struct generation *generation);
 
 /*
- * A process has ended. Returns false if it was none of this generation's workers. Logs its death, and says
- * when its successor is due; *failed is set if it was never ready, which is a start that failed.
+ * A process has ended. Returns false if it was none of this generation's. Logs its death, and says
+ * when its successor is due; *failed is set if it was a worker that was never ready, which is a start that
+ * failed.
  */
 bool generation_take_death(struct generation *generation, struct generation_home *home, pid_t pid, int status,
                            bool *failed);

@@ -44,6 +44,17 @@ static size_t index_of(const struct takeover *takeover, const struct listener *l
     return i;
 }
 
+static void pack_helpers(struct pack *pack, const struct helpers *helpers)
+{
+    pack_number(pack, helpers->n);
+    for (unsigned i = 0; i < helpers->n; i++)
+        pack_number(pack, (uint64_t)helpers->all[i].pid);
+    if (helpers->n > 0) {
+        pack_number(pack, (uint64_t)helpers->to);
+        pack_number(pack, (uint64_t)helpers->from);
+    }
+}
+
 static void pack_generation(struct pack *pack, const struct takeover *takeover,
                             const struct generation *generation)
 {
@@ -64,7 +75,7 @@ static void pack_generation(struct pack *pack, const struct takeover *takeover,
         pack_number(pack, index_of(takeover, generation->listeners[i]));
     pack_number(pack, generation->n_workers);
     for (unsigned i = 0; i < generation->n_workers; i++) {
-        const struct worker_process *worker = &generation->workers[i];
+        const struct child *worker = &generation->workers[i];
         pack_number(pack, (uint64_t)worker->pid);
         pack_number(pack, worker->leaves);
         pack_number(pack, worker->start_at);
@@ -75,6 +86,7 @@ static void pack_generation(struct pack *pack, const struct takeover *takeover,
         pack_number(pack, (uint64_t)generation->handoff.queues[i].to);
         pack_number(pack, (uint64_t)generation->handoff.queues[i].from);
     }
+    pack_helpers(pack, &generation->helpers);
 }
 
 int takeover_write(const struct takeover *takeover)
@@ -136,6 +148,8 @@ void takeover_inherit(const struct takeover *takeover, int file, bool inherit)
             set_inherited(generation->handoff.queues[j].to, inherit);
             set_inherited(generation->handoff.queues[j].from, inherit);
         }
+        set_inherited(generation->helpers.to, inherit);
+        set_inherited(generation->helpers.from, inherit);
     }
 }
 
@@ -196,7 +210,7 @@ static void unpack_workers(struct unpack *in, struct generation *generation)
     generation->n_workers = (unsigned)unpack_count(in, 4 * WORD);
     generation->workers = mem_calloc(generation->n_workers, sizeof(*generation->workers));
     for (unsigned i = 0; i < generation->n_workers; i++) {
-        struct worker_process *worker = &generation->workers[i];
+        struct child *worker = &generation->workers[i];
         worker->pid = (pid_t)unpack_unsigned(in);
         worker->leaves = unpack_number(in);
         worker->start_at = unpack_number(in);
@@ -214,6 +228,18 @@ static void unpack_handoff(struct unpack *in, struct generation *generation)
         handoff->queues[i].to = unpack_fd(in);
         handoff->queues[i].from = unpack_fd(in);
     }
+}
+
+static void unpack_helpers(struct unpack *in, struct helpers *helpers)
+{
+    helpers->n = (unsigned)unpack_count(in, WORD);
+    if (helpers->n == 0)
+        return;
+    helpers->all = mem_calloc(helpers->n, sizeof(*helpers->all));
+    for (unsigned i = 0; i < helpers->n; i++)
+        helpers->all[i].pid = (pid_t)unpack_unsigned(in);
+    helpers->to = unpack_fd(in);
+    helpers->from = unpack_fd(in);
 }
 
 static struct generation *unpack_generation(struct unpack *in, const struct takeover *takeover)
@@ -239,6 +265,7 @@ static struct generation *unpack_generation(struct unpack *in, const struct take
     }
     unpack_workers(in, generation);
     unpack_handoff(in, generation);
+    unpack_helpers(in, &generation->helpers);
     if (role > GENERATION_LEAVING || generation->place > SHM_GENERATIONS ||
         (generation->place != 0 && generation->handoff.n != generation->n_workers))
         in->failed = true;
@@ -300,6 +327,7 @@ void takeover_free(struct takeover *takeover)
     for (size_t i = 0; i < takeover->n_generations; i++) {
         struct generation *generation = takeover->generations[i];
         free(generation->handoff.queues);
+        free(generation->helpers.all);
         free(generation->listeners);
         free(generation->workers);
         free(generation);

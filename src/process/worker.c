@@ -18,6 +18,7 @@
 #include "conf/kind.h"
 #include "db/lane.h"
 #include "handlers/readers.h"
+#include "helpers/pool.h"
 #include "server/server.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -61,6 +62,7 @@ struct worker {
     uint64_t steps;        /* of requests, up to the turn before */
     struct outbox *outbox; /* NULL: what is sent is sent at once */
     struct server *server;
+    struct helpers_pool *images; /* NULL where no route makes any */
     struct upstream_context *upstreams;
     struct readers *readers;
     struct db_lane *lanes[CONF_MAX_LANES]; /* as in the conf; NULL where no route needs it */
@@ -422,6 +424,10 @@ static void keep_own_files(const struct worker_inheritance *inherited)
     keep[n++] = inherited->ready_fd;
     MEM_GROW(&keep, n);
     keep[n++] = log_file();
+    if (inherited->helpers >= 0) {
+        MEM_GROW(&keep, n);
+        keep[n++] = inherited->helpers;
+    }
     close_others(keep, n);
     free(keep);
 }
@@ -474,7 +480,10 @@ static struct handler **make_handlers(struct worker *worker)
         .upstreams = worker->upstreams,
         .readers = worker->readers,
         .slices = &worker->slices,
-        .stages = {.conf = conf, .loop = worker->loop, .timeouts = worker->timeouts},
+        .stages = {.conf = conf,
+                   .loop = worker->loop,
+                   .timeouts = worker->timeouts,
+                   .images = worker->images},
         .slot = worker->slot,
         .shm = worker->inherited->shm,
         .commit = worker->inherited->commit,
@@ -536,6 +545,33 @@ static struct db_lane *make_lane(struct worker *worker, unsigned which)
                                          .frugal = &worker->inherited->generation->frugal,
                                          .shown = shown,
                                      });
+}
+
+/* Has the master kill a helper. There are as many places as a conf can have helpers. */
+static void condemn(void *arg, pid_t helper)
+{
+    const struct worker_inheritance *inherited = ((const struct worker *)arg)->inherited;
+    for (unsigned i = 0; helper != 0 && i < SHM_CONDEMNED; i++) {
+        pid_t none = 0;
+        if (atomic_compare_exchange_strong(&inherited->shm->condemned[i], &none, helper))
+            break;
+    }
+    if (write(inherited->ready_fd, "", 1) < 0 && errno != EAGAIN)
+        log_warn("cannot tell the master that a helper is overdue");
+}
+
+static struct helpers_pool *make_pool(struct worker *worker)
+{
+    const struct worker_inheritance *inherited = worker->inherited;
+    if (inherited->helpers < 0)
+        return NULL;
+    return helpers_pool_new(&(struct helpers_pool_conf){.loop = worker->loop,
+                                                        .timeouts = worker->timeouts,
+                                                        .offers = inherited->helpers,
+                                                        .queue = inherited->conf->images.queue,
+                                                        .time = inherited->conf->images.time,
+                                                        .condemn = condemn,
+                                                        .arg = worker});
 }
 
 /* Tells the others how much memory this process has, and what time it has had. now is clock_ms. */
@@ -659,6 +695,7 @@ static void worker_end(struct worker *worker)
     /* libh2o has to see the writes of those answers done: a socket that is closed before stays on its list */
     h2o_evloop_run(worker->loop, 0);
     server_free(worker->server);
+    helpers_pool_free(worker->images);
     readers_free(worker->readers);
     upstream_context_free(worker->upstreams);
     for (unsigned i = 0; i < worker->inherited->conf->n_lanes; i++) {
@@ -734,6 +771,7 @@ int worker_run(const struct worker_inheritance *inherited)
                                                         .timeouts = worker.timeouts,
                                                         .spool = inherited->conf->limits.spool,
                                                         .rate = inherited->conf->limits.answer_rate});
+    worker.images = make_pool(&worker);
     worker.server = server_new(worker.loop, inherited->conf, make_handlers(&worker), worker.slot,
                                shm_series(inherited->shm, inherited->generation, inherited->index, 0, ""),
                                worker.timeouts, worker.outbox);

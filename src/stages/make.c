@@ -1,4 +1,4 @@
 /* make.c: which stages there are. */
 #include "stages/make.h"
 
-stage_maker *const stage_makers[] = {NULL};
+stage_maker *const stage_makers[] = {stage_images_new, NULL};

@@ -16,6 +16,7 @@
 #include "http/request.h"
 #include "loop/timeouts.h"
 
+struct helpers_pool;
 struct stage;
 struct stage_run;
 struct stages;
@@ -59,6 +60,7 @@ struct stage_env {
     const struct conf *conf;
     h2o_loop_t *loop;
     struct timeouts *timeouts;
+    struct helpers_pool *images; /* who makes pictures; NULL where nobody does */
 };
 
 /* Makes one kind of stage for a route, or returns NULL where the route needs none of that kind. */

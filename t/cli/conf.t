@@ -127,6 +127,16 @@ subtest '-T fills in every default' => sub {
           drain: 30s
           drain_notice: 0s
 
+          images:
+            pixels_in: 50M
+            pixels_out: 16M
+            bytes_in: 32M
+            time: 5s
+            queue: 64
+
+        helpers:
+          images: auto
+
         forwarded: x
 
         resolve: 10s

@@ -15,8 +15,11 @@ use Hayfork::Test::Process qw(slurp);
 # none. A file may use what stands after it in its folder, and the floors below. NAME is NAME.c and NAME.h; where
 # these two stand in different places they are named one by one.
 my @HOUSE = (
-    [['main.c', 'options; hands over', [qw(main)]]],
-    [['process', 'master, workers, listeners', [qw(master fleet trial takeover address generation program control sd worker sandbox logging privileges listen handoff cpus)]]],
+    [
+        ['main.c',  'options; hands over',                [qw(main)]],
+        ['imaging', 'hayfork-images: makes pictures', [qw(main vips)]],
+    ],
+    [['process', 'master, workers, listeners', [qw(master fleet trial takeover address generation helpers child program control sd worker sandbox logging privileges listen handoff cpus)]]],
     [
         [
             'server', 'connections of clients, HTTP/1, exchanges',
@@ -32,7 +35,7 @@ my @HOUSE = (
             ],
         ],
     ],
-    [['stages', 'between a request and its handler', [qw(make stage)]]],
+    [['stages', 'between a request and its handler', [qw(make.c images pictures make.h stage)]]],
     [
         [
             'db',
@@ -46,12 +49,13 @@ my @HOUSE = (
             'upstream', 'the servers of relays',
             [qw(context request pool answer env connection resolve trouble)],
         ],
+        ['helpers', 'jobs for other processes, and what does them', [qw(pool serve link sandbox)]],
     ],
     [
         [
             'conf', 'the conf file; read-only after the start',
             [
-                qw(print conf.c admin credential include route kinds kind_text kind_sql statement lanes kind_relay relay kind_json json
+                qw(print conf.c admin credential include route images kinds kind_text kind_sql statement lanes kind_relay relay kind_json json
                   kind_files kind_admin write reading headers params table env conninfo check listen hint synonyms kind account
                   yaml files secret conf.h)
             ],
@@ -71,6 +75,7 @@ my @HOUSE = (
                 qw(request problem layer sink http1_response http1 forwarded http1_field http1_class folder conditional body)
             ],
         ],
+        ['images', 'what is said of a picture: parameters, sizes, formats', [qw(job plan sniff params)]],
         ['loop',    'timers, what is sent, whom to let go first', [qw(yield slices timeouts outbox ring busypoll)]],
         ['metrics', 'shared memory',                              [qw(report exposition sums totals shm lane upstream series metric counter memory)]],
     ],
@@ -78,7 +83,7 @@ my @HOUSE = (
         [
             'base', 'text, numbers, JSON, memory, log, time',
             [
-                qw(chacha pack percent json_read json_keys siphash json_escape spool json hex decimal complain store mem log log_ring utf8 hash
+                qw(beside syscalls chacha pack percent json_read json_keys siphash json_escape spool json hex decimal complain store mem log log_ring utf8 hash
                   clock lack arena str)
             ],
         ],
@@ -87,8 +92,8 @@ my @HOUSE = (
 
 # Where a file calls one above it: by functions that this one has handed down in such a struct. One that is not named
 # *_ops is here, and either holds other things as well or is made by whoever asks.
-my %HANDS_DOWN = map { $_ => 1 } qw(arena body body_whole conf_kind db_asker db_lane_conf handler
-  json_check reader readers_source_conf request
+my %HANDS_DOWN = map { $_ => 1 } qw(arena body body_whole conf_kind db_asker db_lane_conf handler helpers_pool_conf helpers_service
+  json_check pictures_waiter reader readers_source_conf request
   sink slice store_limit);
 
 # Who may include a header that is not for all above it.
@@ -96,8 +101,9 @@ my %ONLY_FOR = (
     '<libpq-fe.h>'        => qr{^(?:db/|conf/conninfo|pg/pgjson|handlers/sql)},
     '<json-c/json.h>'     => qr{^conf/json},
     '<yaml.h>'            => qr{^conf/yaml},
+    '<vips/vips.h>'       => qr{^imaging/vips},
     '<liburing.h>'        => qr{^loop/ring},
-    '<h2o.h>'             => qr{^(?:process/worker|server/|upstream/|handlers/|stages/|db/|loop/)},
+    '<h2o.h>'             => qr{^(?:process/worker|server/|upstream/|handlers/|stages/|helpers/|db/|loop/)},
     '<pthread.h>'         => qr{^(?:upstream/resolve|db/cancel)},
     '"server/server.h"'   => qr{^(?:server/server|process/worker)},
     '"process/worker.h"'  => qr{^process/},
@@ -106,12 +112,12 @@ my %ONLY_FOR = (
 
 # Who may call a library, whatever it includes.
 my %LIBRARY = (
-    libh2o      => [qr/^h2o_/, qr{^(?:process/worker|server/|upstream/|handlers/(?:files|readers)|stages/|db/|loop/)}],
+    libh2o      => [qr/^h2o_/, qr{^(?:process/worker|server/|upstream/|handlers/(?:files|readers)|stages/|helpers/|db/|loop/)}],
     libpq       => [qr/^PQ/, qr{^(?:db/|conf/conninfo)}],
     'json-c'    => [qr/^json_(?:object|tokener|c_|util)/, qr{^conf/json}],
     libyaml     => [qr/^yaml_/, qr{^conf/yaml}],
     liburing    => [qr/^_*io_uring_/, qr{^loop/(?:outbox|ring)}],
-    OpenSSL     => [qr/^(?:BIO|CRYPTO|ERR|EVP|OPENSSL|SSL)_/, qr{^db/io}],
+    OpenSSL     => [qr/^(?:BIO|CRYPTO|ERR|EVP|OPENSSL|SSL)_/, qr{^(?:db/io|stages/images)}],
     libpthread  => [qr/^pthread_/, qr{^(?:upstream/resolve|db/cancel)}],
 );
 
@@ -236,7 +242,8 @@ for my $file (@files) {
 my $objects = dirname($Hayfork::Test::HAYFORK) . '/src';
 my (%defined, %undefined);
 for my $file (grep { /\.c$/ } @files) {
-    my $object = "$objects/" . $file =~ s/c$/o/r;
+    my $object = "$objects/" . $file =~ s/c$/o/r =~ s{^imaging/\K}{hayfork_images-}r;
+    next if $file =~ m{^imaging/} && !-e $object;    # there is no libvips
     open my $nm, '-|', 'nm', '-P', $object or die "nm: $!";
     while (my $line = <$nm>) {
         my ($symbol, $type) = split ' ', $line;

@@ -23,6 +23,14 @@ sub keys_in ($conf)
     return split /, | or /, $choice;
 }
 
+# The name of a directive, or those in the section that it is.
+sub names_below ($name)
+{
+    my ($section, $key) = split /\./, $name;
+    my @in = keys_in("$section: { $key: { $nothing: 1 } }\nroutes:\n  GET /: { text: ok }\n");
+    return @in && $name ne 'database.lanes' ? map { "$name.$_" } @in : $name;
+}
+
 # The names of all directives, as -o takes them, and of what stands in routes, parameters and lanes.
 sub known_names ()
 {
@@ -30,7 +38,7 @@ sub known_names ()
     my @names = map {
         my $key = $_;
         my @in  = keys_in("$key: { $nothing: 1 }\n");
-        @in ? map { "$key.$_" } @in : $key;
+        @in ? map { names_below("$key.$_") } @in : $key;
     } @top;
     push @names, map { "upstream $_" } keys_in("upstreams: { a: { $nothing: 1 } }\nroutes:\n  GET /: { text: ok }\n");
     push @names, map { "route $_" } keys_in("routes:\n  GET /:\n    $nothing: 1\n    text: ok\n");
@@ -85,8 +93,9 @@ subtest 'hayfork.conf(5) has the defaults of hayfork -T' => sub {
     for (split /\n/, $run->{stdout}) {
         $section = ''      if /^\S/;
         $section = "$1."   if /^(\w+):$/;
+        $section .= "$1."  if /^  (images):$/;
         last               if $section eq 'routes.';
-        $standard{"$section$1"} = $2 if /^ {0,2}(\w+): (.+)$/;    # further in are those of lanes
+        $standard{"$section$1"} = $2 if /^ {0,2}(\w+): (.+)$/ || ($section =~ /images/ && /^ {4}(\w+): (.+)$/);    # further in are those of lanes
     }
     my %written = map { $_->[0] => $_->[1] } grep { exists $standard{ $_->[0] } } documented();
     cmp_ok scalar keys %standard, '>=', 18, 'there are defaults';

@@ -54,7 +54,13 @@ sub plain ($text)
 
 sub is_conf ($example)
 {
-    return $example->{text} =~ /\A(?:#.*\n)*[a-z_]+:/;
+    return $example->{text} =~ /\A(?:#.*\n)*[a-z_]+:/ && can_have($example);
+}
+
+# Where libvips was missing, a conf with images is no good one.
+sub can_have ($example)
+{
+    return $example->{text} !~ /^ +images: on$/m || -x dirname($Hayfork::Test::HAYFORK) . '/hayfork-images';
 }
 
 # A conf that shows a part gets the routes that it needs to be whole.

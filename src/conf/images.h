@@ -1,0 +1,19 @@
+/* images.h: `images` of a route, and what goes with it. Private to conf/. */
+#ifndef HAYFORK_CONF_IMAGES_H
+#define HAYFORK_CONF_IMAGES_H
+
+#include "conf/reading.h"
+
+/* Reads the key. */
+void conf_images_read(struct conf_reading *reading, const char *key, const struct conf_yaml *value);
+
+/* May a route have this key because it makes pictures, whatever its kind? */
+bool conf_images_bring(const struct conf_route *route, const char *key);
+
+/* All keys of a route that makes pictures were read: notes what does not go together. */
+void conf_images_finish(struct conf_reading *reading);
+
+/* Writes the keys that a route has because it makes pictures. */
+void conf_images_print(const struct conf_route *route, int indent, FILE *out);
+
+#endif
