@@ -24,6 +24,7 @@ struct log_ring {
     _Atomic uint64_t n; /* lines that were ever begun */
     struct log_ring_place {
         _Atomic uint64_t number; /* of the line, from 1 on; 0 while it is written */
+        uint64_t hash;           /* of the line */
         struct log_ring_line line;
     } places[LOG_RING_LINES];
 };

@@ -48,35 +48,43 @@ static bool is_admins(const struct sums_route *route)
     return str_equal(route->listeners, STR(CONF_ADMIN));
 }
 
+/* For each name in the shared memory: which of the routes it is, counted from 1; 0: none that has counted. */
+static size_t *index_of(const struct status *status)
+{
+    size_t *places = mem_calloc(status->routes.totals.n_names + 1, sizeof(*places));
+    for (size_t i = 0; i < status->routes.n; i++)
+        places[status->routes.all[i].series->name] = i + 1;
+    return places;
+}
+
 /* A route of the conf, with what is counted of it, which is then not shown again. */
-static struct status_route route_of(const struct status *status, size_t which, bool *is_shown)
+static struct status_route route_of(const struct status *status, size_t which, size_t *places)
 {
     const struct handler *handler = status->from->handlers[which];
     struct status_route route = {.conf = &status->from->conf->routes[which], .handler = handler};
     uint32_t name = handler->series == NULL ? 0 : atomic_load(&handler->series->name);
-    for (size_t i = 0; name != 0 && i < status->routes.n; i++) {
-        if (status->routes.all[i].series->name == name) {
-            route.counted = status->routes.all[i];
-            is_shown[i] = true;
-        }
-    }
+    if (name == 0 || name > status->routes.totals.n_names || places[name] == 0)
+        return route;
+    route.counted = status->routes.all[places[name] - 1];
+    places[name] = 0;
     return route;
 }
 
 static void find_routes(struct status *status)
 {
     const struct conf *conf = status->from->conf;
-    bool *is_shown = mem_calloc(status->routes.n, sizeof(*is_shown));
+    size_t *places = index_of(status);
     for (size_t i = 0; i < conf->n_routes; i++) {
-        struct status_route route = route_of(status, i, is_shown);
+        struct status_route route = route_of(status, i, places);
         if (conf->routes[i].kind != &conf_kind_admin)
             show(status, route);
     }
     for (size_t i = 0; i < status->routes.n; i++) {
-        if (!is_shown[i] && !is_admins(&status->routes.all[i]))
-            show(status, (struct status_route){.counted = status->routes.all[i]});
+        const struct sums_route *route = &status->routes.all[i];
+        if (places[route->series->name] != 0 && !is_admins(route))
+            show(status, (struct status_route){.counted = *route});
     }
-    free(is_shown);
+    free(places);
 }
 
 void status_read(struct status *status, const struct status_source *from)

@@ -36,13 +36,15 @@ static void open(struct json_writer *out, const char *name, char bracket)
 
 static void number(struct json_writer *out, const char *name, uint64_t value)
 {
-    char text[24];
-    int len = snprintf(text, sizeof(text), "%" PRIu64, value);
+    char text[20], *end = text + sizeof(text), *begin = end;
+    do
+        *--begin = (char)('0' + value % 10);
+    while ((value /= 10) != 0);
     if (name == NULL)
         separate(out);
     else
         key(out, name);
-    json_raw(out, text, (size_t)len);
+    json_raw(out, begin, (size_t)(end - begin));
 }
 
 /* Seconds, from millionths. */

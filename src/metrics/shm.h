@@ -24,7 +24,7 @@
 #include "metrics/upstream.h"
 
 enum {
-    SHM_LAYOUT = 14, /* counts up with each change of the structs below */
+    SHM_LAYOUT = 15, /* counts up with each change of the structs below */
     SHM_CACHE_LINE = 64,
     SHM_LANES = 16,
     SHM_NAMES = 4096,

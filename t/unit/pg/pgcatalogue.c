@@ -114,6 +114,42 @@ static void test_refused(void)
     pgcatalogue_drop(NULL);
 }
 
+static void name_is(const struct pgcatalogue *catalogue, uint32_t oid, const char *want)
+{
+    char name[PGCATALOGUE_NAME];
+    pgcatalogue_name(catalogue, oid, name);
+    is_str(name, want, "the name of %u", (unsigned)oid);
+}
+
+static void test_names(void)
+{
+    static const char *const rows[] = {"16385 t 0 , - - shop.mood", "16386 a 16385 , - - shop.mood[]",
+                                       "16387 t 0 , - -"};
+    struct pgcatalogue *catalogue = catalogue_of(rows, LENGTH(rows));
+    name_is(catalogue, 16385, "shop.mood");
+    name_is(catalogue, 16386, "shop.mood[]");
+    name_is(catalogue, 16387, "oid 16387");
+    name_is(catalogue, PGTYPES_TIMESTAMPTZ, "timestamptz");
+    name_is(NULL, PGTYPES_PG_LSN_ARRAY, "pg_lsn[]");
+    name_is(NULL, PGTYPES_INT2VECTOR_ARRAY, "int2vector[]");
+    name_is(NULL, PGTYPES_RECORD, "record");
+    name_is(NULL, 4294967295, "oid 4294967295");
+    pgcatalogue_drop(catalogue);
+    char longest[600];
+    struct pgwire_value row[PGCATALOGUE_COLUMNS] = {{"16385", 5}, {"t", 1},   {"0", 1},
+                                                    {",", 1},     {NULL, -1}, {NULL, -1}};
+    for (size_t i = 0; i + 1 < sizeof(longest); i += 2)
+        memcpy(longest + i, "é", 2);
+    row[6] = (struct pgwire_value){longest, sizeof(longest)};
+    catalogue = pgcatalogue_new();
+    ok(pgcatalogue_take(catalogue, row), "a long name");
+    pgcatalogue_complete(catalogue);
+    char name[PGCATALOGUE_NAME];
+    pgcatalogue_name(catalogue, 16385, name);
+    is_int((long long)strlen(name), 254, "is cut between two characters");
+    pgcatalogue_drop(catalogue);
+}
+
 static void test_array(void)
 {
     char *array = pgcatalogue_array((const uint32_t[]){16385, UINT32_MAX}, 2);
@@ -130,6 +166,7 @@ int main(void)
     test_nested();
     test_opaque();
     test_refused();
+    test_names();
     test_array();
     return done_testing();
 }
