@@ -219,6 +219,13 @@ subtest 'the dashboard' => sub {
     is_deeply [ grep { $taken{$_} > 1 || /^(?:2[4-9]|[3-9]\d)\// } keys %taken ], [], 'no panel lies on another one';
 };
 
+subtest 'every metric is on the dashboard' => sub {
+    my $all = join "\n", map { $_->{expr} } map { $_->{targets}->@* } @panels;
+    my @names = ask('admin', '/metrics')->body =~ /^# TYPE (\S+)/mg;
+    cmp_ok scalar(@names), '>=', 40, 'there are some';
+    is_deeply [ grep { $all !~ /\b\Q$_\E(?:_bucket|_sum)?\{/ } @names ], [], 'each is there';
+};
+
 subtest 'every expression of the dashboard yields data' => sub {
     my @expressions = map { $_->{expr} } map({ $_->{targets}->@* } @panels), grep { defined $_->{expr} } $dashboard->{annotations}{list}->@*;
     cmp_ok scalar(grep { /rate\(|increase\(/ && !/\$__rate_interval/ } @expressions), '==', 0, 'rates are of the interval that fits';

@@ -454,6 +454,8 @@
 		const deaths = total(now.worker_deaths);
 		if (deaths > 0)
 			facts.push(`${plural(deaths, 'death')} of workers`);
+		if (now.helpers > 0)
+			facts.push(`${plural(now.helpers, 'helper')}, ${plural(now.helper_jobs_running, 'job')} running, ${number(now.helper_jobs_waiting)} waiting`);
 		facts.push(`as of ${now.now.slice(11, 19)} UTC`);
 		setText('facts', facts.join(' · '));
 	}
