@@ -571,7 +571,7 @@ sub check_held ($deadline, $do)
 {
     my $holder = spawn(
         [
-            Hayfork::Test::Cluster::programs() . '/psql', '-X', '-d', $cluster->conninfo, '-c',
+            Hayfork::Test::Cluster::psql_program(), '-X', '-d', $cluster->conninfo, '-c',
             'BEGIN; LOCK TABLE contact; SELECT pg_sleep(60)',
         ],
         stdout => "$folder/holder",

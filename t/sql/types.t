@@ -234,6 +234,7 @@ subtest 'no built-in type is forgotten' => sub {
         SELECT typname FROM pg_type
          WHERE typtype IN ('b', 'r', 'm') AND typcategory NOT IN ('A', 'Z') AND typnamespace = 'pg_catalog'::regnamespace
            AND oid NOT IN (${\ join ', ', @tested }) AND typname NOT IN ('gtsvector')
+           AND typname !~ '^pg_(brin_|dependencies|mcv_list|ndistinct|node_tree)'  -- they are 'Z' from 15 on
          ORDER BY 1
         SQL
 };

@@ -15,13 +15,28 @@ use File::Glob qw(:bsd_glob);
 
 use Hayfork::Test::Process qw(spawn run reap wait_for temporary_folder slurp spew alive children);
 
-# The folder that holds PostgreSQL's programs, or undef: the newest of Debian's, else the one in PATH.
+# The folder that holds PostgreSQL's server programs, or undef: that of HAYFORK_POSTGRES, else the newest of Debian's, else
+# the one in PATH.
 sub programs ()
+{
+    return $ENV{HAYFORK_POSTGRES} if ($ENV{HAYFORK_POSTGRES} // '') ne '';
+    return folder_of(qw(initdb postgres psql));
+}
+
+# Where psql is: it may be of another version than the server.
+sub psql_program ()
+{
+    my ($folder) = folder_of('psql') // croak 'no psql on this machine';
+    return "$folder/psql";
+}
+
+# The folder that has all of these programs.
+sub folder_of (@names)
 {
     my @debian = sort { ($b =~ m{/(\d+)/bin$})[0] <=> ($a =~ m{/(\d+)/bin$})[0] }
       grep { m{/\d+/bin$} } glob '/usr/lib/postgresql/*/bin';
     for my $folder (@debian, split /:/, $ENV{PATH} // '') {
-        return $folder if !grep { !-x "$folder/$_" } qw(initdb postgres psql);
+        return $folder if !grep { !-x "$folder/$_" } @names;
     }
     return undef;
 }
@@ -142,7 +157,7 @@ sub run_psql ($self, $database, @arguments)
 {
     my $done = run(
         [
-            "$self->{programs}/psql", qw(-X -A -t -q -v ON_ERROR_STOP=1), '-d',
+            psql_program(), qw(-X -A -t -q -v ON_ERROR_STOP=1), '-d',
             $self->conninfo(dbname => $database), @arguments
         ],
         env => { PGCLIENTENCODING => 'UTF8' },
@@ -165,7 +180,7 @@ sub hold ($self, $sql, %with)
     my $name = 'holder' . ++$self->{holders};
     my $pid  = spawn(
         [
-            "$self->{programs}/psql", '-X', '-d', $self->conninfo(%with, application_name => $name), '-c',
+            psql_program(), '-X', '-d', $self->conninfo(%with, application_name => $name), '-c',
             "BEGIN; $sql; SELECT pg_sleep(3600)",
         ],
         stdout => "$self->{folder}/$name",
