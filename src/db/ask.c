@@ -148,6 +148,25 @@ void db_ask_overtaken(struct db_ask *ask)
     }
 }
 
+void db_ask_expect(struct db_ask *ask, uint64_t digest)
+{
+    struct db_connection *connection = db_ask_connection(ask);
+    if (!connection->pooled)
+        return;
+    db_flight_expect(&ask->flight, digest);
+    pgwire_describe_portal(&connection->pipeline.io.out);
+}
+
+bool db_ask_is_misdescribed(struct db_ask *ask)
+{
+    struct db_flight *flight = &ask->flight;
+    if (!flight->misdescribed || flight->error != NULL)
+        return false;
+    if (ask->generation == flight->statement->generation)
+        db_statement_refresh(db_ask_connection(ask), flight->statement);
+    return true;
+}
+
 /* It has failed, so it has not done anything; but only what reads is asked again without being told to. */
 static void renew(struct db_ask *ask, struct db_query *query)
 {
@@ -225,6 +244,8 @@ static void end_query(struct db_ask *ask, struct db_query *query, bool spoilt)
 static const char *on_end(struct db_flight *flight, bool spoilt)
 {
     struct db_ask *ask = ask_of(flight);
+    if (db_ask_is_misdescribed(ask) && ask->only != NULL)
+        db_query_set_misread(ask->only, true);
     db_ask_overtaken(ask);
     if (ask->only != NULL)
         end_query(ask, ask->only, spoilt);
@@ -313,6 +334,7 @@ void db_ask_send(struct db_connection *connection, struct db_query *query, struc
         db_flight_set_alone(&ask->flight);
         db_connection_reserve(connection, false);
     }
+    db_ask_expect(ask, ask->preparation->rows_digest);
     pgwire_execute(out, ask->preparation->name, query->values, statement->conf.statement->n_params,
                    query->store);
     pgwire_sync(out);

@@ -50,6 +50,16 @@ void db_ask_on_lost(struct db_flight *flight);
 bool db_ask_is_repeated(const struct db_flight *flight);
 
 /*
+ * Its rows are to be as they were described, with that digest. PostgreSQL sees to that in a session that has
+ * prepared the statement; a pooler may have prepared it in another session, and since then. To be called
+ * before it is executed.
+ */
+void db_ask_expect(struct db_ask *ask, uint64_t digest);
+
+/* Were they not? Then they were passed over, and the statement is prepared again. */
+bool db_ask_is_misdescribed(struct db_ask *ask);
+
+/*
  * Asks again those that were sent before it was found out that the statement is out of date, as far as that
  * can be done.
  */

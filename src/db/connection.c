@@ -106,7 +106,7 @@ void db_connection_break(struct db_connection *connection, enum db_state state)
     PQfinish(connection->pg);
     connection->pg = NULL;
     connection->has_rest = connection->reserved = connection->retires = connection->supersedes = false;
-    connection->quietly = connection->knows_schema = connection->cancels = false;
+    connection->quietly = connection->knows_schema = connection->cancels = connection->pooled = false;
     connection->left_at = 0;
 }
 
@@ -220,6 +220,11 @@ void db_connection_begin(struct db_connection *connection, const PGconn *like)
 /* libpq has connected: from here on the bytes are ours. */
 static void begin_to_prepare(struct db_connection *connection)
 {
+    char why[128];
+    if (db_session_is_too_old(connection->pg, why, sizeof(why))) {
+        db_connection_fail(connection, "%s", why);
+        return;
+    }
     if (!db_pipeline_begin(&connection->pipeline, connection->pg)) {
         db_connection_fail(connection, "GSSAPI encryption cannot be used here; TLS can");
         return;
@@ -235,12 +240,15 @@ static void begin_to_prepare(struct db_connection *connection)
 static void go_on_connecting(struct db_connection *connection)
 {
     PostgresPollingStatusType wants = PQconnectPoll(connection->pg);
-    if (wants == PGRES_POLLING_FAILED)
-        db_connection_fail(connection, "%s%s", PQerrorMessage(connection->pg),
-                           db_session_advice(connection->pg));
-    else if (!watch(connection))
+    if (wants == PGRES_POLLING_FAILED) {
+        char why[sizeof(connection->pipeline.why)];
+        db_session_say_failure(connection->pg, why, sizeof(why));
+        db_connection_fail(connection, "%s", why);
         return;
-    else if (wants == PGRES_POLLING_OK)
+    }
+    if (!watch(connection))
+        return;
+    if (wants == PGRES_POLLING_OK)
         begin_to_prepare(connection);
     else if (wants == PGRES_POLLING_READING)
         h2o_socket_read_start(connection->pipeline.io.socket, on_socket);

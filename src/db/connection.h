@@ -14,9 +14,11 @@ struct db_connection_ops {
     struct db_pipeline_ops pipeline;
     /* Its state is another one. */
     void (*changed)(struct db_connection *connection);
-    /* The session is there. To be sent now: what has to be tried before it takes queries, each of it counted
-     * by db_connection_await. */
+    /* The session is there. To be sent now: a look at it, which is counted by db_connection_await. */
     void (*connected)(struct db_connection *connection);
+    /* It is as it was asked for. To be sent now: what has to be tried before it takes queries, each of it
+     * counted likewise. */
+    void (*seen)(struct db_connection *connection);
     /* From a timer: db_connection_receive_rest, if it has_rest; and it is to be closed, if its pipeline ends.
      */
     void (*soon)(struct db_connection *connection);
@@ -45,6 +47,7 @@ struct db_connection {
     bool retires;      /* it takes no more queries, and is closed when it has answered those that it has */
     bool cancels;      /* the server was asked to give up what it does */
     bool quietly;      /* it is closed, and that is nothing to complain of */
+    bool pooled;       /* a pooler may give each transaction another session */
     bool read_only;    /* the session is known to be */
     bool knows_schema; /* the statement of db/schema.c is prepared */
 };
@@ -147,6 +150,11 @@ static inline void db_connection_reserve(struct db_connection *connection, bool 
 static inline void db_connection_set_read_only(struct db_connection *connection, bool read_only)
 {
     connection->read_only = read_only;
+}
+
+static inline void db_connection_set_pooled(struct db_connection *connection)
+{
+    connection->pooled = true;
 }
 
 static inline void db_connection_supersede(struct db_connection *connection)

@@ -18,10 +18,16 @@ struct db_description *db_description_new(const struct pgwire_message *message)
     return NULL;
 }
 
+uint64_t db_fields_digest(const struct pgwire_message *message)
+{
+    return hash_64_bytes(HASH_64, message->body, message->len) | 1;
+}
+
 bool db_description_take_fields(struct db_description *description, const struct pgwire_message *message,
                                 struct db_fields *fields)
 {
     description->digest = hash_64_bytes(description->digest, message->body, message->len);
+    fields->digest = db_fields_digest(message);
     if (message->type == PGWIRE_NO_DATA)
         return message->len == 0;
     fields->text = mem_alloc(message->len + 1);
@@ -60,7 +66,7 @@ void db_description_drop(struct db_description *description)
 struct db_fields db_fields_take(struct db_fields *from)
 {
     struct db_fields taken = *from;
-    *from = (struct db_fields){NULL, 0, NULL};
+    *from = (struct db_fields){0};
     return taken;
 }
 
@@ -68,5 +74,5 @@ void db_fields_clear(struct db_fields *fields)
 {
     free(fields->all);
     free(fields->text);
-    *fields = (struct db_fields){NULL, 0, NULL};
+    *fields = (struct db_fields){0};
 }

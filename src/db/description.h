@@ -16,6 +16,7 @@ struct db_fields {
     struct pgwire_field *all; /* their names are in text */
     size_t n;
     char *text;
+    uint64_t digest; /* of the server's words; not 0 */
 };
 
 /* Kept by those who have to read rows by it. */
@@ -35,6 +36,9 @@ struct db_description *db_description_new(const struct pgwire_message *message);
 /* Takes the RowDescription, or the NoData, that follows; false if it is not well formed. */
 bool db_description_take_fields(struct db_description *description, const struct pgwire_message *message,
                                 struct db_fields *fields);
+
+/* The digest of a RowDescription, or a NoData. */
+uint64_t db_fields_digest(const struct pgwire_message *message);
 
 /*
  * Its types are known, those that are not built in from the catalogue (NULL if there are none): now it knows

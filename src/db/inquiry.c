@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 
 enum { GRACE_MS = 2000 /* for an answer, on top of the deadline */ };
 
@@ -49,8 +51,53 @@ PGresult *db_inquiry_receive(struct db_inquiry *inquiry, int sent)
     return NULL;
 }
 
+static void run(struct db_inquiry *inquiry, const char *sql)
+{
+    if (inquiry->lost == NULL)
+        PQclear(db_inquiry_receive(inquiry, PQsendQuery(inquiry->pg, sql)));
+}
+
+/* Is the server's process another one than that of which the session was told? */
+static bool is_pooled(struct db_inquiry *inquiry)
+{
+    PGresult *result =
+        db_inquiry_receive(inquiry, PQsendQuery(inquiry->pg, "SELECT pg_catalog.pg_backend_pid()"));
+    bool pooled = PQntuples(result) == 1 && atoi(PQgetvalue(result, 0, 0)) != PQbackendPID(inquiry->pg);
+    PQclear(result);
+    return pooled;
+}
+
+void db_inquiry_begin(struct db_inquiry *inquiry, PGconn *pg, unsigned deadline, const char *settings)
+{
+    *inquiry = (struct db_inquiry){.pg = pg, .deadline = deadline};
+    if (is_pooled(inquiry))
+        inquiry->settings = mem_printf("BEGIN; %s", settings);
+}
+
+void db_inquiry_end(struct db_inquiry *inquiry)
+{
+    if (inquiry->settings != NULL)
+        run(inquiry, "ROLLBACK");
+    free(inquiry->settings);
+    PQfinish(inquiry->pg);
+}
+
+/* Begins a transaction: a new one, or only where there is none that is good. */
+static void begin_transaction(struct db_inquiry *inquiry, bool anew)
+{
+    PGTransactionStatusType status = PQtransactionStatus(inquiry->pg);
+    if (inquiry->settings == NULL || (!anew && status == PQTRANS_INTRANS))
+        return;
+    if (status != PQTRANS_IDLE)
+        run(inquiry, "ROLLBACK");
+    run(inquiry, inquiry->settings);
+}
+
 PGresult *db_inquiry_prepare(struct db_inquiry *inquiry, const char *sql, const Oid *types, size_t n)
 {
+    begin_transaction(inquiry, true);
+    if (inquiry->lost != NULL)
+        return NULL;
     return db_inquiry_receive(inquiry, PQsendPrepare(inquiry->pg, "", sql, (int)n, types));
 }
 
@@ -61,6 +108,9 @@ PGresult *db_inquiry_describe(struct db_inquiry *inquiry)
 
 PGresult *db_inquiry_ask(struct db_inquiry *inquiry, const char *sql, Oid type, const char *value)
 {
+    begin_transaction(inquiry, false);
+    if (inquiry->lost != NULL)
+        return NULL;
     return db_inquiry_receive(inquiry, PQsendQueryParams(inquiry->pg, sql, 1, &type, &value, NULL, NULL, 0));
 }
 

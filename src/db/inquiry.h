@@ -13,7 +13,18 @@ struct db_inquiry {
     PGconn *pg;
     const char *lost;  /* why nothing more can be asked, or NULL */
     unsigned deadline; /* ms after which the server itself gives up */
+    char *settings;    /* SQL that begins a transaction, behind a pooler; or NULL */
 };
+
+/*
+ * Begins on a session, which it owns then. A pooler may have dropped the settings that the session was asked
+ * for, and may give two questions two sessions, so that what one prepares is not there for the next: behind a
+ * pooler, questions are asked in transactions that begin with these settings, one SQL statement.
+ */
+void db_inquiry_begin(struct db_inquiry *inquiry, PGconn *pg, unsigned deadline, const char *settings);
+
+/* Ends it, and the session. */
+void db_inquiry_end(struct db_inquiry *inquiry);
 
 /*
  * sent is what libpq says about sending a question: 1 if it could be done. Waits for all results and returns

@@ -135,12 +135,16 @@ static void on_changed(struct db_connection *connection)
         settle(lane);
 }
 
-/* The first one prepares all statements, others what they are asked for. */
 static void on_connected(struct db_connection *connection)
 {
-    struct db_lane *lane = connection->lane;
     db_connection_await(connection);
-    db_look_at(&lane->look, connection);
+    db_look_at(&connection->lane->look, connection);
+}
+
+/* The first one prepares all statements, others what they are asked for. */
+static void on_seen(struct db_connection *connection)
+{
+    struct db_lane *lane = connection->lane;
     if (!db_pool_is_first(&lane->pool, connection))
         return;
     for (size_t i = 0; i < lane->statements.n; i++) {
@@ -158,6 +162,7 @@ static const struct db_connection_ops connection_ops = {
     .pipeline = {.head_ended = db_place_head_ended},
     .changed = on_changed,
     .connected = on_connected,
+    .seen = on_seen,
     .soon = on_soon_wanted,
 };
 

@@ -11,6 +11,8 @@ struct db_look {
     struct db_env *env;
     char *left[DB_LOOK_LEFT]; /* settings of the last session that began; owned */
     bool may_write;           /* a session that was to be read-only is not */
+    char *settings; /* SQL in front of each transaction: a pooler drops what sessions ask for; or NULL */
+    bool overtakes; /* the next session is the first one with it */
 };
 
 void db_look_init(struct db_look *look, struct db_env *env);

@@ -163,12 +163,14 @@ static void prepare(struct db_connection *connection, struct db_statement *state
     const char *name = db_preparation_name_merged(preparation);
     struct db_flight *flight = mem_alloc(sizeof(*flight));
     db_flight_begin(flight, &connection->pipeline, &preparing, statement, DB_AT_PARSE);
-    pgwire_parse(out, name, sql, types, description->n_types);
+    char *tagged = mem_printf("%s%s", sql, preparation->tag);
+    pgwire_parse(out, name, tagged, types, description->n_types);
     pgwire_describe(out, name);
     pgwire_sync(out);
     free(one);
     free(rows);
     free(sql);
+    free(tagged);
 }
 
 void db_merge_prepare(struct db_connection *connection, struct db_statement *statement)
@@ -253,7 +255,7 @@ static const char *on_prepared(struct db_flight *flight, bool spoilt)
     (void)spoilt;
     if (is_good(preparation, flight)) {
         if (has_same_columns(preparation, &flight->fields))
-            db_preparation_set_merged(preparation);
+            db_preparation_set_merged(preparation, flight->fields.digest);
         else
             refuse(flight->statement, "its columns would be others");
     }
@@ -349,6 +351,7 @@ void db_merge_send(struct db_connection *connection, struct db_statement *statem
     struct db_ask *ask = db_ask_begin(connection, statement, &asking, n, 1);
     db_env_count(statement->env, METRIC_LANE_MERGED, 1);
     db_env_count(statement->env, METRIC_LANE_MERGED_QUERIES, n);
+    db_ask_expect(ask, ask->preparation->merged_digest);
     const struct str *rows[DB_MERGE_MOST];
     for (size_t i = 0; i < n; i++)
         rows[i] = ask->queries[i]->values;
@@ -421,6 +424,7 @@ static const char *on_end(struct db_flight *flight, bool spoilt)
     struct db_ask *ask = db_ask_of(flight);
     struct db_result result = {.columns = ask->description->columns, .tag = flight->tag};
     (void)spoilt; /* then it is lost */
+    bool misdescribed = db_ask_is_misdescribed(ask);
     db_ask_overtaken(ask);
     if (flight->error != NULL)
         db_merge_split(ask);
@@ -429,7 +433,7 @@ static const char *on_end(struct db_flight *flight, bool spoilt)
         if (query == NULL)
             continue;
         db_ask_leave(query);
-        db_query_end(query, query->misread ? DB_UNREADABLE : DB_OK, &result);
+        db_query_end(query, query->misread || misdescribed ? DB_UNREADABLE : DB_OK, &result);
     }
     db_ask_dispose(ask);
     return NULL;

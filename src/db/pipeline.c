@@ -12,6 +12,21 @@
 
 /* Flights */
 
+static const char settings_name[] = "hayfork_settings";
+
+/* The settings of the pipeline go in front of the flight, in its transaction. */
+static void write_settings(struct db_flight *flight)
+{
+    struct db_pipeline *pipeline = flight->pipeline;
+    flight->in_settings = true;
+    flight->after_settings = flight->phase;
+    flight->phase = pipeline->settings_parsed ? DB_AT_BIND : DB_AT_PARSE;
+    if (!pipeline->settings_parsed)
+        pgwire_parse(&pipeline->io.out, settings_name, pipeline->settings, NULL, 0);
+    pipeline->settings_parsed = true;
+    pgwire_execute(&pipeline->io.out, settings_name, NULL, 0, NULL);
+}
+
 void db_flight_begin(struct db_flight *flight, struct db_pipeline *pipeline, const struct db_flight_ops *ops,
                      struct db_statement *statement, enum db_phase phase)
 {
@@ -25,6 +40,8 @@ void db_flight_begin(struct db_flight *flight, struct db_pipeline *pipeline, con
         db_env_wake(pipeline->env);
         pipeline->head_since = pipeline->heard_at = pipeline->env->now;
     }
+    if (pipeline->settings != NULL)
+        write_settings(flight);
 }
 
 void db_flight_add_close(struct db_flight *flight)
@@ -41,7 +58,7 @@ void db_flight_set_alone(struct db_flight *flight)
 void db_flight_set_prefix(struct db_flight *flight)
 {
     flight->in_prefix = true;
-    flight->phase = DB_AT_PARSE;
+    *(flight->in_settings ? &flight->after_settings : &flight->phase) = DB_AT_PARSE;
 }
 
 void db_flight_clear(struct db_flight *flight)
@@ -107,7 +124,13 @@ void db_pipeline_close(struct db_pipeline *pipeline)
 {
     db_io_dispose(&pipeline->io);
     db_parameters_clear(&pipeline->parameters);
-    pipeline->paused = pipeline->ends = false;
+    pipeline->settings = NULL;
+    pipeline->paused = pipeline->ends = pipeline->settings_parsed = false;
+}
+
+void db_pipeline_set_settings(struct db_pipeline *pipeline, const char *sql)
+{
+    pipeline->settings = sql;
 }
 
 void db_pipeline_set_idle(struct db_pipeline *pipeline)
@@ -185,10 +208,16 @@ static const char *on_ready_for_query(struct db_pipeline *pipeline, struct db_fl
     return failed;
 }
 
+/* Is it not yet the flight itself that is answered? */
+static bool is_in_front(const struct db_flight *flight)
+{
+    return flight->in_settings || flight->in_prefix;
+}
+
 static const char *on_row(struct db_flight *flight, const struct pgwire_message *message)
 {
     struct pgwire_row row;
-    if (flight->in_prefix)
+    if (is_in_front(flight) || flight->misdescribed)
         return NULL;
     if (!pgwire_row(message, flight->n_columns, &row))
         return "PostgreSQL sent a row that is not well formed";
@@ -210,7 +239,7 @@ static const char *on_error(struct db_pipeline *pipeline, const struct pgwire_me
     if (is_fatal(message->body) || flight == NULL || flight->phase == DB_AT_FAILED)
         return fail(pipeline, "%s:  %s", pgwire_error_field(message->body, PG_DIAG_SEVERITY),
                     pgwire_error_field(message->body, PG_DIAG_MESSAGE_PRIMARY));
-    flight->ran = flight->phase > DB_AT_BIND && !flight->in_prefix;
+    flight->ran = flight->phase > DB_AT_BIND && !is_in_front(flight);
     flight->phase = DB_AT_FAILED;
     flight->error = mem_alloc(message->len);
     memcpy(flight->error, message->body, message->len);
@@ -231,6 +260,11 @@ static bool on_complete(struct db_flight *flight, const struct pgwire_message *m
 {
     if (flight->phase != DB_AT_ROWS || !pgwire_is_text(message))
         return false;
+    if (flight->in_settings) {
+        flight->in_settings = false;
+        flight->phase = flight->after_settings;
+        return true;
+    }
     if (flight->in_prefix) {
         flight->in_prefix = false;
         flight->phase = DB_AT_BIND;
@@ -250,7 +284,13 @@ static bool on_description(struct db_flight *flight, const struct pgwire_message
         flight->phase = DB_AT_FIELDS;
         return flight->told != NULL;
     }
-    if (message->type == PGWIRE_PARAMETER_DESCRIPTION || flight->phase != DB_AT_FIELDS)
+    if (message->type == PGWIRE_PARAMETER_DESCRIPTION)
+        return false;
+    if (flight->phase == DB_AT_ROWS && flight->expects != 0 && !is_in_front(flight)) {
+        flight->misdescribed = db_fields_digest(message) != flight->expects;
+        return true;
+    }
+    if (flight->phase != DB_AT_FIELDS)
         return false;
     flight->phase = DB_AT_END;
     return db_description_take_fields(flight->told, message, &flight->fields);
@@ -276,8 +316,9 @@ static bool on_close_complete(struct db_flight *flight, const struct pgwire_mess
 
 static bool on_parse_complete(struct db_flight *flight, const struct pgwire_message *message)
 {
-    flight->parsed = true;
-    return step(flight, message, DB_AT_PARSE, flight->ops->describes ? DB_AT_TYPES : DB_AT_BIND);
+    bool is_described = flight->ops->describes && !is_in_front(flight);
+    flight->parsed |= !is_in_front(flight);
+    return step(flight, message, DB_AT_PARSE, is_described ? DB_AT_TYPES : DB_AT_BIND);
 }
 
 static const char *out_of_order(struct db_pipeline *pipeline, const struct pgwire_message *message)
@@ -308,7 +349,7 @@ static const char *take_answer(struct db_pipeline *pipeline, struct db_flight *f
         good = on_complete(flight, message);
         break;
     case PGWIRE_EMPTY_QUERY:
-        good = !flight->in_prefix && step(flight, message, DB_AT_ROWS, DB_AT_END);
+        good = !is_in_front(flight) && step(flight, message, DB_AT_ROWS, DB_AT_END);
         break;
     case PGWIRE_PARAMETER_DESCRIPTION:
     case PGWIRE_ROW_DESCRIPTION:

@@ -50,13 +50,18 @@ struct db_flight {
     struct db_statement *statement; /* NULL if it is of none */
     uint64_t begins_at;             /* place in the stream of bytes to the server */
     size_t n_columns;
+    uint64_t
+        expects; /* the digest of its row's description, which comes before the rows; 0 if that does not */
     enum db_phase phase;
-    unsigned n_closes; /* Close messages in front of it */
-    bool in_prefix;    /* the answer to its settings is still to come */
-    bool alone;        /* nothing is to be sent after it */
-    bool parsed;       /* the server has what was to be parsed */
-    bool ran;          /* all values were taken before its error */
-    char *error;       /* an ErrorResponse's body; owned */
+    enum db_phase after_settings; /* its phase after those of the pipeline */
+    unsigned n_closes;            /* Close messages in front of it */
+    bool in_settings;             /* the answer to the pipeline's settings is still to come */
+    bool in_prefix;               /* the answer to its own settings is still to come */
+    bool alone;                   /* nothing is to be sent after it */
+    bool parsed;                  /* the server has what was to be parsed */
+    bool ran;                     /* all values were taken before its error */
+    bool misdescribed;            /* its rows are not what it expects: they are passed over */
+    char *error;                  /* an ErrorResponse's body; owned */
     char tag[32];
     struct db_description *told; /* of one that describes: what it was told so far */
     struct db_fields fields;     /* likewise */
@@ -72,6 +77,8 @@ struct db_pipeline {
     const struct db_pipeline_ops *ops;
     struct db_io io;
     struct db_parameters parameters; /* of the session */
+    const char *settings;            /* SQL in front of each transaction, or NULL */
+    bool settings_parsed;            /* the server was given it */
     h2o_linklist_t flights;          /* in the order of the answers */
     size_t n;
     unsigned n_alone;
@@ -90,6 +97,12 @@ bool db_pipeline_begin(struct db_pipeline *pipeline, PGconn *pg);
 
 /* It is over. What is in flight stays until db_pipeline_lose. */
 void db_pipeline_close(struct db_pipeline *pipeline);
+
+/*
+ * From now on each flight begins with these settings, an SQL statement with one row, because the server does
+ * not have them for the session. The text stays the caller's, and is to be there as long as the session.
+ */
+void db_pipeline_set_settings(struct db_pipeline *pipeline, const char *sql);
 
 /* It is idle since now. */
 void db_pipeline_set_idle(struct db_pipeline *pipeline);
@@ -121,6 +134,12 @@ void db_flight_begin(struct db_flight *flight, struct db_pipeline *pipeline, con
 static inline void db_flight_set_columns(struct db_flight *flight, size_t n)
 {
     flight->n_columns = n;
+}
+
+/* Its rows are described before they come, and wanted only if that has this digest. */
+static inline void db_flight_expect(struct db_flight *flight, uint64_t digest)
+{
+    flight->expects = digest;
 }
 
 /* A Close message goes in front of it. */

@@ -9,6 +9,11 @@
 #include "base/mem.h"
 #include "pg/pgwire.h"
 
+enum {
+    OLDEST_VERSION = 140000, /* as PQserverVersion has it */
+    CHECK_INTERVAL_MS = 500, /* how soon the server notices that nobody waits any longer */
+};
+
 /*
  * By these values are written and read, or SQL is understood (hayfork.conf(5), Settings of a session):
  *
@@ -76,8 +81,9 @@ struct settings {
  */
 static char *pinned_options(const char *users, const struct db_lane_conf *conf)
 {
-    char *options = mem_printf("%s -c statement_timeout=%u -c client_connection_check_interval=500%s", users,
-                               conf->deadline, conf->read_only ? " -c default_transaction_read_only=on" : "");
+    char *options = mem_printf("%s -c statement_timeout=%u -c client_connection_check_interval=%u%s", users,
+                               conf->deadline, CHECK_INTERVAL_MS,
+                               conf->read_only ? " -c default_transaction_read_only=on" : "");
     for (size_t i = 1; i < DB_SESSION_PINNED; i++) {
         char *longer =
             mem_printf("%s -c %s=%s", options, db_session_pinned[i].name, db_session_pinned[i].value);
@@ -85,6 +91,23 @@ static char *pinned_options(const char *users, const struct db_lane_conf *conf)
         options = longer;
     }
     return options;
+}
+
+/* client_encoding is left out: who hands out sessions has to know it. */
+char *db_session_settings_sql(const struct db_lane_conf *conf)
+{
+    char *sql =
+        mem_printf("SELECT pg_catalog.set_config('statement_timeout', '%u', true), "
+                   "pg_catalog.set_config('client_connection_check_interval', '%u', true)%s",
+                   conf->deadline, CHECK_INTERVAL_MS,
+                   conf->read_only ? ", pg_catalog.set_config('transaction_read_only', 'on', true)" : "");
+    for (size_t i = 1; i < DB_SESSION_PINNED; i++) {
+        char *longer = mem_printf("%s, pg_catalog.set_config('%s', '%s', true)", sql,
+                                  db_session_pinned[i].name, db_session_pinned[i].value);
+        free(sql);
+        sql = longer;
+    }
+    return sql;
 }
 
 /* timeout in seconds; 0 leaves it to libpq. */
@@ -142,10 +165,27 @@ PGconn *db_session_connect(const struct db_lane_conf *conf, unsigned timeout)
     return settings_used(&settings, PQconnectdbParams(settings.keywords, settings.values, 1));
 }
 
-const char *db_session_advice(const PGconn *pg)
+static const char too_old[] = "which is out of support; Hayfork needs 14 or newer";
+
+void db_session_say_failure(const PGconn *pg, char *why, size_t size)
 {
-    bool refused = strstr(PQerrorMessage(pg), "unsupported startup parameter") != NULL;
-    return refused ? "PgBouncer takes it with ignore_startup_parameters = options in its ini file" : "";
+    const char *error = PQerrorMessage(pg);
+    bool no_options = strstr(error, "unsupported startup parameter") != NULL;
+    if (strstr(error, "\"client_connection_check_interval\"") != NULL) /* 13 does not know that parameter */
+        snprintf(why, size, "this is PostgreSQL 13 or older, %s", too_old);
+    else
+        snprintf(why, size, "%s%s", error,
+                 no_options ? "PgBouncer takes it with ignore_startup_parameters = options in its ini file"
+                            : "");
+}
+
+bool db_session_is_too_old(const PGconn *pg, char *why, size_t size)
+{
+    int version = PQserverVersion(pg);
+    if (version == 0 || version >= OLDEST_VERSION) /* 0: it does not say */
+        return false;
+    snprintf(why, size, "this is PostgreSQL %s, %s", PQparameterStatus(pg, "server_version"), too_old);
+    return true;
 }
 
 /* Parameters */
@@ -207,5 +247,5 @@ bool db_session_is_shared(const char *error)
 
 const char db_session_shared[] =
     "a pooler between here and PostgreSQL gives each transaction another session (in PgBouncer"
-    " that is pool_mode = transaction): prepared statements, the read-only session and deadlines"
-    " do not work there; use pool_mode = session";
+    " that is pool_mode = transaction), which does not have the statements that were prepared; set"
+    " max_prepared_statements, which PgBouncer 1.21 and later have, or use pool_mode = session";

@@ -23,10 +23,16 @@ PGconn *db_session_start(const struct db_lane_conf *conf, const PGconn *like);
 PGconn *db_session_connect(const struct db_lane_conf *conf, unsigned timeout);
 
 /*
- * What can be done about an attempt that has failed, where it was a pooler that refused it: a text to be
- * appended to libpq's, or an empty one.
+ * Why an attempt has failed: libpq's words, with what can be done about it where it was a pooler, or a server
+ * that is too old, that has refused it.
  */
-const char *db_session_advice(const PGconn *pg);
+void db_session_say_failure(const PGconn *pg, char *why, size_t size);
+
+/*
+ * Is the server older than those that Hayfork works with? why then gets the reason. One that is asked
+ * directly has refused the attempt already; behind a pooler there is a session.
+ */
+bool db_session_is_too_old(const PGconn *pg, char *why, size_t size);
 
 /* What a session is given, whatever was set for the role, the database or the server. */
 struct db_pinned {
@@ -37,6 +43,12 @@ struct db_pinned {
 enum { DB_SESSION_PINNED = 14 };
 
 extern const struct db_pinned db_session_pinned[DB_SESSION_PINNED];
+
+/*
+ * One statement that makes these settings, and those of the lane, for its transaction: where a pooler has
+ * dropped what the session was asked for. Allocated.
+ */
+char *db_session_settings_sql(const struct db_lane_conf *conf);
 
 enum { DB_SESSION_PARAMETERS = 8 };
 

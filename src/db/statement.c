@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/hash.h"
 #include "base/log.h"
@@ -104,14 +105,31 @@ static void send_preparation(struct db_connection *connection, struct db_stateme
     close_older(flight, out, preparation->merged_name);
     snprintf(preparation->name, sizeof(preparation->name), "h%016llx_%zu_%u",
              (unsigned long long)statement->hash, statement->number, ++preparation->attempts);
-    pgwire_parse(out, preparation->name, sql, types, n_types);
+    char *tagged = mem_printf("%s%s", sql, preparation->tag);
+    pgwire_parse(out, preparation->name, tagged, types, n_types);
+    free(tagged);
     pgwire_describe(out, preparation->name);
     pgwire_sync(out);
+}
+
+/*
+ * A pooler that knows prepared statements does not prepare the same text again in a session that has it, and
+ * what is prepared there may have become out of date. So what is prepared again is another text.
+ */
+static void choose_tag(struct db_connection *connection, const struct db_statement *statement)
+{
+    struct db_preparation *preparation = db_preparation_of(connection, statement);
+    bool again = preparation->name[0] != '\0' || statement->generation > 0;
+    preparation->tag[0] = '\0';
+    if (connection->pooled && again)
+        snprintf(preparation->tag, sizeof(preparation->tag), "\n/* %d.%u.%llu */", (int)getpid(),
+                 preparation->attempts, (unsigned long long)clock_ms());
 }
 
 void db_prepare(struct db_connection *connection, struct db_statement *statement)
 {
     struct db_preparation *preparation = db_preparation_of(connection, statement);
+    choose_tag(connection, statement);
     const struct sql_statement *sql = statement->conf.statement;
     preparation->state = DB_BEING_PREPARED;
     preparation->by_server = preparation->is_merged = false;
@@ -288,6 +306,10 @@ static bool take_error(struct db_connection *connection, struct db_statement *st
     struct db_preparation *preparation = db_preparation_of(connection, statement);
     const struct sql_statement *sql = statement->conf.statement;
     size_t number = db_infer_complaint(report);
+    if (connection->pooled && preparation->tag[0] == '\0' && strcmp(report->state, "0A000") == 0) {
+        db_prepare(connection, statement); /* what a session of the pooler's has is out of date */
+        return false;
+    }
     if (number >= 1 && number <= sql->n_params && statement->declared[number - 1] == 0) {
         const uint32_t *types;
         preparation->inferred = number;
@@ -358,6 +380,7 @@ static bool take_answer(struct db_connection *connection, struct db_flight *flig
     } else {
         report.types = flight->told->types;
         report.n_types = flight->told->n_types;
+        db_preparation_of(connection, statement)->rows_digest = flight->fields.digest;
     }
     if (db_preparation_of(connection, statement)->inference != NULL)
         return take_inference(connection, statement, &report);
@@ -403,8 +426,9 @@ const char *db_preparation_name_merged(struct db_preparation *preparation)
     return preparation->merged_name;
 }
 
-void db_preparation_set_merged(struct db_preparation *preparation)
+void db_preparation_set_merged(struct db_preparation *preparation, uint64_t digest)
 {
+    preparation->merged_digest = digest;
     preparation->is_merged = true;
 }
 

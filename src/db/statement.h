@@ -55,11 +55,14 @@ struct db_preparation {
     char name[64];
     unsigned generation; /* of the statement when it began */
     char merged_name[72];
+    char tag[64];         /* a comment at the end of its SQL, or nothing */
     bool is_merged;       /* its merged form is prepared, too, and has the columns of description */
     uint64_t not_before;  /* clock_ms: when to try again */
     unsigned attempts;    /* each has a name of its own */
     unsigned n_in_flight; /* of its queries, those asked as one counted once */
     struct db_description *description;
+    uint64_t rows_digest;                /* of what is prepared, see db_fields_digest, */
+    uint64_t merged_digest;              /* and of its merged form */
     struct db_fields fields;             /* while its types are asked for */
     bool wants_types;                    /* they are to be asked for, */
     const struct db_flight *types_asked; /* and this asks for them */
@@ -104,7 +107,7 @@ bool db_is_passing(const char *state);
 
 /* Its merged form gets a name on the connection; and is prepared there. */
 const char *db_preparation_name_merged(struct db_preparation *preparation);
-void db_preparation_set_merged(struct db_preparation *preparation);
+void db_preparation_set_merged(struct db_preparation *preparation, uint64_t digest);
 
 static inline struct db_preparation *db_preparation_of(const struct db_connection *connection,
                                                        const struct db_statement *statement)

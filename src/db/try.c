@@ -250,15 +250,20 @@ static bool connect_lane(struct trial *trial, const struct conf_lane *lane)
     if (trial->useless[replica])
         return false;
     trial->useless[replica] = true;
-    trial->inquiry.pg = db_session_connect(&lane_conf, CONNECT_LIMIT_S);
-    if (PQstatus(trial->inquiry.pg) != CONNECTION_OK) {
-        note_away(trial, "connect to the database of", key, PQerrorMessage(trial->inquiry.pg));
-        PQfinish(trial->inquiry.pg);
+    char why[1024];
+    PGconn *pg = db_session_connect(&lane_conf, CONNECT_LIMIT_S);
+    bool failed = PQstatus(pg) != CONNECTION_OK;
+    if (failed)
+        db_session_say_failure(pg, why, sizeof(why));
+    if (failed || db_session_is_too_old(pg, why, sizeof(why))) {
+        note_away(trial, "connect to the database of", key, why);
+        PQfinish(pg);
         return false;
     }
     trial->useless[replica] = false;
-    trial->inquiry.lost = NULL;
-    trial->inquiry.deadline = conf->limits.deadline;
+    char *settings = db_session_settings_sql(&lane_conf);
+    db_inquiry_begin(&trial->inquiry, pg, conf->limits.deadline, settings);
+    free(settings);
     return true;
 }
 
@@ -279,7 +284,7 @@ static void try_lane(struct trial *trial, unsigned index)
         if (route->kind->asks_database && route->lane == index)
             go_on = try_route(trial, route);
     }
-    PQfinish(trial->inquiry.pg);
+    db_inquiry_end(&trial->inquiry);
 }
 
 int db_try(const struct conf *conf, unsigned workers, FILE *errors)

@@ -174,12 +174,16 @@ static struct begun begin_bind(struct pgwire_writer *writer, const char *name, s
 /* … and the formats of the columns. Then Execute. */
 static void end_bind(struct pgwire_writer *writer, struct begun begun)
 {
-    static const char execute[] = {'E', 0, 0, 0, 9, '\0', 0, 0, 0, 0}; /* unnamed portal, all rows */
-    char *out = put16(reserve(writer, 2 + sizeof(execute)), 0);
-    memcpy(out, execute, sizeof(execute));
+    static const char describe[] = {'D', 0, 0, 0, 6, 'P', '\0'};       /* unnamed portal */
+    static const char execute[] = {'E', 0, 0, 0, 9, '\0', 0, 0, 0, 0}; /* likewise, all rows */
+    size_t describe_size = writer->describes_portal ? sizeof(describe) : 0;
+    char *out = put16(reserve(writer, 2 + describe_size + sizeof(execute)), 0);
+    memcpy(out, describe, describe_size);
+    memcpy(out + describe_size, execute, sizeof(execute));
+    writer->describes_portal = false;
     put_head(writer->base + begun.at, 'B',
              writer->len + 2 - begun.at - PGWIRE_HEAD + writer->longs_left - begun.longs_left);
-    writer->len += 2 + sizeof(execute);
+    writer->len += 2 + describe_size + sizeof(execute);
 }
 
 void pgwire_execute(struct pgwire_writer *writer, const char *name, const struct str *values, size_t n,
@@ -238,6 +242,11 @@ void pgwire_execute_arrays(struct pgwire_writer *writer, const char *name, const
         put32(writer->base + at, (uint32_t)(writer->len - at - 4));
     }
     end_bind(writer, begun);
+}
+
+void pgwire_describe_portal(struct pgwire_writer *writer)
+{
+    writer->describes_portal = true;
 }
 
 void pgwire_sync(struct pgwire_writer *writer)

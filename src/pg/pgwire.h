@@ -61,6 +61,7 @@ struct pgwire_writer {
     size_t longs_taken; /* all of so many, */
     size_t long_from;   /* and so many bytes of the next one */
     size_t longs_left;  /* bytes of the others, and of its rest */
+    bool describes_portal;
 };
 
 /* How many bytes were not taken yet. */
@@ -99,6 +100,9 @@ void pgwire_execute(struct pgwire_writer *writer, const char *name, const struct
  */
 void pgwire_execute_arrays(struct pgwire_writer *writer, const char *name, const struct str *const *rows,
                            size_t n_rows, size_t n);
+
+/* What is executed next is described first (Describe of the portal): what comes is as of its statement. */
+void pgwire_describe_portal(struct pgwire_writer *writer);
 
 void pgwire_sync(struct pgwire_writer *writer);
 

@@ -4,7 +4,7 @@ use v5.36;
 
 use Hayfork::Test;
 
-use Hayfork::Test::Process qw(wait_for);
+use Hayfork::Test::Process qw(spawn wait_for temporary_folder);
 
 needs_postgres;
 my $cluster = cluster->load_contacts;
@@ -125,6 +125,47 @@ subtest 'a table that is dropped and made again' => sub {
     $cluster->psql('CREATE TABLE coming AS SELECT 2 AS id');
     is $server->get('/coming')->body, '{"id":2}', 'when it is there again';
     is $server->stop, 'exit 0';
+};
+
+# A server that is too old, as far as it matters: it sends these messages to whoever connects, and hangs up.
+sub old_server (@messages)
+{
+    my $folder = temporary_folder();
+    my $bytes  = join '', map { my ($type, $body) = @$_; $type . pack('N', 4 + length $body) . $body } @messages;
+    spawn([ $^X, '-MIO::Socket::UNIX', '-e', <<~'PERL', "$folder/.s.PGSQL.5432", unpack 'H*', $bytes ]);
+        my $listener = IO::Socket::UNIX->new(Local => $ARGV[0], Listen => 9) or die "listen: $!";
+        while (my $client = $listener->accept) {
+            sysread $client, my $packet, 10_000;
+            syswrite $client, pack 'H*', $ARGV[1];
+            sysread $client, $packet, 10_000;    # what comes next, or the end
+        }
+        PERL
+    wait_for('it to listen', sub { -S "$folder/.s.PGSQL.5432" });
+    return "host=$folder user=postgres dbname=contacts";
+}
+
+subtest 'PostgreSQL 13 is out of support, and says so' => sub {
+    my %way = (
+        'asked directly'  => [
+            [ 'R', pack 'N', 0 ],
+            [ 'E', "SFATAL\0VFATAL\0C42704\0Mparameter \"client_connection_check_interval\" is unknown\0\0" ],
+        ],
+        'behind a pooler' =>
+          [ [ 'R', pack 'N', 0 ], [ 'S', "server_version\x0013.23\0" ], [ 'K', pack 'NN', 1, 2 ], [ 'Z', 'I' ] ],
+    );
+    for my $way (sort keys %way) {
+        my $server = start(old_server(@{ $way{$way} }), 1);
+        problem_is $server->get('/contacts/1'), 503, {}, "$way: a request gets 503";
+        wait_for('a word about it', sub { $server->log_lines(qr/ error /) });
+        my ($line) = $server->log_lines(qr/ error /);
+        my $version = $way eq 'asked directly' ? '13 or older' : '13.23';
+        like $line, qr/cannot connect to the database \(lane read\): this is PostgreSQL $version, which is out of support; Hayfork needs 14 or newer$/,
+          '... the log says why';
+        my $checked = hayfork('-t', '--db', '-c', $server->{conf});
+        is $checked->{exit}, 'exit 69', '... and `-t --db`, too';
+        like $checked->{stderr}, qr/^hayfork: cannot connect to the database of database.connect: this is PostgreSQL $version, which/;
+        is $server->stop, 'exit 0';
+    }
 };
 
 done_testing;

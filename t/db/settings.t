@@ -4,9 +4,11 @@ use v5.36;
 
 use Hayfork::Test;
 
+use Hayfork::Test::PgBouncer;
 use Hayfork::Test::Process qw(slurp wait_for);
 
 needs_postgres;
+needs_program('pgbouncer');
 my $cluster = cluster;
 $cluster->psql(<<~'SQL');
     CREATE TABLE c (id int PRIMARY KEY, name text);
@@ -41,7 +43,7 @@ my @names = sort keys %SETTINGS;
 # What a session says that has PostgreSQL's own settings.
 my %expected = map { $_ => $cluster->row_as_json($SETTINGS{$_}[1] =~ s/:list\b/'{x,NULL}'/r) } @names;
 
-sub start ($role)
+sub start ($conninfo, %with)
 {
     my $routes = join '', map { <<~CONF } @names;
           POST /$_:
@@ -50,9 +52,9 @@ sub start ($role)
             ${\ ($SETTINGS{$_}[1] =~ /:list\b/ ? 'body: [list]' : '') }
             answer: row
         CONF
-    return server(<<~CONF, cluster => $cluster);
+    return server(<<~CONF, %with);
         workers: 1
-        database: { connect: "${\ $cluster->conninfo(user => $role) }" }
+        database: { connect: "$conninfo" }
         routes:
           GET /opt/{i}:
             sql: |
@@ -98,13 +100,13 @@ sub answers_are_right ($server, $name)
 }
 
 $cluster->psql('CREATE ROLE plain LOGIN SUPERUSER');
-my $server = start('plain');
+my $server = start($cluster->conninfo(user => 'plain'), cluster => $cluster, lanes => 2);
 answers_are_right($server, 'as they come');
 is $server->stop, 'exit 0', 'it ends well';
 
 $cluster->psql('CREATE ROLE odd LOGIN SUPERUSER; ' . join '', map { "ALTER ROLE odd SET $_ = $SETTINGS{$_}[0];" =~ s/= (.*);/= '$1';/r } grep { $_ ne 'DateStyle' } @names);
 $cluster->psql(q(ALTER ROLE odd SET DateStyle = German, DMY));
-$server = start('odd');
+$server = start($cluster->conninfo(user => 'odd'), cluster => $cluster, lanes => 2);
 answers_are_right($server, 'all of them set otherwise');
 is $server->stop, 'exit 0', 'it ends well';
 is_deeply [ $server->log_lines(qr/ (?:warn|error) /) ], [], 'without a complaint';
@@ -112,9 +114,21 @@ is_deeply [ $server->log_lines(qr/ (?:warn|error) /) ], [], 'without a complaint
 # The environment and the conninfo come before what Hayfork asks for.
 {
     local $ENV{PGOPTIONS} = '-c array_nulls=off -c extra_float_digits=-10 -c bytea_output=escape -c standard_conforming_strings=off';
-    $server = start('plain');
+    $server = start($cluster->conninfo(user => 'plain'), cluster => $cluster, lanes => 2);
     answers_are_right($server, 'set by PGOPTIONS');
     is $server->stop, 'exit 0', 'it ends well';
+}
+
+# A pooler drops what the sessions are asked for: it goes in front of each transaction.
+for my $mode ('session', Hayfork::Test::PgBouncer::knows_statements() ? 'transaction' : ()) {
+    my %more = $mode eq 'session' ? () : (max_prepared_statements => 50, default_pool_size => 3);
+    my $bouncer = Hayfork::Test::PgBouncer->start($cluster, pool_mode => $mode, role => 'odd', %more);
+    $server = start($bouncer->conninfo);
+    $server->wait_for_status('/xml/7', 200);
+    wait_for('it to take writes', sub { $server->client->request('POST', '/DateStyle')->status == 200 });
+    answers_are_right($server, "PgBouncer, pool_mode = $mode");
+    is $server->stop, 'exit 0', 'it ends well';
+    is_deeply [ $server->log_lines(qr/ (?:warn|error) /) ], [], 'without a complaint';
 }
 
 subtest 'what is left to the database, and changes' => sub {
