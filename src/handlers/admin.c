@@ -7,16 +7,15 @@
 #include "conf/conf.h"
 #include "db/lane.h"
 #include "handlers/make.h"
+#include "handlers/metrics.h"
 #include "handlers/page.h"
 #include "handlers/status.h"
-#include "metrics/report.h"
 
 enum { MOST_REASONS = 4 };
 
 struct handler_admin {
     struct handler super;
     struct shm *shm;
-    const char *commit;
     bool reads; /* some route is on the lane that reads */
     struct status_source source;
 };
@@ -130,23 +129,6 @@ static void handle_ready(struct handler *handler, const struct request *request)
         free(writer.base);
 }
 
-/* Metrics */
-
-/* Does Accept name OpenMetrics? Its quality is not looked at: who names it takes it. */
-static bool wants_open(const struct request *request)
-{
-    struct str accept = request->field(request, STR("accept"));
-    return accept.len > 0 && memmem(accept.base, accept.len, "application/openmetrics-text", 28) != NULL;
-}
-
-static void handle_metrics(struct handler *handler, const struct request *request)
-{
-    const struct handler_admin *self = (struct handler_admin *)handler;
-    struct exposition exposition = {.is_open = wants_open(request)};
-    report_write(&exposition, self->shm, self->commit);
-    answer_written(request->sink, exposition_content_type(&exposition), &exposition.text);
-}
-
 /* Status */
 
 static void write_status(struct handler *handler, struct json_writer *text,
@@ -205,21 +187,17 @@ struct handler *handler_admin_new(const struct conf_route *route, const struct h
     static const struct {
         const char *path;
         void (*handle)(struct handler *handler, const struct request *request);
-    } pages[] = {{"/", handle_page},
-                 {"/live", handle_live},
-                 {"/metrics", handle_metrics},
-                 {"/ready", handle_ready},
-                 {"/status.css", handle_css},
-                 {"/status.js", handle_js},
-                 {"/status.json", handle_status},
+    } pages[] = {{"/", handle_page},          {"/live", handle_live},    {"/ready", handle_ready},
+                 {"/status.css", handle_css}, {"/status.js", handle_js}, {"/status.json", handle_status},
                  {"/status.svg", handle_svg}};
+    if (strcmp(route->path, "/metrics") == 0)
+        return handler_metrics_new(env);
     struct handler_admin *self = mem_calloc(1, sizeof(*self));
     for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
         if (strcmp(route->path, pages[i].path) == 0)
             self->super = (struct handler){.handle = pages[i].handle, .free = dispose};
     }
     self->shm = env->shm;
-    self->commit = env->commit;
     self->reads = env->conf->lanes[CONF_LANE_READ].used;
     self->source = (struct status_source){env->conf, env->handlers, env->shm, env->slot};
     return &self->super;

@@ -1,8 +1,8 @@
 /* exposition.c: figures in Prometheus' text format 0.0.4, and in that of OpenMetrics 1.0. */
 #include "metrics/exposition.h"
 
-#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void put(struct exposition *exposition, const char *text)
@@ -10,11 +10,15 @@ static void put(struct exposition *exposition, const char *text)
     json_raw(&exposition->text, text, strlen(text));
 }
 
+/* There are tens of thousands of them where there are many routes: printf takes most of the time. */
 static void put_number(struct exposition *exposition, uint64_t number)
 {
-    char digits[24];
-    snprintf(digits, sizeof(digits), "%" PRIu64, number);
-    put(exposition, digits);
+    char digits[20];
+    size_t at = sizeof(digits);
+    do
+        digits[--at] = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    json_raw(&exposition->text, digits + at, sizeof(digits) - at);
 }
 
 struct str exposition_content_type(const struct exposition *exposition)
@@ -83,58 +87,88 @@ static void put_label(struct exposition *exposition, bool *any, const char *name
     *any = true;
 }
 
-/* A sample up to its value. le is a histogram's bound, or NULL. */
-static void begin_sample(struct exposition *exposition, const char *ending,
-                         const struct exposition_label *labels, size_t n, const char *le)
+/* A sample up to its value. */
+static void begin_sample(struct exposition *exposition, const struct exposition_label *labels, size_t n)
 {
     bool any = false;
     put(exposition, exposition->name);
-    put(exposition, ending);
+    put(exposition, ending_of(exposition->type));
     for (size_t i = 0; i < n; i++)
         put_label(exposition, &any, labels[i].name, labels[i].value);
-    if (le != NULL)
-        put_label(exposition, &any, "le", str_of(le));
     put(exposition, any ? "} " : " ");
 }
 
 void exposition_sample(struct exposition *exposition, const struct exposition_label *labels, size_t n,
                        uint64_t value)
 {
-    begin_sample(exposition, ending_of(exposition->type), labels, n, NULL);
+    begin_sample(exposition, labels, n);
     put_number(exposition, value);
     put(exposition, "\n");
 }
 
 static void put_us(struct exposition *exposition, uint64_t us)
 {
-    char text[32];
-    snprintf(text, sizeof(text), "%" PRIu64 ".%06" PRIu64 "\n", us / 1000000, us % 1000000);
+    char text[8];
+    put_number(exposition, us / 1000000);
+    snprintf(text, sizeof(text), ".%06u", (unsigned)(us % 1000000));
     put(exposition, text);
+    put(exposition, "\n");
 }
 
 void exposition_sample_us(struct exposition *exposition, const struct exposition_label *labels, size_t n,
                           uint64_t us)
 {
-    begin_sample(exposition, ending_of(exposition->type), labels, n, NULL);
+    begin_sample(exposition, labels, n);
     put_us(exposition, us);
+}
+
+/* The labels of a histogram's samples, without the brace at the end. They are written once: there are many
+ * samples. */
+static struct exposition labels_of(const struct exposition_label *labels, size_t n, char *memory, size_t size)
+{
+    struct exposition written = {.text = json_writer_on(memory, size)};
+    bool any = false;
+    for (size_t i = 0; i < n; i++)
+        put_label(&written, &any, labels[i].name, labels[i].value);
+    return written;
+}
+
+/* A sample of a histogram up to its value. */
+static void begin_part(struct exposition *exposition, const char *ending, const struct json_writer *labels,
+                       const char *le)
+{
+    put(exposition, exposition->name);
+    put(exposition, ending);
+    json_raw(&exposition->text, labels->base, labels->len);
+    if (le != NULL) {
+        put(exposition, labels->len > 0 ? ",le=\"" : "{le=\"");
+        put(exposition, le);
+        put(exposition, "\"} ");
+    } else {
+        put(exposition, labels->len > 0 ? "} " : " ");
+    }
 }
 
 /* The count is the last bucket's, so that the two agree, whatever is counted meanwhile. */
 void exposition_histogram(struct exposition *exposition, const struct exposition_label *labels, size_t n,
                           const struct series_times *times)
 {
+    char memory[512];
     uint64_t below = 0;
+    struct exposition written = labels_of(labels, n, memory, sizeof(memory));
     for (size_t i = 0; i < SERIES_BUCKETS; i++) {
         below += atomic_load_explicit(&times->buckets[i], memory_order_relaxed);
-        begin_sample(exposition, "_bucket", labels, n, series_bounds_text[i]);
+        begin_part(exposition, "_bucket", &written.text, series_bounds_text[i]);
         put_number(exposition, below);
         put(exposition, "\n");
     }
-    begin_sample(exposition, "_sum", labels, n, NULL);
+    begin_part(exposition, "_sum", &written.text, NULL);
     put_us(exposition, atomic_load_explicit(&times->sum_us, memory_order_relaxed));
-    begin_sample(exposition, "_count", labels, n, NULL);
+    begin_part(exposition, "_count", &written.text, NULL);
     put_number(exposition, below);
     put(exposition, "\n");
+    if (written.text.owned)
+        free(written.text.base);
 }
 
 void exposition_end(struct exposition *exposition)

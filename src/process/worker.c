@@ -178,21 +178,24 @@ static void on_admin_closed(void *arg)
 }
 
 /*
- * Takes an operator's connection, however many clients there are. Who reads slowly, or keeps idle
- * connections, does not keep the next one out: the one that has been there for longest goes.
+ * Takes operators' connections, however many clients there are. Who asks for more than a second, or keeps
+ * idle connections, does not keep the next one out: of those the oldest one goes.
  */
 static void accept_admin(struct worker *worker, const struct accepting *from)
 {
-    int fd = accept4(h2o_socket_get_fd(from->socket), NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0) {
-        if (lack_is(errno))
-            pause_accepting(worker);
-        return;
+    const struct conf_listen *listen = &worker->inherited->conf->listen[from->listener];
+    for (int taken = 0; taken < ACCEPT_BATCH; taken++) {
+        if (worker->n_admin >= WORKER_ADMIN_MOST && !server_make_way(worker->server, listen))
+            return; /* all are being answered, which takes some turns */
+        int fd = accept4(h2o_socket_get_fd(from->socket), NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            if (lack_is(errno))
+                pause_accepting(worker);
+            return;
+        }
+        worker->n_admin++;
+        begin_to_serve(worker, fd, from->listener, on_admin_closed);
     }
-    if (worker->n_admin >= WORKER_ADMIN_MOST)
-        server_close_oldest(worker->server, &worker->inherited->conf->listen[from->listener]);
-    worker->n_admin++;
-    begin_to_serve(worker, fd, from->listener, on_admin_closed);
 }
 
 /*

@@ -12,9 +12,9 @@
 
 /*
  * Connections of the operators' listener that a worker has at the same time, besides those of clients, which
- * limits.clients counts. For one more, the oldest one is closed.
+ * limits.clients counts. For one more, one that is idle is closed, or one that takes long.
  */
-enum { WORKER_ADMIN_MOST = 64 };
+enum { WORKER_ADMIN_MOST = 128 };
 
 /* All that a worker gets from its master. Loop and database connection are made after the fork. */
 struct worker_inheritance {

@@ -22,15 +22,17 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 enum {
-    LINGER_MS = 5000,         /* for the client to read its answer and close */
-    GONE_GRACE_MS = 1000,     /* a client that has closed its side may still be reading */
-    UNWATCHED_MS = 10,        /* an answer that takes longer is worth noticing that its client has left */
-    PIPELINED_MAX = 256,      /* small requests in a turn of the loop, after others of their connections */
-    PIPELINED_COST = 4096,    /* bytes of an answer that count as another one */
-    LARGE_ANSWER = 64 * 1024, /* bytes: the kernel is not left alone with more than that */
+    LINGER_MS = 5000,          /* for the client to read its answer and close */
+    GONE_GRACE_MS = 1000,      /* a client that has closed its side may still be reading */
+    UNWATCHED_MS = 10,         /* an answer that takes longer is worth noticing that its client has left */
+    PIPELINED_MAX = 256,       /* small requests in a turn of the loop, after others of their connections */
+    PIPELINED_COST = 4096,     /* bytes of an answer that count as another one */
+    MAKES_WAY_NS = 1000000000, /* a request that takes longer has its connection closed for another one */
+    LARGE_ANSWER = 64 * 1024,  /* bytes: the kernel is not left alone with more than that */
 };
 
 enum conn_phase {
@@ -589,15 +591,22 @@ void conn_close_idle(struct conn_context *context)
     }
 }
 
-void conn_close_oldest(struct conn_context *context, const struct conf_listen *listen)
+/* Has it no request, or one that takes long? */
+static bool may_make_way(const struct conn *conn)
+{
+    return !conn->exchange.is_open || clock_turn_ns() - conn->exchange.begun_at > MAKES_WAY_NS;
+}
+
+bool conn_make_way(struct conn_context *context, const struct conf_listen *listen)
 {
     for (h2o_linklist_t *link = context->connections.next; link != &context->connections; link = link->next) {
         struct conn *conn = H2O_STRUCT_FROM_MEMBER(struct conn, siblings, link);
-        if (conn->exchange.listen != listen)
+        if (conn->exchange.listen != listen || !may_make_way(conn))
             continue;
         conn_close(conn, false);
-        return;
+        return true;
     }
+    return false;
 }
 
 void conn_context_dispose(struct conn_context *context)

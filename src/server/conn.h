@@ -53,8 +53,11 @@ void conn_drain(struct conn_context *context);
  * client may just be using one again. */
 void conn_close_idle(struct conn_context *context);
 
-/* Closes the oldest connection of that listener as it is, if there is one. */
-void conn_close_oldest(struct conn_context *context, const struct conf_listen *listen);
+/*
+ * Closes the oldest connection of that listener on which no request is under way, or has been for a second.
+ * Returns whether there was one.
+ */
+bool conn_make_way(struct conn_context *context, const struct conf_listen *listen);
 
 /* Closes all connections as they are, and frees what conn_context_init made. */
 void conn_context_dispose(struct conn_context *context);

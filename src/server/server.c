@@ -146,9 +146,9 @@ uint64_t server_steps(const struct server *server)
     return server->exchanges.n_begun + server->exchanges.n_answered;
 }
 
-void server_close_oldest(struct server *server, const struct conf_listen *listen)
+bool server_make_way(struct server *server, const struct conf_listen *listen)
 {
-    conn_close_oldest(&server->connections, listen);
+    return conn_make_way(&server->connections, listen);
 }
 
 uint64_t server_in_flight(const struct server *server)

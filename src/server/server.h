@@ -35,8 +35,8 @@ void server_turn_end(struct server *server);
 /* How many steps requests have taken: one when they arrive, and one when they are answered. */
 uint64_t server_steps(const struct server *server);
 
-/* Closes the oldest connection of that listener, if there is one, whatever it is at. */
-void server_close_oldest(struct server *server, const struct conf_listen *listen);
+/* Closes a connection of that listener, so that another one has its place: see conn_make_way. */
+bool server_make_way(struct server *server, const struct conf_listen *listen);
 
 /* How many requests are being answered. */
 uint64_t server_in_flight(const struct server *server);

@@ -30,7 +30,7 @@ my @HOUSE = (
         [
             'handlers', 'what answers: sql, json, text, files, relay',
             [
-                qw(make.c staged admin status_page status_json status.c status.h page text sql sql_error sql_answer sql_stream sql_call sql_rows sql_values sql_route relay relay_head relay_stream
+                qw(make.c staged admin metrics status_page status_json status.c status.h page text sql sql_error sql_answer sql_stream sql_call sql_rows sql_values sql_route relay relay_head relay_stream
                   relay_fields stream json files make.h handler headers readers)
             ],
         ],
@@ -112,7 +112,7 @@ my %ONLY_FOR = (
 
 # Who may call a library, whatever it includes.
 my %LIBRARY = (
-    libh2o      => [qr/^h2o_/, qr{^(?:process/worker|server/|upstream/|handlers/(?:files|readers)|stages/|helpers/|db/|loop/)}],
+    libh2o      => [qr/^h2o_/, qr{^(?:process/worker|server/|upstream/|handlers/(?:files|metrics|readers)|stages/|helpers/|db/|loop/)}],
     libpq       => [qr/^PQ/, qr{^(?:db/|conf/conninfo)}],
     'json-c'    => [qr/^json_(?:object|tokener|c_|util)/, qr{^conf/json}],
     libyaml     => [qr/^yaml_/, qr{^conf/yaml}],
