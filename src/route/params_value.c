@@ -2,6 +2,7 @@
 #include "route/params_value.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/decimal.h"
 #include "route/params_check.h"
@@ -61,6 +62,17 @@ static bool fail_bounds(const struct params_gathering *all, size_t i, size_t ele
     return fail(all, i, element, end);
 }
 
+/* What its type says, with the parameter's own bounds in the place of the type's. */
+static const char *say_type(const struct params_gathering *all, size_t i, const char *error)
+{
+    static const char whole[] = "must be a whole number";
+    const struct params_spec *spec = &all->specs[i];
+    bool is_bounded = spec->min != NULL && spec->max != NULL;
+    return is_bounded && strncmp(error, whole, strlen(whole)) == 0
+               ? arena_printf(all->arena, "%s between %s and %s", whole, spec->min, spec->max)
+               : error;
+}
+
 static bool is_within(const struct params_spec *spec, struct str text)
 {
     int order;
@@ -82,7 +94,7 @@ bool params_value_check(const struct params_gathering *all, size_t i, uint32_t t
     const char *error = params_check(type, text);
     bool is_long = text.len > PARAMS_CHECKED_MAX;
     if (error != NULL)
-        return fail_of_type(all, i, element, error);
+        return fail_of_type(all, i, element, say_type(all, i, error));
     if (spec->n_one_of > 0 && (is_long || !is_one_of(spec, text)))
         return fail_choice(all, i, element);
     bool is_bounded = spec->min != NULL || spec->max != NULL;

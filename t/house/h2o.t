@@ -89,6 +89,7 @@ subtest 'a shared libh2o is installed with Hayfork, which finds it there alone' 
     $run = shell("$folder/b", 'make -s install libhayfork_a_OBJECTS=');
     is $run->{exit}, 'exit 0' or diag $run->{stderr};
     ok -f "$prefix/lib/hayfork/libh2o-evloop.so.0.13", 'the library, itself';
+    is sprintf('%o', (stat "$prefix/etc/hayfork/hayfork.conf")[2] & 07777), '640', 'the conf is not for everybody to read';
 
     my ($runpath) = shell('/', "readelf -d $prefix/bin/hayfork")->{stdout} =~ /R(?:UN)?PATH.*\[(.*)\]/;
     is $runpath, "$prefix/lib/hayfork", 'it looks for it there, and not where it was built';

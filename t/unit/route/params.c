@@ -379,7 +379,7 @@ static void test_limits(void)
         {"must=1&limit=0", "limit! limit must be a number between 1 and 1000"},
         {"must=1&limit=1001", "limit! limit must be a number between 1 and 1000"},
         {"must=1&limit=-5", "limit! limit must be a number between 1 and 1000"},
-        {"must=1&limit=x", "limit! limit must be a whole number between -2147483648 and 2147483647"},
+        {"must=1&limit=x", "limit! limit must be a whole number between 1 and 1000"},
         {"must=1&at_least=-0.50000000000000000000000001",
          "at_least! at_least must be a number, at least -0.5"},
         {"must=1&at_most=1000.0000000000000000000000001", "at_most! at_most must be a number, at most 1e3"},

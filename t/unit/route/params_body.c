@@ -28,7 +28,7 @@ static const uint32_t field_types[] = {
 };
 static const char *field_names[] = {"name", "age", "score", "doc", "tags", "nums", "mood", "docs", "nick"};
 
-#define AGE_INT "age! age must be a whole number between -2147483648 and 2147483647"
+#define AGE_INT "age! age must be a whole number between 0 and 150"
 
 /* Bodies of POST /people/4, and what becomes of them after the "4|false|" of path and query. */
 static const struct {
