@@ -82,6 +82,19 @@ sub requests ($scrape, $method, $route, $status)
     return $scrape->{qq(hayfork_requests_total{route="$route",method="$method",status="$status"})} // 0;
 }
 
+my $PYTHON     = -x '/usr/bin/python3' ? '/usr/bin/python3' : 'python3';    # Debian's has Debian's packages
+my $HAS_STRICT = run([ $PYTHON, '-c', 'import prometheus_client' ])->{exit} eq 'exit 0';
+
+# What a strict parser of OpenMetrics says: its exit code, and how many families there are.
+sub parse_strictly ($text)
+{
+    my $check = 'import sys; from prometheus_client.openmetrics import parser; '
+      . 'print(len(list(parser.text_string_to_metric_families(open(sys.argv[1]).read()))))';
+    return run([ $PYTHON, '-c', $check, text_file($text) ]);
+}
+
+my $OPEN = { Accept => 'application/openmetrics-text; version=1.0.0' };
+
 subtest 'alive and ready' => sub {
     my ($server, $admin) = start();
     my $live = ask($admin, '/live');
@@ -245,6 +258,10 @@ subtest 'relays, by upstream and server' => sub {
     is $server->get('/x')->status, 502, 'a server that is gone';
     is $failed->('connect'),       1,   '… is counted';
     is $now->('rests_total'),      1,   '… and rests';
+    if ($HAS_STRICT) {
+        my $parsed = parse_strictly(ask($admin, '/metrics', headers => $OPEN)->body);
+        is $parsed->{exit}, 'exit 0', 'it is OpenMetrics all the same' or diag $parsed->{stderr};
+    }
     is $server->stop, 'exit 0';
 };
 
@@ -268,6 +285,11 @@ subtest 'no counter goes back when a worker dies or the conf is reloaded' => sub
     wait_for('it to be ready', sub { scrape($admin)->{'hayfork_workers{state="ready"}'} == 2 });
     is $ask->(), $sent, 'a worker was killed';
     is $before->{'hayfork_worker_deaths_total{cause="killed"}'}, 1, '… which is counted';
+    kill 'SEGV', $server->workers;
+    wait_for('others', sub { ((eval { scrape($admin) } // {})->{q(hayfork_worker_deaths_total{cause="crashed"})} // 0) == 2 });
+    wait_for('them to be ready', sub { scrape($admin)->{'hayfork_workers{state="ready"}'} == 2 });
+    is $ask->(), $sent, 'workers have crashed';
+    is $before->{'hayfork_worker_deaths_total{cause="crashed"}'}, 2, '… which is counted, too';
     for my $n (1 .. 3) {
         is run([ $Hayfork::Test::HAYFORK, '-r', $server->pid ])->{exit}, 'exit 0', 'a reload';
         is $ask->(), $sent, '… loses nothing';
@@ -279,18 +301,15 @@ subtest 'no counter goes back when a worker dies or the conf is reloaded' => sub
 };
 
 subtest 'OpenMetrics, for who asks for it' => sub {
+    needs($HAS_STRICT, 'python3-prometheus-client is not installed');
     my ($server, $admin) = start();
     $server->get("/contacts/$_") for 0 .. 9;
-    my $response = ask($admin, '/metrics', headers => { Accept => 'application/openmetrics-text; version=1.0.0' });
+    my $response = ask($admin, '/metrics', headers => $OPEN);
     header_is $response, 'Content-Type', 'application/openmetrics-text; version=1.0.0; charset=utf-8', 'its type';
     like $response->body, qr/\n# EOF\n\z/, 'its end';
     header_is ask($admin, '/metrics'), 'Content-Type', 'text/plain; version=0.0.4; charset=utf-8', 'others get the older one';
-    my ($python) = grep { -x } '/usr/bin/python3', needs_program('python3');    # Debian's has Debian's packages
-    my $check  = 'import sys; from prometheus_client.openmetrics import parser; '
-      . 'print(len(list(parser.text_string_to_metric_families(open(sys.argv[1]).read()))))';
-    needs(run([ $python, '-c', 'import prometheus_client' ])->{exit} eq 'exit 0', 'python3-prometheus-client is not installed');
-    my $parsed = run([ $python, '-c', $check, text_file($response->body) ]);
-    is $parsed->{exit}, 'exit 0', "a strict parser takes it" or diag $parsed->{stderr};
+    my $parsed = parse_strictly($response->body);
+    is $parsed->{exit}, 'exit 0', 'a strict parser takes it' or diag $parsed->{stderr};
     cmp_ok $parsed->{stdout}, '>=', 15, 'all families of it';
     is $server->stop, 'exit 0';
 };
