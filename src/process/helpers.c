@@ -100,6 +100,7 @@ static void start(struct child *child, const struct helpers *helpers, const stru
     child->pid = pid;
     child->started = clock_ms();
     metric_add(METRIC_HELPER_STARTS, 1);
+    metric_add(METRIC_HELPERS, 1);
 }
 
 int helpers_start_due(struct helpers *helpers, const struct conf *conf)
@@ -126,6 +127,7 @@ bool helpers_take_death(struct helpers *helpers, pid_t pid, int status)
         return false;
     struct child *child = &helpers->all[i];
     bool is_wanted = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+    metric_add(METRIC_HELPERS, (uint64_t)-1);
     child->pid = 0;
     if (status != 0 && !is_wanted) {
         char *death = child_describe_death(status, 0);

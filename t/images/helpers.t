@@ -94,7 +94,8 @@ subtest 'a helper that dies costs one request' => sub {
     isnt +(helpers_of($server))[0], $pid, 'another process';
     like $server->log, qr/error master.*helper 1 for images \(process $pid\) was killed by signal 11/, 'the master says so';
     like $server->log, qr{error worker 1.*GET /i/\{path\.\.\.\}: 500: the helper that made a picture has died}, '… and the worker';
-    is count($server, result('died')), 1, 'counted';
+    is count($server, result('died')),        1, 'counted';
+    is count($server, 'hayfork_helpers'),     1, '… and so is who is there';
     is $server->stop, 'exit 0';
 };
 
