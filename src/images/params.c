@@ -98,6 +98,8 @@ static const char *set_crop(struct images_wish *wish, struct str value)
     enum { DOWN = IMAGES_CROP_TOP | IMAGES_CROP_BOTTOM, ACROSS = IMAGES_CROP_LEFT | IMAGES_CROP_RIGHT };
     unsigned n = 0;
     wish->crop = 0;
+    if (value.len == 0 || value.base[value.len - 1] == ',')
+        return wrong;
     do {
         uint8_t means;
         if (!find_word(next_word(&value), words, &means))

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <malloc.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,18 @@
 #include "base/log.h"
 #include "helpers/sandbox.h"
 #include "imaging/vips.h"
+
+/* Sanitizers take more addresses than there is memory. */
+#if defined(__SANITIZE_ADDRESS__)
+#define HAS_SANITIZER true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAS_SANITIZER true
+#endif
+#endif
+#if !defined(HAS_SANITIZER)
+#define HAS_SANITIZER false
+#endif
 
 enum {
     OFFERS = 3, /* the descriptor that it inherits */
@@ -53,7 +66,8 @@ int main(int argc, char **argv)
     mallopt(M_MMAP_THRESHOLD, KEPT);
     mallopt(M_ARENA_MAX, 2);
     imaging_begin();
-    limit(RLIMIT_AS, memory);
+    if (!HAS_SANITIZER)
+        limit(RLIMIT_AS, memory);
     limit(RLIMIT_FSIZE, file);
     int statm = helpers_open_memory();
     if (strcmp(argv[6], "on") == 0 && !helpers_confine())

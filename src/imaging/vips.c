@@ -133,14 +133,16 @@ static enum images_format choose_format(const struct images_job *job)
 static bool read_picture(struct making *making, const void *bytes, uint32_t width, uint32_t height)
 {
     VipsImage *next = NULL;
+    static const char strict[] =
+        "[fail_on=error]";        /* of the loader: nothing is made up for what is missing */
     void *buffer = (void *)bytes; /* which is only read */
     size_t size = making->job->size;
     int failed = making->has_profile
                      ? vips_thumbnail_buffer(buffer, size, &next, (int)width, "height", (int)height, "size",
-                                             VIPS_SIZE_FORCE, "fail_on", VIPS_FAIL_ON_ERROR, "export_profile",
+                                             VIPS_SIZE_FORCE, "option_string", strict, "export_profile",
                                              "srgb", "intent", VIPS_INTENT_RELATIVE, NULL)
                      : vips_thumbnail_buffer(buffer, size, &next, (int)width, "height", (int)height, "size",
-                                             VIPS_SIZE_FORCE, "fail_on", VIPS_FAIL_ON_ERROR, NULL);
+                                             VIPS_SIZE_FORCE, "option_string", strict, NULL);
     if (!take(making, failed, &next))
         return false;
     VipsInterpretation now = vips_image_get_interpretation(making->image);

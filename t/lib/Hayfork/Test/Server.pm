@@ -115,10 +115,20 @@ sub address ($self, $name = undef)
 
 sub pid ($self) { return $self->{pid} }
 
-# The workers' process ids.
+# The workers' process ids, and those of the helpers, which are other programs.
 sub workers ($self)
 {
-    return children($self->{pid});
+    return grep { !is_helper($_) } children($self->{pid});
+}
+
+sub helpers ($self)
+{
+    return grep { is_helper($_) } children($self->{pid});
+}
+
+sub is_helper ($pid)
+{
+    return (readlink("/proc/$pid/exe") // '') =~ /hayfork-images/;
 }
 
 # A new connection to it.
