@@ -1,6 +1,7 @@
 /* statement.c: a route's SQL, and where its parameters come from. */
 #include "conf/statement.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -207,6 +208,18 @@ static bool note_quoted(struct conf *conf, const struct conf_route *route, const
     return true;
 }
 
+/* The same, of a parameter that the SQL has elsewhere: it may be meant. After a letter or digit it hardly is.
+ */
+static void warn_quoted(struct conf *conf, const struct conf_route *route, const char *name)
+{
+    struct str sql = str_of(route->sql);
+    size_t from, to, at = sql_find_quoted(sql, name, &from, &to);
+    if (at == sql.len || sql.base[from] == '"' || isalnum((unsigned char)sql.base[at - 1]))
+        return;
+    conf_files_warn(conf->files, conf_files_place(conf->files, route->sql_pos, route->sql, at),
+                    "in quotes this is a part of the text, and not the parameter %s", name);
+}
+
 static bool has_body_as(const struct conf_route *route)
 {
     for (size_t i = 0; i < route->n_declared; i++) {
@@ -259,8 +272,10 @@ void conf_statement_check_params(struct conf *conf, struct conf_route *route, co
 {
     const struct sql_statement *statement = &route->statement;
     route->params = mem_calloc(statement->n_params, sizeof(*route->params));
-    for (size_t i = 0; i < statement->n_params; i++)
+    for (size_t i = 0; i < statement->n_params; i++) {
         give_source(conf, route, names, n_names, i);
+        warn_quoted(conf, route, statement->names[i]);
+    }
     for (size_t i = 0; i < route->n_declared; i++)
         check_declared(conf, route, names, n_names, i);
     for (size_t i = 0; i < n_names; i++) {

@@ -229,6 +229,18 @@ hayfork.conf:11:67: warning: sort is a value, and the same for each row: it orde
                                                                       ^
 END
 
+warned 'a parameter that is a text elsewhere', <<'CONF', <<'END';
+  GET /a:
+    sql: |
+      SELECT id FROM item WHERE name = :q OR name ILIKE '%:q%' OR name = '12:q' OR name = ':qq'
+    query: [q]
+    answer: rows
+CONF
+hayfork.conf:5:59: warning: in quotes this is a part of the text, and not the parameter q
+          SELECT id FROM item WHERE name = :q OR name ILIKE '%:q%' OR name = '12:q' OR name = ':qq'
+                                                              ^
+END
+
 warned 'columns with the same name', <<'CONF', <<'END';
   GET /a:
     sql: |
