@@ -119,8 +119,7 @@ static size_t show(struct str text, char shown[16])
     return len == 0 ? 1 : len;
 }
 
-/* In a string of JSON. */
-static size_t show_json(struct str text, char shown[16])
+size_t log_escape_json(struct str text, char shown[16])
 {
     static const char letters[0x20] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r'};
     size_t len = utf8_character(text);
@@ -239,7 +238,7 @@ static void write_line(enum log_level level, int errnum, const char *format, va_
     while (message.len > 0 && message.base[message.len - 1] == '\n')
         message.len--;
     keep(level, message, errnum == 0 ? NULL : strerror(errnum));
-    show_one *show_it = is_json() ? show_json : show;
+    show_one *show_it = is_json() ? log_escape_json : show;
     out = put(out, end, message, show_it);
     if (errnum != 0)
         out = put(put(out, end, STR(": "), show_it), end, str_of(strerror(errnum)), show_it);

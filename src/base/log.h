@@ -28,6 +28,12 @@ enum log_format { LOG_PLAIN, LOG_JSON };
  */
 void log_open(const char *process, enum log_level level);
 
+/*
+ * Writes a character that begins the text, of which there is something, as it stands in a string of JSON,
+ * with a NUL after it. Returns how many bytes of the text it has.
+ */
+size_t log_escape_json(struct str text, char escaped[16]);
+
 struct log_rings;
 
 /* From now on this process keeps what it logs of errors and warnings there, too (base/log_ring.h). It must

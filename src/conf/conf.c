@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/access.h"
 #include "conf/account.h"
 #include "conf/admin.h"
 #include "conf/check.h"
@@ -124,7 +125,7 @@ static void read_directive(struct conf *conf, const struct conf_directive *row, 
     if (row->type == CONF_TYPE_ADMIN)
         return; /* it follows all other listeners: see conf_admin_read */
     if (row->type != CONF_TYPE_LISTEN && row->type != CONF_TYPE_UPSTREAMS &&
-        row->type != CONF_TYPE_ENV_FILE && !conf_table_is_scalar(row))
+        row->type != CONF_TYPE_ACCESS_LOG && row->type != CONF_TYPE_ENV_FILE && !conf_table_is_scalar(row))
         return; /* they belong together: see conf_include_read */
     if (conf_yaml_is_null(node)) {
         conf_files_error(conf->files, node->pos, "%s has no value; remove the line for the default",
@@ -133,6 +134,8 @@ static void read_directive(struct conf *conf, const struct conf_directive *row, 
         conf_listen_read(conf, node);
     } else if (row->type == CONF_TYPE_UPSTREAMS) {
         conf_relay_read_upstreams(conf, node);
+    } else if (row->type == CONF_TYPE_ACCESS_LOG) {
+        conf_access_read(conf->files, node, &conf->access_log);
     } else if (node->kind != CONF_YAML_SCALAR) {
         conf_files_error(
             conf->files, node->pos, "%s takes a single value, not %s%s", row->name, conf_yaml_what(node),
@@ -421,6 +424,7 @@ static struct conf *load(struct conf_files *files, const char *path, const struc
     conf->env = conf_env_new(conf->files, root);
     conf_env_expand(conf->files, conf->env, root);
     read_section(conf, "", root);
+    conf_access_complete(&conf->access_log);
     conf_account_read(conf, root);
     conf_lanes_complete(conf);
     bool directives_are_sound = conf_files_errors(conf->files) == 0;
@@ -429,6 +433,7 @@ static struct conf *load(struct conf_files *files, const char *path, const struc
         conf_listen_add(conf, (struct conf_pos){root->pos.file, 0, 0}, NULL,
                         conf_table_find("", "listen")->default_text);
     conf_admin_read(conf, root);
+    conf_access_number_files(conf);
     conf_check(conf);
     if (directives_are_sound)
         check_workers(conf, root);
@@ -496,6 +501,8 @@ void conf_free(struct conf *conf)
     if (conf->database.password != NULL)
         explicit_bzero(conf->database.password, strlen(conf->database.password));
     free(conf->database.password);
+    conf_access_free(&conf->access_log);
+    free(conf->access_files);
     for (size_t i = 0; i < conf->n_listen; i++) {
         free(conf->listen[i].name);
         free(conf->listen[i].address);

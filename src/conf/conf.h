@@ -63,6 +63,58 @@ struct conf_header {
     size_t n_pieces;
 };
 
+/* Where a value of a log line comes from. */
+enum conf_source_kind {
+    CONF_SOURCE_TEXT, /* it is text itself */
+    CONF_SOURCE_CLIENT_ADDRESS,
+    CONF_SOURCE_CLIENT_SCHEME,
+    CONF_SOURCE_CLIENT_HOST,
+    CONF_SOURCE_REQUEST_ID,
+    CONF_SOURCE_REQUEST_METHOD,
+    CONF_SOURCE_REQUEST_PATH,
+    CONF_SOURCE_REQUEST_TARGET,
+    CONF_SOURCE_REQUEST_TIME,
+    CONF_SOURCE_REQUEST_ROUTE,
+    CONF_SOURCE_ANSWER_STATUS,
+    CONF_SOURCE_ANSWER_BYTES,
+    CONF_SOURCE_TIME_TOTAL,
+    CONF_SOURCE_TIME_QUEUE,
+    CONF_SOURCE_TIME_DATABASE,
+    CONF_SOURCE_UPSTREAM_SERVER,
+    CONF_SOURCE_HEADER,
+    CONF_SOURCE_COOKIE,
+    CONF_SOURCE_QUERY,
+};
+
+struct conf_source {
+    enum conf_source_kind kind;
+    char *text; /* or the name of the field (in lower case), cookie or URL parameter */
+};
+
+enum conf_access_format { CONF_ACCESS_COMBINED, CONF_ACCESS_JSON, CONF_ACCESS_TEXT };
+enum { CONF_ACCESS_ALL = 1000000 };
+#define CONF_ACCESS_NOWHERE SIZE_MAX
+
+/* A member of JSON. */
+struct conf_access_field {
+    char *name;
+    char *text; /* its source as written, or "off" for a built-in one that is not to be there */
+    struct conf_source source;
+};
+
+struct conf_access_log {
+    char *to;    /* "off", "stdout", "stderr" or a file's path from the root */
+    size_t file; /* index in conf->access_files, or CONF_ACCESS_NOWHERE */
+    enum conf_access_format format;
+    char *text;                 /* format as written */
+    struct conf_source *pieces; /* of CONF_ACCESS_TEXT */
+    size_t n_pieces;
+    struct conf_access_field *fields;
+    size_t n_fields;
+    bool has_sample;
+    unsigned sample; /* so many of CONF_ACCESS_ALL requests are logged */
+};
+
 /* A listener's name in a route's `on`. */
 struct conf_on {
     struct conf_pos pos;
@@ -99,6 +151,8 @@ struct conf_route {
     unsigned deadline;           /* ms: `deadline`, else that of `defaults`, its lane's, limits.deadline */
     struct conf_header *headers; /* of this route, then those of `defaults` that it does not name itself */
     size_t n_headers;
+
+    struct conf_access_log access_log;
 
     /* json: the document, without white space between its parts. text: the text. */
     char *body;
@@ -194,10 +248,15 @@ struct conf {
     unsigned busy_poll; /* the same */
     char *server;       /* the Server field; "" for none */
 
+    struct conf_access_log access_log; /* of requests for no route, and of routes that do not say */
+    const char **access_files; /* each file once; the texts are those of the routes; the array is owned */
+    size_t n_access_files;
+
     struct {
         enum log_level level;
         char *to; /* "stderr", "stdout" or a file's path from the root */
         enum log_format format;
+        unsigned slow; /* ms to the first byte of an answer; 0: none is slow */
     } log;
 
     struct {

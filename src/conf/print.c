@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conf/access.h"
 #include "conf/conf.h"
 #include "conf/conninfo.h"
 #include "conf/images.h"
@@ -88,6 +89,8 @@ static void print_route(const struct conf *conf, const struct conf_route *route,
     conf_images_print(route, indent, out);
     print_on(route, indent, out);
     conf_write_like("deadline", "limits", "deadline", &route->deadline, indent, out);
+    if (!conf_access_is_same(&route->access_log, &conf->access_log))
+        conf_access_print(&route->access_log, indent, out);
     conf_write_headers("headers", route->headers, route->n_headers, indent, out);
 }
 
@@ -190,6 +193,8 @@ static void print_directive(const struct conf *conf, const struct conf_directive
     } else if (row->type == CONF_TYPE_ADMIN) {
         print_counters(conf, workers, out);
         print_admin(conf, out);
+    } else if (row->type == CONF_TYPE_ACCESS_LOG) {
+        conf_access_print(&conf->access_log, 0, out);
     } else if (row->type == CONF_TYPE_LANES) {
         print_budget(conf, workers, indent, out);
         print_lanes(conf, indent, out);

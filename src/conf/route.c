@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "conf/access.h"
 #include "conf/headers.h"
 #include "conf/hint.h"
 #include "conf/images.h"
@@ -15,7 +16,7 @@
 #include "conf/relay.h"
 #include "conf/table.h"
 
-static conf_reading_read read_on, read_deadline, read_headers;
+static conf_reading_read read_on, read_deadline, read_headers, read_access_log;
 
 /* The keys that go with all kinds of handlers. */
 static const struct conf_key common_keys[] = {
@@ -23,11 +24,13 @@ static const struct conf_key common_keys[] = {
     {"deadline", read_deadline},
     {"headers", read_headers},
     {"images", conf_images_read},
+    {"access_log", read_access_log},
 };
 enum { N_COMMON_KEYS = sizeof(common_keys) / sizeof(common_keys[0]) };
 
 /* The keys that `defaults` may have. */
-static const char *const default_keys[] = {"on", "headers", "deadline", "unknown_query", "merge"};
+static const char *const default_keys[] = {"on",         "headers",       "deadline",
+                                           "access_log", "unknown_query", "merge"};
 enum { N_DEFAULT_KEYS = sizeof(default_keys) / sizeof(default_keys[0]) };
 
 /* The last one is for relays alone. */
@@ -140,6 +143,12 @@ static bool refuse_piece(struct conf_reading *reading, size_t i)
     return true;
 }
 
+static void read_access_log(struct conf_reading *reading, const char *key, const struct conf_yaml *value)
+{
+    (void)key;
+    conf_access_read(reading->files, value, &reading->route->access_log);
+}
+
 static void note_unknown_key(struct conf_reading *reading, const struct conf_yaml *key)
 {
     struct names names = all_names();
@@ -243,6 +252,8 @@ static void complete(const struct conf_reading *reading, const struct conf_route
         route->deadline = defaults->deadline;
     if (conf_reading_key(reading, "on") == NULL)
         conf_listen_inherit_on(route, defaults);
+    conf_access_inherit(&route->access_log, &defaults->access_log);
+    conf_access_inherit(&route->access_log, &reading->conf->access_log);
     conf_headers_inherit(&route->headers, &route->n_headers, defaults->headers, defaults->n_headers);
     if (route->kind != NULL && route->kind->check_headers != NULL)
         route->kind->check_headers(reading->files, route);
@@ -370,7 +381,7 @@ void conf_route_read_defaults(struct conf_files *files, const struct conf_yaml *
         conf_files_error(
             files, node->pos,
             "defaults takes a mapping, not %s: below it, indented, it can have on, headers, deadline, "
-            "unknown_query and merge",
+            "access_log, unknown_query and merge",
             conf_yaml_what(node));
         return;
     }
@@ -412,5 +423,6 @@ void conf_route_free(struct conf_route *route)
     free(route->index);
     free(route->fallback);
     conf_listen_free_on(route);
+    conf_access_free(&route->access_log);
     free(route->relay);
 }

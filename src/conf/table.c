@@ -44,6 +44,11 @@ const struct conf_directive conf_table[] = {
      "where the log goes: stderr, stdout or a file, which SIGUSR1 opens again"},
     {"log", "format", CONF_TYPE_ENUM, AT(log.format), 0, 0, {"plain", "json"}, "plain",
      "what a line is: plain text, or json, an object"},
+    {"log", "slow", CONF_TYPE_TIME, AT(log.slow), 1, HOUR, {"off"}, "500ms",
+     "a request whose answer takes so long to begin is logged; off: none"},
+
+    {"", "access_log", CONF_TYPE_ACCESS_LOG, AT(access_log), 0, 0, {NULL}, NULL,
+     "a line for each request: to (off, stdout, stderr or a file), format (combined, json or a text), fields, sample"},
 
     {"database", "connect", CONF_TYPE_CONNECT, AT(database.connect), 0, 0, {NULL}, "",
      "libpq conninfo or URI; what it leaves out comes from PG* variables and ~/.pgpass"},
@@ -127,7 +132,7 @@ const struct conf_directive conf_table[] = {
     {"", "include", CONF_TYPE_INCLUDE, AT(routes), 0, 0, {NULL}, NULL,
      "files with more routes, each with its own defaults: a pattern such as conf.d/*.conf, or a list"},
     {"", "defaults", CONF_TYPE_DEFAULTS, AT(routes), 0, 0, {NULL}, NULL,
-     "on, headers, deadline, unknown_query and merge for those of this file's routes that do not say"},
+     "on, headers, deadline, access_log, unknown_query and merge for those of this file's routes that do not say"},
     {"", "routes", CONF_TYPE_ROUTES, AT(routes), 0, 0, {NULL}, NULL,
      "what is answered: METHOD /path, and how"},
     /* clang-format on */
@@ -341,7 +346,8 @@ static char *read_enum(const struct conf_directive *row, const char *text, unsig
 
 bool conf_table_is_scalar(const struct conf_directive *row)
 {
-    return row->type != CONF_TYPE_LISTEN && row->type != CONF_TYPE_ADMIN && row->type != CONF_TYPE_LANES &&
+    return row->type != CONF_TYPE_LISTEN && row->type != CONF_TYPE_ADMIN &&
+           row->type != CONF_TYPE_ACCESS_LOG && row->type != CONF_TYPE_LANES &&
            row->type != CONF_TYPE_UPSTREAMS && row->type != CONF_TYPE_ENV_FILE &&
            row->type != CONF_TYPE_INCLUDE && row->type != CONF_TYPE_DEFAULTS && row->type != CONF_TYPE_ROUTES;
 }

@@ -24,6 +24,7 @@ enum conf_type {
     CONF_TYPE_ENUM,       /* one of words; its index, in an unsigned */
     CONF_TYPE_LISTEN,
     CONF_TYPE_ADMIN, /* a listener, or off */
+    CONF_TYPE_ACCESS_LOG,
     CONF_TYPE_LANES,
     CONF_TYPE_UPSTREAMS,
     CONF_TYPE_ENV_FILE, /* read before all others: see conf/env.c */

@@ -62,8 +62,9 @@ struct db_result {
     const struct pgjson_columns *columns; /* how rows are written; NULL if it was never sent */
     const char *tag;                      /* of DB_OK: "UPDATE 0", or an empty text */
     const char *error;                    /* of DB_REJECTED: for pgwire_error_field */
-    bool ran;    /* of DB_REJECTED: all values had been taken, and what was made of them failed */
-    bool stands; /* of DB_REJECTED: since then, the statement was described without an error */
+    bool ran;         /* of DB_REJECTED: all values had been taken, and what was made of them failed */
+    uint64_t sent_at; /* clock_turn_ns: when it was sent last; 0: it never was */
+    bool stands;      /* of DB_REJECTED: since then, the statement was described without an error */
 };
 
 /* Who asks. None of these is called from within db_submit. */

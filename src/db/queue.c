@@ -55,11 +55,12 @@ void db_query_free(struct db_query *query)
 
 static void end(struct db_query *query, enum db_outcome outcome, const struct db_result *result)
 {
-    static const struct db_result nothing;
+    struct db_result told = result == NULL ? (struct db_result){.sent_at = 0} : *result;
     const struct db_asker *asker = query->asker;
     void *owner = query->owner;
+    told.sent_at = query->sent_at;
     db_query_free(query);
-    asker->done(owner, outcome, result == NULL ? &nothing : result);
+    asker->done(owner, outcome, &told);
 }
 
 void db_query_end(struct db_query *query, enum db_outcome outcome, const struct db_result *result)

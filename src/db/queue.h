@@ -2,6 +2,7 @@
 #ifndef HAYFORK_DB_QUEUE_H
 #define HAYFORK_DB_QUEUE_H
 
+#include "base/clock.h"
 #include "db/statement.h"
 
 struct db_ask;
@@ -30,10 +31,11 @@ struct db_query {
     const struct db_asker *asker;
     void *owner;
     h2o_timeout_entry_t timer;
-    unsigned tried; /* enum db_tried */
-    bool streaming; /* its asker takes the rows at its own pace */
-    bool misread;   /* its asker could not write a row: see db_misread */
-    char *kept;     /* that row, as the body of its message, to be given again; owned */
+    uint64_t sent_at; /* see struct db_result */
+    unsigned tried;   /* enum db_tried */
+    bool streaming;   /* its asker takes the rows at its own pace */
+    bool misread;     /* its asker could not write a row: see db_misread */
+    char *kept;       /* that row, as the body of its message, to be given again; owned */
     size_t kept_len;
     struct db_doubt *doubt; /* while it waits for a newer description; owned */
 };
@@ -138,6 +140,8 @@ static inline void db_query_set_ask(struct db_query *query, struct db_ask *ask, 
 {
     query->ask = ask;
     query->place = place;
+    if (ask != NULL)
+        query->sent_at = clock_turn_ns();
 }
 
 static inline void db_query_set_doubt(struct db_query *query, struct db_doubt *doubt)

@@ -115,6 +115,7 @@ static void on_head(struct upstream_request *request, const struct http1_respons
     head.content_length = length == UPSTREAM_LENGTH_UNKNOWN ? SINK_LENGTH_UNKNOWN : (size_t)length;
     add_fields(call, &head, &response->head, bytes);
     call->head_passed = true;
+    call->sink->notes->upstream = request->lease.server->conf->address;
     call->sink->ops->start(call->sink, &head);
 }
 

@@ -83,7 +83,7 @@ static const struct str *on_values(void *owner, const struct pgtypes_parameter *
     bool is_long = sql_values_are_long(&call->values);
     if (!is_long && sql_values_read(&call->values, types, &problem))
         return call->values.texts;
-    sql_call_query_ended(call);
+    sql_call_query_ended(call, 0);
     if (is_long)
         sql_values_read_in_steps(&call->values, types, true);
     else
@@ -94,7 +94,7 @@ static const struct str *on_values(void *owner, const struct pgtypes_parameter *
 static void on_done(void *owner, enum db_outcome outcome, const struct db_result *result)
 {
     struct sql_call *call = owner;
-    sql_call_query_ended(call);
+    sql_call_query_ended(call, result->sent_at);
     if (outcome == DB_OK)
         sql_values_release(&call->values); /* the client may take its time to read the answer */
     if (sql_stream_has_begun(call)) {

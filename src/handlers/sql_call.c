@@ -54,11 +54,17 @@ void sql_call_submit(struct sql_call *call, const struct db_asker *asker)
                               sql_values_store(&call->values), asker, call);
 }
 
-void sql_call_query_ended(struct sql_call *call)
+void sql_call_query_ended(struct sql_call *call, uint64_t sent_at)
 {
     struct series *series = call->route->series;
+    struct sink_notes *notes = call->sink->notes;
+    uint64_t now = clock_turn_ns(), until = sent_at < call->asked_at ? now : sent_at;
     if (series != NULL)
-        series_add_time(&series->database, (clock_turn_ns() - call->asked_at) / 1000);
+        series_add_time(&series->database, (now - call->asked_at) / 1000);
+    notes->asked = true;
+    notes->queue += until - call->asked_at;
+    notes->database += now - until;
+    notes->rows = call->rows.n;
     call->pending = NULL;
 }
 
@@ -165,9 +171,8 @@ void sql_call_refuse_field(struct sql_call *call, const char *field)
     struct sink *sink = call->sink;
     bool only_read = db_lane_only_reads(call->route->lane);
     char *about = mem_printf("%s: the value for %s", sink->route, field);
-    complain(LOG_LEVEL_ERROR, about,
-             "%s: the value for %s has a control character%s (request %s)", sink->route, field,
-             only_read ? "" : "; what the query did is done", sink_request_id(sink));
+    complain(LOG_LEVEL_ERROR, about, "%s: the value for %s has a control character%s (request %s)",
+             sink->route, field, only_read ? "" : "; what the query did is done", sink_request_id(sink));
     free(about);
     const char *detail =
         arena_printf(&sink->arena, "%s header %s of the answer has a character that cannot be sent.",

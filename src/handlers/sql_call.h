@@ -33,8 +33,8 @@ struct sql_call *sql_call_new(const struct sql_route *route, const struct reques
 /* Asks for the result, with the values that there are: see db_submit. asker's owner is the call. */
 void sql_call_submit(struct sql_call *call, const struct db_asker *asker);
 
-/* The query has ended: nothing will be asked of it. */
-void sql_call_query_ended(struct sql_call *call);
+/* The query, which was sent then (struct db_result), has ended: nothing will be asked of it. */
+void sql_call_query_ended(struct sql_call *call, uint64_t sent_at);
 
 /* It may go on, but nothing more will be heard of it. */
 void sql_call_abandon(struct sql_call *call);

@@ -246,8 +246,7 @@ void sql_error_broke_off(const struct sql_call *call, enum db_outcome outcome, c
         const char *state = pgwire_error_field(error, PG_DIAG_SQLSTATE);
         char *message = beginning_of(error, PG_DIAG_MESSAGE_PRIMARY, MOST_OF_MESSAGE);
         char *about = mem_printf("%s: broke off: %s", sink->route, state);
-        complain(LOG_LEVEL_ERROR, about,
-                 "%s: broke off after %" PRIu64 " rows: SQLSTATE %s: %s (request %s)",
+        complain(LOG_LEVEL_ERROR, about, "%s: broke off after %" PRIu64 " rows: SQLSTATE %s: %s (request %s)",
                  sink->route, call->rows.n, state, message, sink_request_id(sink));
         free(about);
         free(message);
@@ -255,8 +254,8 @@ void sql_error_broke_off(const struct sql_call *call, enum db_outcome outcome, c
         const char *why = outcome == DB_UNREADABLE ? "a type has changed since its statement was prepared"
                                                    : "the connection to the database was lost";
         char *about = mem_printf("%s: broke off: %s", sink->route, why);
-        complain(LOG_LEVEL_ERROR, about, "%s: broke off after %" PRIu64 " rows: %s (request %s)",
-                 sink->route, call->rows.n, why, sink_request_id(sink));
+        complain(LOG_LEVEL_ERROR, about, "%s: broke off after %" PRIu64 " rows: %s (request %s)", sink->route,
+                 call->rows.n, why, sink_request_id(sink));
         free(about);
     }
 }

@@ -9,7 +9,7 @@ static struct sink *below(struct sink *sink)
 void layer_init(struct layer *layer, const struct sink_ops *ops, struct sink *under)
 {
     *layer = (struct layer){
-        .sink = {.ops = ops, .arena = under->arena, .route = under->route},
+        .sink = {.ops = ops, .arena = under->arena, .notes = under->notes, .route = under->route},
         .below = under,
     };
     under->data = layer;

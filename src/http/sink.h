@@ -52,6 +52,14 @@ struct sink_client {
     struct str address; /* as text, which stays as long as the sink; empty for a Unix socket */
 };
 
+/* What whoever answers has found out meanwhile, for the log. */
+struct sink_notes {
+    bool asked;               /* PostgreSQL was, and these are known: */
+    uint64_t queue, database; /* ns until the query was sent, and until its end */
+    uint64_t rows;            /* of its result */
+    const char *upstream;     /* the server that was asked, or NULL */
+};
+
 struct sink_ops {
     /* Says how the answer begins. Nothing is sent yet. */
     void (*start)(struct sink *sink, const struct sink_head *head);
@@ -76,7 +84,8 @@ struct sink_ops {
 struct sink {
     const struct sink_ops *ops;
     struct arena arena; /* memory that lives as long as the request */
-    const char *route;  /* its name in log lines, "GET /contacts/{id}"; NULL when none was found */
+    struct sink_notes *notes;
+    const char *route; /* its name in log lines, "GET /contacts/{id}"; NULL when none was found */
     void (*room)(struct sink *sink);
     void (*gone)(struct sink *sink); /* may be NULL */
     void *data; /* of whoever answers into the sink, as room and gone are: a handler, a stage, a layer */

@@ -28,6 +28,8 @@
         "Of these, connections that a worker has passed to another one with fewer.")                         \
     ROW(REQUESTS_IN_FLIGHT, GAUGE, "hayfork_requests_in_flight", NULL, NULL,                                 \
         "Requests that are being answered.")                                                                 \
+    ROW(ACCESS_LOG_DROPPED, COUNTER, "hayfork_access_log_dropped_lines", NULL, NULL,                         \
+        "Lines of the access log that could not be written.")                                                \
     ROW(WORKER_STARTS, COUNTER, "hayfork_worker_starts", NULL, NULL, "Workers that were started.")           \
     ROW(WORKER_EXITED, COUNTER, "hayfork_worker_deaths", "cause", "exited",                                  \
         "Workers that ended without being told to, by the way they did.")                                    \

@@ -324,7 +324,9 @@ void generation_open_logs(struct generation *generation, const struct program *p
 {
     if (generation->shared == NULL || !generation_load(generation, program))
         return;
-    open_log(generation, 0, generation->conf->log.to);
+    open_log(generation, LOGGING_LOG, generation->conf->log.to);
+    for (size_t i = 0; i < generation->conf->n_access_files; i++)
+        open_log(generation, LOGGING_ACCESS + i, generation->conf->access_files[i]);
 }
 
 static bool has_workers(const struct generation *generation)

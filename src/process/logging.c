@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/complain.h"
 #include "base/log.h"
+#include "base/mem.h"
 
 enum { MODE = 0640 };
 
@@ -50,4 +53,33 @@ void logging_begin(const char *process, const struct conf *conf)
 void logging_inherit(const char *process, const struct conf *conf)
 {
     set(process, conf);
+}
+
+/*
+ * Our own opening of a standard stream, as others may write into it in the same way: only then it may be set
+ * not to block. Of a socket there is no other one; into that lines are sent without waiting.
+ */
+static int open_standard(const char *to)
+{
+    int fd = strcmp(to, "stderr") == 0 ? STDERR_FILENO : STDOUT_FILENO;
+    char *path = mem_printf("/proc/self/fd/%d", fd);
+    int opened = open(path, O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    free(path);
+    return opened >= 0 ? opened : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
+int *logging_open_access(const struct conf *conf)
+{
+    int *files = mem_calloc(conf->n_access_files + 1, sizeof(*files));
+    for (size_t i = 0; i < conf->n_access_files; i++) {
+        const char *to = conf->access_files[i];
+        files[i] = logging_is_file(to) ? logging_open(to) : open_standard(to);
+        int error = errno;
+        char *about = mem_printf("access log %s", to);
+        if (files[i] < 0)
+            complain(LOG_LEVEL_ERROR, about, "cannot open the access log %s, and drops its lines: %s", to,
+                     strerror(error));
+        free(about);
+    }
+    return files;
 }

@@ -19,6 +19,7 @@
 #include "db/lane.h"
 #include "handlers/readers.h"
 #include "helpers/pool.h"
+#include "server/access.h"
 #include "server/server.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -61,6 +62,7 @@ struct worker {
     struct busypoll busypoll;
     uint64_t steps;        /* of requests, up to the turn before */
     struct outbox *outbox; /* NULL: what is sent is sent at once */
+    struct access *access;
     struct server *server;
     struct helpers_pool *images; /* NULL where no route makes any */
     struct upstream_context *upstreams;
@@ -253,12 +255,12 @@ static void on_acceptable(h2o_socket_t *listener, const char *error)
 }
 
 /* The master has opened the log again. */
-static void take_file(size_t which, int fd)
+static void take_file(struct worker *worker, size_t which, int fd)
 {
-    if (which == 0)
+    if (which == LOGGING_LOG)
         log_set_file(fd);
     else
-        close(fd);
+        access_set_file(worker->access, which - LOGGING_ACCESS, fd);
 }
 
 static void on_passed(h2o_socket_t *queue, const char *error)
@@ -273,7 +275,7 @@ static void on_passed(h2o_socket_t *queue, const char *error)
             break;
         }
         if (which >= HANDOFF_FILES) {
-            take_file(which - HANDOFF_FILES, fd);
+            take_file(worker, which - HANDOFF_FILES, fd);
             continue;
         }
         worker->passed_at = clock_ms();
@@ -699,6 +701,7 @@ static void worker_end(struct worker *worker)
     h2o_evloop_run(worker->loop, 0);
     server_free(worker->server);
     helpers_pool_free(worker->images);
+    access_free(worker->access);
     readers_free(worker->readers);
     upstream_context_free(worker->upstreams);
     for (unsigned i = 0; i < worker->inherited->conf->n_lanes; i++) {
@@ -739,6 +742,7 @@ int worker_run(const struct worker_inheritance *inherited)
     complain_share(&inherited->shm->complaints);
     log_share(&inherited->shm->log);
     keep_own_files(inherited);
+    int *access_files = logging_open_access(inherited->conf);
     privileges_give_up(inherited->conf);
     if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0) /* after that: a change of user clears it */
         log_warn("this worker would outlive a killed master");
@@ -757,6 +761,8 @@ int worker_run(const struct worker_inheritance *inherited)
     worker.loop = h2o_evloop_create();
     slices_init(&worker.slices);
     worker.timeouts = timeouts_new(worker.loop);
+    worker.access = access_new(worker.loop, worker.timeouts, inherited->conf, access_files);
+    free(access_files);
     watch_signals(&worker);
     open_listeners(&worker);
     for (unsigned i = 0; i < inherited->conf->n_lanes; i++)
@@ -777,7 +783,7 @@ int worker_run(const struct worker_inheritance *inherited)
     worker.images = make_pool(&worker);
     worker.server = server_new(worker.loop, inherited->conf, make_handlers(&worker), worker.slot,
                                shm_series(inherited->shm, inherited->generation, inherited->index, 0, ""),
-                               worker.timeouts, worker.outbox);
+                               worker.timeouts, worker.outbox, worker.access);
     outbox_open(worker.outbox);
     worker.pause.cb = on_pause_over;
     worker.n_unsettled = 1; /* for the call below: connections are taken when all lanes are settled, too */

@@ -5,8 +5,6 @@
 #include "http/problem.h"
 #include "metrics/counter.h"
 
-enum { CLIENT_CLOSED_REQUEST = 499 /* nginx's: who has asked is gone before there was an answer */ };
-
 /* The sink */
 
 static struct exchange *exchange_of(struct sink *sink)
@@ -25,6 +23,7 @@ static void sink_start(struct sink *sink, const struct sink_head *head)
         exchange->head.fields = memcpy(h2o_mem_alloc_pool(&exchange->pool, size), head->fields, size);
     }
     exchange->all->n_answered++;
+    exchange->answered_at = clock_turn_ns();
 }
 
 static void sink_push(struct sink *sink, const struct str *parts, size_t n)
@@ -125,9 +124,13 @@ void exchange_begin(struct exchange *exchange, const struct http1_head *head, co
     all->n_begun++;
     exchange->begun_at = clock_turn_ns();
     exchange->series = all->unrouted;
+    exchange->access = all->access;
     exchange->id.base = NULL;
+    exchange->answered_at = 0;
+    exchange->notes = (struct sink_notes){.asked = false};
     exchange->head.status = 0;
-    exchange->sink = (struct sink){.ops = &sink_ops, .arena = {alloc_in_pool, &exchange->pool}};
+    exchange->sink =
+        (struct sink){.ops = &sink_ops, .arena = {alloc_in_pool, &exchange->pool}, .notes = &exchange->notes};
     copy_head(exchange, head, bytes, len);
     exchange->method = http1_str(exchange->bytes, head->method);
     exchange->authority = http1_str(exchange->bytes, head->authority);
@@ -138,9 +141,12 @@ void exchange_begin(struct exchange *exchange, const struct http1_head *head, co
 
 struct str exchange_field(const struct exchange *exchange, struct str name)
 {
-    struct str value;
-    bool found = http1_find(exchange->fields, exchange->n_fields, exchange->bytes, name, &value);
-    return found ? value : (struct str){NULL, 0};
+    for (uint32_t i = 0; i < exchange->n_fields; i++) {
+        const struct http1_field *field = &exchange->fields[i];
+        if (field->name.len == name.len && http1_same(http1_str(exchange->bytes, field->name), name))
+            return http1_str(exchange->bytes, field->value);
+    }
+    return (struct str){NULL, 0};
 }
 
 struct str exchange_field_list(struct exchange *exchange, struct str name)
@@ -164,23 +170,11 @@ struct str exchange_field_list(struct exchange *exchange, struct str name)
     return (struct str){list, size - 2};
 }
 
-/* The id that the client has brought, or an empty one. */
-static struct str id_brought(const struct exchange *exchange)
-{
-    static const struct str name = {"x-request-id", 12};
-    for (uint32_t i = 0; i < exchange->n_fields; i++) {
-        const struct http1_field *field = &exchange->fields[i];
-        if (field->name.len == name.len && http1_same(http1_str(exchange->bytes, field->name), name))
-            return http1_str(exchange->bytes, field->value);
-    }
-    return (struct str){NULL, 0};
-}
-
 struct str exchange_id(struct exchange *exchange)
 {
     if (exchange->id.base != NULL)
         return exchange->id;
-    struct str brought = id_brought(exchange);
+    struct str brought = exchange_field(exchange, STR("x-request-id"));
     if (brought.len > 0 && ids_is_good(brought)) {
         exchange->id = (struct str){arena_copy(&exchange->sink.arena, brought), brought.len};
     } else {
@@ -198,23 +192,29 @@ void exchange_room(struct exchange *exchange)
         exchange->sink.room(&exchange->sink);
 }
 
-static void count(const struct exchange *exchange)
+/* Counts it, and tells those who want to know of its end. */
+static void tell(struct exchange *exchange)
 {
+    const struct exchanges *all = exchange->all;
     struct series *series = exchange->series;
-    int status = exchange->head.status == 0 ? CLIENT_CLOSED_REQUEST : exchange->head.status;
-    if (series == NULL)
+    if (series == NULL && exchange->access == NULL)
         return;
     uint64_t now = clock_turn_ns();
     if (now == exchange->begun_at)
         now = clock_ns(); /* it began and ends in one turn */
-    series_add(series, status, (now - exchange->begun_at) / 1000);
-    counter_add(&series->received, exchange->received);
-    counter_add(&series->sent, exchange->sent);
+    uint64_t elapsed = now - exchange->begun_at;
+    if (series != NULL) {
+        series_add(series, exchange_status(exchange), elapsed / 1000);
+        counter_add(&series->received, exchange->received);
+        counter_add(&series->sent, exchange->sent);
+    }
+    if (exchange->access != NULL || elapsed >= all->slow)
+        all->ops->ended(exchange, elapsed);
 }
 
 void exchange_close(struct exchange *exchange)
 {
-    count(exchange);
+    tell(exchange);
     exchange->is_open = false;
     exchange->all->n_ended++;
     if (exchange->sink.gone != NULL)
@@ -247,7 +247,7 @@ void exchange_init(struct exchange *exchange, struct exchanges *all, const struc
 
 void exchanges_init(struct exchanges *exchanges, const struct exchanges_ops *ops, struct series *unrouted)
 {
-    *exchanges = (struct exchanges){.ops = ops, .unrouted = unrouted};
+    *exchanges = (struct exchanges){.ops = ops, .unrouted = unrouted, .slow = UINT64_MAX};
     ids_init(&exchanges->ids);
 }
 

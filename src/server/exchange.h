@@ -19,6 +19,7 @@
 #include "server/peer.h"
 
 struct exchange;
+struct access_log;
 
 /* Which part of the answer it is. */
 enum exchange_part {
@@ -41,6 +42,8 @@ struct exchanges_ops {
     void (*request)(struct exchange *exchange);
     /* What has come is not a request: to be answered with this status. */
     void (*reject)(struct exchange *exchange, int status, const char *detail);
+    /* One that has an access log, or has taken as long as a slow one, has ended after so many ns. */
+    void (*ended)(struct exchange *exchange, uint64_t elapsed);
 };
 
 /*
@@ -52,7 +55,9 @@ enum { EXCHANGE_POOLS = 64 };
 /* What all exchanges of a worker share. */
 struct exchanges {
     const struct exchanges_ops *ops;
-    struct series *unrouted; /* where requests are counted that are for no route; NULL: nowhere */
+    struct series *unrouted;   /* where requests are counted that are for no route; NULL: nowhere */
+    struct access_log *access; /* of requests that are for no route; NULL: none */
+    uint64_t slow;             /* ns to the first byte of the answer that are slow; UINT64_MAX: none */
     struct ids ids;
     uint64_t n_begun, n_answered, n_ended;
     h2o_mem_pool_t pools[EXCHANGE_POOLS]; /* of exchanges that have ended, for the next ones */
@@ -66,11 +71,15 @@ struct exchange {
     struct peer *peer;
     struct body *body;
 
-    bool is_open;          /* begun, not ended; what follows is of this time */
-    uint64_t begun_at;     /* clock_turn_ns: when its head had come */
-    struct series *series; /* where it is counted; NULL: nowhere */
-    uint64_t received;     /* bytes of its body, and */
-    uint64_t sent;         /* of its answer: filled in before exchange_close */
+    bool is_open;              /* begun, not ended; what follows is of this time */
+    uint64_t begun_at;         /* clock_turn_ns: when its head had come */
+    struct series *series;     /* where it is counted; NULL: nowhere */
+    struct access_log *access; /* NULL: none */
+    uint64_t answered_at;      /* clock_turn_ns: when its answer began; 0: not yet */
+    uint64_t head_len;         /* bytes of the answer's head */
+    struct sink_notes notes;
+    uint64_t received; /* bytes of its body, and */
+    uint64_t sent;     /* of its answer: filled in before exchange_close */
     h2o_mem_pool_t pool;
     struct st_h2o_mem_pool_chunk_t *first_chunk; /* of the pool */
 
@@ -90,7 +99,8 @@ struct exchange {
     struct sink_head head; /* filled in by the sink's start */
 };
 
-/* unrouted is where requests are counted that are for no route; NULL: nowhere. */
+/* unrouted is where requests are counted that are for no route; NULL: nowhere. access and slow can be set
+ * then. */
 void exchanges_init(struct exchanges *exchanges, const struct exchanges_ops *ops, struct series *unrouted);
 void exchanges_dispose(struct exchanges *exchanges);
 
@@ -113,6 +123,12 @@ void exchange_end(struct exchange *exchange);
 
 /* What was sent last is with the kernel: the sink has room. */
 void exchange_room(struct exchange *exchange);
+
+/* The status that counts: 499, nginx's, where who has asked is gone before there was an answer. */
+static inline int exchange_status(const struct exchange *exchange)
+{
+    return exchange->head.status == 0 ? 499 : exchange->head.status;
+}
 
 /*
  * The request's id, which a NUL follows: that of X-Request-Id where it is good, else one of our own. It stays

@@ -196,6 +196,7 @@ void h1_answer_add(struct h1_answer *answer, struct exchange *exchange, struct h
     answer->n_out = 0;
     if (!answer->has_begun) {
         answer->out[answer->n_out++] = make_head(answer, exchange, fields, stays);
+        exchange->head_len = answer->out[0].len;
         answer->has_begun = true;
     }
     add_body(answer, parts, n);

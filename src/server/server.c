@@ -1,10 +1,13 @@
 /* server.c: what a worker serves: its connections, and which handler answers a request. */
 #include "server/server.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/complain.h"
 #include "base/mem.h"
 #include "http/problem.h"
+#include "server/access.h"
 #include "server/conn.h"
 #include "server/exchange.h"
 
@@ -14,6 +17,7 @@ struct server {
     struct shm_slot *slot;
     struct exchanges exchanges;
     struct conn_context connections;
+    struct access_log **access; /* access[i] is that of conf->routes[i], or NULL */
 };
 
 static void answer_without_route(struct exchange *exchange, enum route_outcome outcome, const char *methods)
@@ -95,6 +99,7 @@ static void on_request(struct exchange *exchange)
     }
     exchange->sink.route = route->label;
     exchange->series = to->series;
+    exchange->access = server->access[route - server->conf->routes];
     atomic_store_explicit(&server->slot->route, to->shown_as, memory_order_relaxed);
     to->handle(to, &request);
     atomic_store_explicit(&server->slot->route, 0, memory_order_relaxed);
@@ -105,16 +110,55 @@ static void on_reject(struct exchange *exchange, int status, const char *detail)
     problem_send(&exchange->sink, &(struct problem){.status = status, .detail = detail});
 }
 
+static unsigned ms(uint64_t ns)
+{
+    return (unsigned)(ns / 1000000);
+}
+
+static void complain_of_slow(struct exchange *exchange, uint64_t waited)
+{
+    const struct sink_notes *notes = &exchange->notes;
+    const char *route = exchange->sink.route == NULL ? "no route" : exchange->sink.route;
+    char *about = mem_printf("%s: slow", route);
+    char *database = notes->asked
+                         ? mem_printf(", of which %u ms waiting and %u ms in PostgreSQL, %" PRIu64 " rows",
+                                      ms(notes->queue), ms(notes->database), notes->rows)
+                         : mem_strdup("");
+    complain(LOG_LEVEL_WARN, about, "%s: slow: %d after %u ms%s%s%s, %" PRIu64 " bytes (request %s)", route,
+             exchange_status(exchange), ms(waited), database, notes->upstream == NULL ? "" : ", asked ",
+             notes->upstream == NULL ? "" : notes->upstream, exchange->sent, exchange_id(exchange).base);
+    free(about);
+    free(database);
+}
+
+/* Slow is what counts in limits.deadline, too: the time to the first byte. The rest depends on the client. */
+static void on_ended(struct exchange *exchange, uint64_t elapsed)
+{
+    uint64_t waited = exchange->answered_at == 0 ? elapsed : exchange->answered_at - exchange->begun_at;
+    bool is_slow = waited >= exchange->all->slow;
+    if (exchange->access != NULL)
+        access_add(exchange->access, exchange, elapsed, is_slow);
+    if (is_slow)
+        complain_of_slow(exchange, waited);
+}
+
 struct server *server_new(h2o_loop_t *loop, const struct conf *conf, struct handler **handlers,
                           struct shm_slot *slot, struct series *unrouted, struct timeouts *timeouts,
-                          struct outbox *outbox)
+                          struct outbox *outbox, struct access *access)
 {
-    static const struct exchanges_ops ops = {.request = on_request, .reject = on_reject};
+    static const struct exchanges_ops ops = {.request = on_request, .reject = on_reject, .ended = on_ended};
     struct server *server = mem_calloc(1, sizeof(*server));
     server->conf = conf;
     server->handlers = handlers;
     server->slot = slot;
     exchanges_init(&server->exchanges, &ops, unrouted);
+    if (conf->log.slow > 0)
+        server->exchanges.slow = conf->log.slow * UINT64_C(1000000);
+    server->access = mem_calloc(conf->n_routes + 1, sizeof(struct access_log *));
+    for (size_t i = 0; access != NULL && i < conf->n_routes; i++)
+        server->access[i] = access_of_route(access, i);
+    if (access != NULL)
+        server->exchanges.access = access_of_others(access);
     server->connections = (struct conn_context){
         .loop = loop,
         .conf = conf,
@@ -168,5 +212,6 @@ void server_free(struct server *server)
     for (size_t i = 0; i < server->conf->n_routes; i++)
         server->handlers[i]->free(server->handlers[i]);
     free(server->handlers);
+    free(server->access);
     free(server);
 }

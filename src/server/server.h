@@ -12,16 +12,17 @@
 #include "metrics/shm.h"
 #include "loop/timeouts.h"
 
+struct access;
 struct server;
 
 /*
  * handlers[i] serves conf->routes[i]; the array and the handlers become the server's. slot is where this
  * worker counts its answers and shows the current route; unrouted counts requests that are for no route.
- * timeouts must outlive it; outbox may be NULL.
+ * timeouts must outlive it, and access, which it uses; this and outbox may be NULL.
  */
 struct server *server_new(h2o_loop_t *loop, const struct conf *conf, struct handler **handlers,
                           struct shm_slot *slot, struct series *unrouted, struct timeouts *timeouts,
-                          struct outbox *outbox);
+                          struct outbox *outbox, struct access *access);
 
 /* Takes over an accepted socket and serves the requests on it: the routes of listen, of conf->listen. */
 void server_accept(struct server *server, h2o_socket_t *socket, const struct conf_listen *listen);

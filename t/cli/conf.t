@@ -87,6 +87,12 @@ subtest '-T fills in every default' => sub {
           level: info
           to: stderr
           format: plain
+          slow: 500ms
+
+        access_log:
+          to: off
+          format: combined
+          sample: 1
 
         database:
           connect: ""

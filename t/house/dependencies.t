@@ -23,7 +23,7 @@ my @HOUSE = (
     [
         [
             'server', 'connections of clients, HTTP/1, exchanges',
-            [qw(server conn h1_answer h1_body bodies exchange ids peer link)],
+            [qw(server access conn h1_answer h1_body bodies exchange ids peer link)],
         ],
     ],
     [
@@ -56,7 +56,7 @@ my @HOUSE = (
             'conf', 'the conf file; read-only after the start',
             [
                 qw(print conf.c admin credential include route images kinds kind_text kind_sql statement lanes kind_relay relay kind_json json
-                  kind_files kind_admin write reading headers params table env conninfo check listen hint synonyms kind account
+                  kind_files kind_admin access source write reading headers params table env conninfo check listen hint synonyms kind account
                   yaml files secret conf.h)
             ],
         ],
@@ -83,7 +83,7 @@ my @HOUSE = (
         [
             'base', 'text, numbers, JSON, memory, log, time',
             [
-                qw(beside syscalls chacha pack percent json_read json_keys siphash json_escape spool json hex decimal complain store mem log log_ring utf8 hash
+                qw(beside syscalls chacha pack percent json_read json_keys siphash json_escape spool json hex decimal complain store mem lines log log_ring utf8 hash
                   clock lack arena str)
             ],
         ],

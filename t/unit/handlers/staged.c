@@ -202,7 +202,7 @@ static struct server *serve(stage_maker *const *makers)
     memset(&counted, 0, sizeof(counted));
     n_entered = n_waiting_gone = n_handled = n_handler_gone = n_rooms = 0;
     n_passed = 0;
-    return server_new(loop, conf, handlers, &slot, NULL, timeouts, NULL);
+    return server_new(loop, conf, handlers, &slot, NULL, timeouts, NULL, NULL);
 }
 
 /* Returns the client's end of a connection, on which a request was sent. */
