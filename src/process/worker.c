@@ -27,6 +27,7 @@
 #include "loop/slices.h"
 #include "metrics/memory.h"
 #include "loop/timeouts.h"
+#include "process/files.h"
 #include "process/logging.h"
 #include "process/privileges.h"
 #include "process/sandbox.h"
@@ -384,25 +385,6 @@ static void watch_signals(struct worker *worker)
     h2o_socket_read_start(worker->signals, on_signal);
 }
 
-static int compare_fds(const void *a, const void *b)
-{
-    return *(const int *)a - *(const int *)b;
-}
-
-/* Closes all descriptors but those, which it sorts, and standard input, output and error. */
-static void close_others(int *keep, size_t n)
-{
-    int from = STDERR_FILENO + 1;
-    qsort(keep, n, sizeof(*keep), compare_fds);
-    for (size_t i = 0; i < n; i++) {
-        if (keep[i] > from)
-            close_range((unsigned)from, (unsigned)keep[i] - 1, 0);
-        if (keep[i] >= from)
-            from = keep[i] + 1;
-    }
-    close_range((unsigned)from, ~0U, 0);
-}
-
 /*
  * The master's descriptors that are not for this worker are closed: the sockets of others, and of generations
  * that are no more, could else be neither shut nor opened again as long as this worker lives.
@@ -433,7 +415,7 @@ static void keep_own_files(const struct worker_inheritance *inherited)
         MEM_GROW(&keep, n);
         keep[n++] = inherited->helpers;
     }
-    close_others(keep, n);
+    files_close_others(keep, n);
     free(keep);
 }
 

@@ -19,7 +19,7 @@ my @HOUSE = (
         ['main.c',  'options; hands over',                [qw(main)]],
         ['imaging', 'hayfork-images: makes pictures', [qw(main vips)]],
     ],
-    [['process', 'master, workers, listeners', [qw(master fleet trial takeover address generation helpers child program control sd worker sandbox logging privileges listen handoff cpus)]]],
+    [['process', 'master, workers, listeners', [qw(master fleet trial takeover address generation helpers child program control sd worker sandbox files logging privileges listen handoff cpus)]]],
     [
         [
             'server', 'connections of clients, HTTP/1, exchanges',

@@ -28,7 +28,7 @@ sub names_below ($name)
 {
     my ($section, $key) = split /\./, $name;
     my @in = keys_in("$section: { $key: { $nothing: 1 } }\nroutes:\n  GET /: { text: ok }\n");
-    return @in && $name ne 'database.lanes' ? map { "$name.$_" } @in : $name;
+    return @in && $section ne 'defaults' && $name ne 'database.lanes' ? map { "$name.$_" } @in : $name;
 }
 
 # The names of all directives, as -o takes them, and of what stands in routes, parameters and lanes.
