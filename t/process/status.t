@@ -6,7 +6,7 @@ use Hayfork::Test;
 use JSON::PP;
 use List::Util qw(sum);
 
-use Hayfork::Test::Process qw(wait_for run slurp spew);
+use Hayfork::Test::Process qw(wait_for run slurp spew stop_process);
 
 needs_postgres;
 my $cluster = cluster->load_contacts;
@@ -104,6 +104,18 @@ subtest 'what is in flight' => sub {
     $cluster->let_go($holder);
     is $client->receive->status, 200, 'it is answered';
     wait_for('none to be in flight', sub { status($admin)->{requests_in_flight} == 0 });
+    $server->stop;
+};
+
+subtest 'a worker that is stuck' => sub {
+    my ($server, $admin) = start();
+    my $of = sub ($pid) { (grep { $_->{pid} == $pid } @{ status($admin)->{workers} })[0] };
+    my ($stuck) = $server->workers;
+    stop_process($stuck);
+    wait_for('it to look so', sub { $of->($stuck)->{heartbeat} > 2 });
+    is $of->($stuck)->{state}, 'ready', 'the other one tells that it does not turn';
+    kill 'CONT', $stuck;
+    wait_for('it to turn again', sub { $of->($stuck)->{heartbeat} < 2 });
     $server->stop;
 };
 
