@@ -191,6 +191,7 @@ subtest 'what is open, idle, passed and under way' => sub {
       'they ask the database';
     $cluster->let_go($holder);
     is_deeply [ map { $_->receive->status } @clients ], [ (200) x 30 ], 'they are answered';
+    cmp_ok scrape($admin)->{'hayfork_database_waits_total{lane="read"}'}, '>=', 1, '… though some had to wait';
     is $server->stop, 'exit 0';
 };
 
