@@ -156,6 +156,14 @@ static void test_execute(void)
           "'B' 00000032 00 's1' 00 0000 0006 ffffffff 00000007 'Zürich' 00000000 ffffffff 00000005 "
           "'{1,2}' 00000000 0000 'E' 00000009 00 00000000",
           "Bind and Execute: all of these");
+
+    pgwire_describe_portal(&writer);
+    pgwire_execute(&writer, "", NULL, 0, NULL);
+    wrote(&writer, "'B' 0000000c 00 00 0000 0000 0000 'D' 00000006 'P' 00 'E' 00000009 00 00000000",
+          "Bind, Describe and Execute");
+    pgwire_execute(&writer, "", NULL, 0, NULL);
+    wrote(&writer, "'B' 0000000c 00 00 0000 0000 0000 'E' 00000009 00 00000000",
+          "the next one is not described");
 }
 
 static void test_execute_arrays(void)
