@@ -117,9 +117,9 @@ static void refuse_by_errno(struct sending *sending, int error)
         refuse_path(sending);
         return;
     }
-    complain(LOG_LEVEL_ERROR, sending->handler->unreadable,
-             "%s: cannot read %s in %s: %s (request %s)", sending->sink->route, sending->path,
-             sending->handler->route->folder, strerror(error), sink_request_id(sending->sink));
+    complain(LOG_LEVEL_ERROR, sending->handler->unreadable, "%s: cannot read %s in %s: %s (request %s)",
+             sending->sink->route, sending->path, sending->handler->route->folder, strerror(error),
+             sink_request_id(sending->sink));
     if (forbidden)
         refuse(sending, 403, "This is not allowed.");
     else if (busy)
@@ -168,9 +168,8 @@ static void on_room(struct sink *sink)
         return;
     }
     const char *why = n == 0 ? "it has become shorter" : strerror(errno);
-    complain(LOG_LEVEL_ERROR, sending->handler->unreadable,
-             "%s: stopped sending %s in %s: %s (request %s)", sink->route, sending->path,
-             sending->handler->route->folder, why, sink_request_id(sink));
+    complain(LOG_LEVEL_ERROR, sending->handler->unreadable, "%s: stopped sending %s in %s: %s (request %s)",
+             sink->route, sending->path, sending->handler->route->folder, why, sink_request_id(sink));
     close_file(sending);
     sink->ops->abort(sink);
 }

@@ -36,7 +36,7 @@ struct helpers_pool_conf {
     struct timeouts *timeouts;
     int offers;                               /* where helpers offer themselves: the pool closes it */
     unsigned queue;                           /* jobs that may wait */
-    unsigned time;  /* ms that a helper has for one */
+    unsigned time;                            /* ms that a helper has for one */
     void (*condemn)(void *arg, pid_t helper); /* has a helper killed */
     void *arg;                                /* of condemn */
 };

@@ -33,7 +33,7 @@ enum {
     SHM_GENERATIONS = 64, /* that are there at the same time */
     SHM_SERIES = 65536,   /* of all workers of all generations */
     SHM_UPSTREAMS = 32768,
-    SHM_CONDEMNED = 64,   /* helpers that are to be killed at a time */
+    SHM_CONDEMNED = 64, /* helpers that are to be killed at a time */
 };
 
 enum shm_worker_state {
@@ -87,13 +87,13 @@ struct shm_generation {
 };
 
 struct shm {
-    uint32_t layout;              /* SHM_LAYOUT */
-    uint32_t size;                /* bytes of all */
-    _Atomic bool is_stopping;     /* the master was told to stop */
-    _Atomic unsigned guests;      /* connections to PostgreSQL of a trial (process/trial.c) */
+    uint32_t layout;                        /* SHM_LAYOUT */
+    uint32_t size;                          /* bytes of all */
+    _Atomic bool is_stopping;               /* the master was told to stop */
+    _Atomic unsigned guests;                /* connections to PostgreSQL of a trial (process/trial.c) */
     _Atomic pid_t condemned[SHM_CONDEMNED]; /* helpers that the master is to kill; 0 is a free place */
-    struct complaints complaints; /* what workers have logged, so that one of them does */
-    struct log_rings log;         /* what all have logged lately */
+    struct complaints complaints;           /* what workers have logged, so that one of them does */
+    struct log_rings log;                   /* what all have logged lately */
     /* What is left of generations that are gone. fold counts up before and after it grows, so that a reader
      * that sees it odd, or changed, reads once more. Below, element i is of the name i + 1. */
     _Atomic unsigned fold;

@@ -460,7 +460,8 @@ static void test_through(void)
     make((stage_maker *const[]){make_shouting, make_shouting, NULL});
     request_comes();
     struct sink *sink = arrived;
-    ok(sink->ops->taken(sink) == 17 && sink->ops->client(sink).network == 18 && strcmp(sink_request_id(sink), "19") == 0,
+    ok(sink->ops->taken(sink) == 17 && sink->ops->client(sink).network == 18 &&
+           strcmp(sink_request_id(sink), "19") == 0,
        "what a sink tells comes through two layers");
     happened[0] = '\0';
     sink->ops->start(sink, &(struct sink_head){.status = 500});
