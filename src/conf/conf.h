@@ -75,6 +75,7 @@ enum conf_source_kind {
     CONF_SOURCE_REQUEST_TARGET,
     CONF_SOURCE_REQUEST_TIME,
     CONF_SOURCE_REQUEST_ROUTE,
+    CONF_SOURCE_REQUEST_TRACE,
     CONF_SOURCE_ANSWER_STATUS,
     CONF_SOURCE_ANSWER_BYTES,
     CONF_SOURCE_TIME_TOTAL,
@@ -153,6 +154,8 @@ struct conf_route {
     size_t n_headers;
 
     struct conf_access_log access_log;
+    bool has_server_timing;
+    unsigned server_timing; /* enum conf_switch; it is off where the conf does not say */
 
     /* json: the document, without white space between its parts. text: the text. */
     char *body;

@@ -89,6 +89,8 @@ static void print_route(const struct conf *conf, const struct conf_route *route,
     conf_images_print(route, indent, out);
     print_on(route, indent, out);
     conf_write_like("deadline", "limits", "deadline", &route->deadline, indent, out);
+    if (route->has_server_timing)
+        conf_write_text("server_timing", route->server_timing == CONF_ON ? "on" : "off", indent, out);
     if (!conf_access_is_same(&route->access_log, &conf->access_log))
         conf_access_print(&route->access_log, indent, out);
     conf_write_headers("headers", route->headers, route->n_headers, indent, out);

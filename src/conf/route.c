@@ -16,7 +16,7 @@
 #include "conf/relay.h"
 #include "conf/table.h"
 
-static conf_reading_read read_on, read_deadline, read_headers, read_access_log;
+static conf_reading_read read_on, read_deadline, read_headers, read_access_log, read_server_timing;
 
 /* The keys that go with all kinds of handlers. */
 static const struct conf_key common_keys[] = {
@@ -25,12 +25,13 @@ static const struct conf_key common_keys[] = {
     {"headers", read_headers},
     {"images", conf_images_read},
     {"access_log", read_access_log},
+    {"server_timing", read_server_timing},
 };
 enum { N_COMMON_KEYS = sizeof(common_keys) / sizeof(common_keys[0]) };
 
 /* The keys that `defaults` may have. */
-static const char *const default_keys[] = {"on",         "headers",       "deadline",
-                                           "access_log", "unknown_query", "merge"};
+static const char *const default_keys[] = {
+    "on", "headers", "deadline", "access_log", "server_timing", "unknown_query", "merge"};
 enum { N_DEFAULT_KEYS = sizeof(default_keys) / sizeof(default_keys[0]) };
 
 /* The last one is for relays alone. */
@@ -149,6 +150,14 @@ static void read_access_log(struct conf_reading *reading, const char *key, const
     conf_access_read(reading->files, value, &reading->route->access_log);
 }
 
+static void read_server_timing(struct conf_reading *reading, const char *key, const struct conf_yaml *value)
+{
+    static const char *const words[] = {"on", "off"};
+    size_t word = conf_reading_word(reading, key, value, words, 2, "on or off");
+    reading->route->has_server_timing = true;
+    reading->route->server_timing = word == 0 ? CONF_ON : CONF_OFF;
+}
+
 static void note_unknown_key(struct conf_reading *reading, const struct conf_yaml *key)
 {
     struct names names = all_names();
@@ -252,6 +261,10 @@ static void complete(const struct conf_reading *reading, const struct conf_route
         route->deadline = defaults->deadline;
     if (conf_reading_key(reading, "on") == NULL)
         conf_listen_inherit_on(route, defaults);
+    if (!route->has_server_timing) {
+        route->has_server_timing = defaults->has_server_timing;
+        route->server_timing = defaults->server_timing;
+    }
     conf_access_inherit(&route->access_log, &defaults->access_log);
     conf_access_inherit(&route->access_log, &reading->conf->access_log);
     conf_headers_inherit(&route->headers, &route->n_headers, defaults->headers, defaults->n_headers);
@@ -381,7 +394,7 @@ void conf_route_read_defaults(struct conf_files *files, const struct conf_yaml *
         conf_files_error(
             files, node->pos,
             "defaults takes a mapping, not %s: below it, indented, it can have on, headers, deadline, "
-            "access_log, unknown_query and merge",
+            "access_log, server_timing, unknown_query and merge",
             conf_yaml_what(node));
         return;
     }

@@ -22,6 +22,7 @@ static const struct {
     {"request.target", "request.target", CONF_SOURCE_REQUEST_TARGET},
     {"request.time", "request.time", CONF_SOURCE_REQUEST_TIME},
     {"request.route", "request.route", CONF_SOURCE_REQUEST_ROUTE},
+    {"request.trace", "request.trace", CONF_SOURCE_REQUEST_TRACE},
     {"answer.status", "answer.status", CONF_SOURCE_ANSWER_STATUS},
     {"answer.bytes", "answer.bytes", CONF_SOURCE_ANSWER_BYTES},
     {"time.total", "time.total", CONF_SOURCE_TIME_TOTAL},

@@ -132,7 +132,7 @@ const struct conf_directive conf_table[] = {
     {"", "include", CONF_TYPE_INCLUDE, AT(routes), 0, 0, {NULL}, NULL,
      "files with more routes, each with its own defaults: a pattern such as conf.d/*.conf, or a list"},
     {"", "defaults", CONF_TYPE_DEFAULTS, AT(routes), 0, 0, {NULL}, NULL,
-     "on, headers, deadline, access_log, unknown_query and merge for those of this file's routes that do not say"},
+     "on, headers, deadline, access_log, server_timing, unknown_query and merge for those of this file's routes that do not say"},
     {"", "routes", CONF_TYPE_ROUTES, AT(routes), 0, 0, {NULL}, NULL,
      "what is answered: METHOD /path, and how"},
     /* clang-format on */

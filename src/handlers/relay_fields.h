@@ -18,8 +18,10 @@ enum relay_fate {
     RELAY_NEXT_HOP, /* is for us alone */
     RELAY_CONNECTION,
     RELAY_CONTENT_LENGTH,
-    RELAY_REPLACED,   /* has another value in each request */
-    RELAY_REQUEST_ID, /* the same; and the upstream's is not passed on */
+    RELAY_REPLACED,    /* has another value in each request */
+    RELAY_REQUEST_ID,  /* the same; and the upstream's is not passed on */
+    RELAY_TRACE,       /* traceparent: the client's, or another one in its place, */
+    RELAY_TRACE_STATE, /* and what belongs to the client's */
     RELAY_VIA,
     RELAY_MAX_FORWARDS,
     RELAY_FORWARDED, /* this one and those below it say where a request comes from */

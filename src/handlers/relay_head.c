@@ -198,6 +198,16 @@ static struct problem check(struct relay_head *head)
     return (struct problem){.status = 0};
 }
 
+/* Does the text lie in the head as it came? */
+static bool is_of_message(struct str text, const struct request_message *message)
+{
+    for (size_t i = 0; i < message->n_fields; i++) {
+        if (text.base == message->bytes + message->fields[i].value.at)
+            return true;
+    }
+    return false;
+}
+
 struct problem relay_head_init(struct relay_head *head, const struct conf_route *route,
                                const struct relay_names *names, const struct request *request)
 {
@@ -214,6 +224,8 @@ struct problem relay_head_init(struct relay_head *head, const struct conf_route 
         .fields =
             relay_fields_sort(message->fields, message->n_fields, message->bytes, &request->sink->arena),
     };
+    head->trace = request->sink->ops->trace(request->sink);
+    head->trace_is_clients = is_of_message(head->trace, message);
     take_captures(head, request->captures);
     return check(head);
 }
@@ -352,7 +364,8 @@ static char *put_clients_fields(char *out, const struct relay_head *head)
         if (name.len > 0 && memchr(name.base, '_', name.len) != NULL)
             continue; /* to CGI and its heirs it is the same as one with a hyphen, which may be ours */
         enum relay_fate fate = head->fields.fates[i];
-        bool passes = fate < RELAY_NEXT_HOP || (fate == RELAY_MAX_FORWARDS && !head->counts_forwards) ||
+        bool passes = fate < RELAY_NEXT_HOP || (fate == RELAY_TRACE_STATE && head->trace_is_clients) ||
+                      (fate == RELAY_MAX_FORWARDS && !head->counts_forwards) ||
                       (fate >= RELAY_FORWARDED && route->forwarded == CONF_FORWARDED_OFF);
         if (passes && !relay_hop_names(&head->fields.hop, name) && !is_set(route, name))
             out = put_field(out, name, value_at(message, i));
@@ -378,8 +391,8 @@ static size_t size_of_head(const struct relay_head *head, const struct headers *
 {
     const struct request_message *message = &head->message;
     const struct conf_route *route = head->route;
-    size_t size = SPARE + head->id.len + sent->content_type.len + head->method.len + head->path.len +
-                  head->query.len + 3 * message->host.len + 2 * message->peer.len;
+    size_t size = SPARE + head->id.len + head->trace.len + sent->content_type.len + head->method.len +
+                  head->path.len + head->query.len + 3 * message->host.len + 2 * message->peer.len;
     for (size_t i = 0; i < route->n_target; i++)
         size += strlen(route->target[i].text);
     for (size_t i = 0; i < head->names->n; i++)
@@ -413,6 +426,8 @@ struct relay_head_text relay_head_write(struct relay_head *head, uint64_t length
     out = put_forwarded(out, head);
     if (!is_set(route, STR("x-request-id")))
         out = put_field(out, STR("X-Request-Id"), head->id);
+    if (!is_set(route, STR("traceparent")))
+        out = put_field(out, STR("traceparent"), head->trace);
     if (sent.content_type.len > 0)
         out = put_field(out, STR("Content-Type"), sent.content_type);
     for (size_t i = 0; i < sent.n; i++) {

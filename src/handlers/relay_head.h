@@ -23,7 +23,8 @@ struct relay_head {
     const struct arena *arena; /* the request's */
     struct request_message message;
     struct str method, path, query; /* raw */
-    struct str id;                  /* the request's */
+    struct str id, trace;           /* the request's */
+    bool trace_is_clients;          /* it came with it */
     struct relay_fields fields;     /* sorted */
     bool counts_forwards;           /* it has a Max-Forwards that counts: */
     uint64_t max_forwards;

@@ -70,3 +70,8 @@ const char *layer_request_id(struct sink *sink)
 {
     return sink_request_id(below(sink));
 }
+
+struct str layer_trace(struct sink *sink)
+{
+    return below(sink)->ops->trace(below(sink));
+}

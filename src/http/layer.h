@@ -37,5 +37,6 @@ void layer_cut(struct sink *sink);
 uint64_t layer_taken(struct sink *sink);
 struct sink_client layer_client(struct sink *sink);
 const char *layer_request_id(struct sink *sink);
+struct str layer_trace(struct sink *sink);
 
 #endif

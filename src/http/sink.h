@@ -79,6 +79,8 @@ struct sink_ops {
     struct sink_client (*client)(struct sink *sink);
     /* The request's id, in X-Request-Id, problem documents and log lines. It stays as long as the request. */
     const char *(*request_id)(struct sink *sink);
+    /* The request's traceparent (W3C Trace Context): the client's, or one that is made now. */
+    struct str (*trace)(struct sink *sink);
 };
 
 struct sink {

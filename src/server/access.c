@@ -380,6 +380,10 @@ static void put_value(struct line *line, const struct access *access, const stru
     case CONF_SOURCE_REQUEST_METHOD: /* a token (RFC 9110 section 5.6.2), or empty */
         line->at = put_raw(line->at, exchange->method);
         break;
+    case CONF_SOURCE_REQUEST_TRACE:
+        line->at =
+            put_raw(line->at, (struct str){exchange_trace(exchange).base + IDS_TRACE_ID, IDS_TRACE_ID_LEN});
+        break;
     case CONF_SOURCE_REQUEST_PATH:
         put_escaped(line, path_of(exchange));
         break;
@@ -497,7 +501,7 @@ static bool is_always_text(int kind)
 {
     return kind == CONF_SOURCE_REQUEST_TIME || kind == CONF_SOURCE_REQUEST_ID ||
            kind == CONF_SOURCE_REQUEST_METHOD || kind == CONF_SOURCE_REQUEST_PATH ||
-           kind == CONF_SOURCE_REQUEST_TARGET;
+           kind == CONF_SOURCE_REQUEST_TARGET || kind == CONF_SOURCE_REQUEST_TRACE;
 }
 
 /* A name is plain: conf/access.c has seen to that. */

@@ -5,11 +5,42 @@
 #include "http/problem.h"
 #include "metrics/counter.h"
 
+static unsigned us(uint64_t ns)
+{
+    return (unsigned)(ns / 1000);
+}
+
 /* The sink */
 
 static struct exchange *exchange_of(struct sink *sink)
 {
     return H2O_STRUCT_FROM_MEMBER(struct exchange, sink, sink);
+}
+
+/* Server-Timing (W3C): what is known when the answer begins, in ms. */
+static struct str times_of(struct exchange *exchange)
+{
+    const struct sink_notes *notes = &exchange->notes;
+    uint64_t now = clock_turn_ns();
+    unsigned total = us((now == exchange->begun_at ? clock_ns() : now) - exchange->begun_at);
+    unsigned queue = us(notes->queue), database = us(notes->database);
+    if (!notes->asked)
+        return str_of(arena_printf(&exchange->sink.arena, "total;dur=%u.%03u", total / 1000, total % 1000));
+    return str_of(arena_printf(&exchange->sink.arena,
+                               "queue;dur=%u.%03u, database;dur=%u.%03u, total;dur=%u.%03u", queue / 1000,
+                               queue % 1000, database / 1000, database % 1000, total / 1000, total % 1000));
+}
+
+/* The answer's head gets the field, too. */
+static void add_times(struct exchange *exchange)
+{
+    struct sink_head *head = &exchange->head;
+    struct sink_field *fields = h2o_mem_alloc_pool(&exchange->pool, (head->n_fields + 1) * sizeof(*fields));
+    for (size_t i = 0; i < head->n_fields; i++)
+        fields[i] = head->fields[i];
+    fields[head->n_fields] = (struct sink_field){STR("Server-Timing"), times_of(exchange)};
+    head->fields = fields;
+    head->n_fields++;
 }
 
 static void sink_start(struct sink *sink, const struct sink_head *head)
@@ -24,6 +55,8 @@ static void sink_start(struct sink *sink, const struct sink_head *head)
     }
     exchange->all->n_answered++;
     exchange->answered_at = clock_turn_ns();
+    if (exchange->tells_times)
+        add_times(exchange);
 }
 
 static void sink_push(struct sink *sink, const struct str *parts, size_t n)
@@ -66,6 +99,11 @@ static const char *sink_id(struct sink *sink)
     return exchange_id(exchange_of(sink)).base;
 }
 
+static struct str sink_trace(struct sink *sink)
+{
+    return exchange_trace(exchange_of(sink));
+}
+
 static const struct sink_ops sink_ops = {
     .start = sink_start,
     .push = sink_push,
@@ -75,6 +113,7 @@ static const struct sink_ops sink_ops = {
     .taken = sink_taken,
     .client = sink_client,
     .request_id = sink_id,
+    .trace = sink_trace,
 };
 
 static void *alloc_in_pool(void *pool, size_t size)
@@ -126,6 +165,8 @@ void exchange_begin(struct exchange *exchange, const struct http1_head *head, co
     exchange->series = all->unrouted;
     exchange->access = all->access;
     exchange->id.base = NULL;
+    exchange->trace.base = NULL;
+    exchange->tells_times = false;
     exchange->answered_at = 0;
     exchange->notes = (struct sink_notes){.asked = false};
     exchange->head.status = 0;
@@ -182,6 +223,21 @@ struct str exchange_id(struct exchange *exchange)
         exchange->id = (struct str){exchange->own_id, IDS_LEN};
     }
     return exchange->id;
+}
+
+struct str exchange_trace(struct exchange *exchange)
+{
+    if (exchange->trace.base != NULL)
+        return exchange->trace;
+    struct str brought = exchange_field(exchange, STR("traceparent"));
+    if (brought.len > 0 && ids_is_trace(brought)) {
+        exchange->trace = brought;
+    } else {
+        char *made = h2o_mem_alloc_pool(&exchange->pool, IDS_TRACE_LEN);
+        ids_make_trace(&exchange->all->ids, made);
+        exchange->trace = (struct str){made, IDS_TRACE_LEN};
+    }
+    return exchange->trace;
 }
 
 /* Life */

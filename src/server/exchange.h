@@ -75,6 +75,7 @@ struct exchange {
     uint64_t begun_at;         /* clock_turn_ns: when its head had come */
     struct series *series;     /* where it is counted; NULL: nowhere */
     struct access_log *access; /* NULL: none */
+    bool tells_times;          /* the answer is to have Server-Timing */
     uint64_t answered_at;      /* clock_turn_ns: when its answer began; 0: not yet */
     uint64_t head_len;         /* bytes of the answer's head */
     struct sink_notes notes;
@@ -92,6 +93,7 @@ struct exchange {
     const char *bytes;                /* what they point into */
 
     struct str id;            /* see exchange_id; base is NULL until it is asked for */
+    struct str trace;         /* see exchange_trace; base is NULL until it is asked for */
     char own_id[IDS_LEN + 1]; /* one that was made; the NUL is there from the beginning */
 
     /* the answer */
@@ -135,6 +137,10 @@ static inline int exchange_status(const struct exchange *exchange)
  * as long as the request.
  */
 struct str exchange_id(struct exchange *exchange);
+
+/* The request's traceparent: the client's where it is well-formed, else one that is made. It stays as long as
+ * the request. */
+struct str exchange_trace(struct exchange *exchange);
 
 /* A request's field by its name in lower case, or an empty str with base NULL. */
 struct str exchange_field(const struct exchange *exchange, struct str name);

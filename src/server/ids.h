@@ -38,6 +38,17 @@ static inline void ids_take(struct ids *ids, char id[IDS_LEN])
     memcpy(id, ids->made[--ids->n_made], IDS_LEN);
 }
 
+enum { IDS_TRACE_LEN = 55, IDS_TRACE_ID = 3, IDS_TRACE_ID_LEN = 32 };
+
+/*
+ * Is it a traceparent (W3C Trace Context, section 3.2), of this or a later version? From IDS_TRACE_ID on it
+ * has the trace's id.
+ */
+bool ids_is_trace(struct str text);
+
+/* Writes a new one, that of a trace that is recorded. */
+void ids_make_trace(struct ids *ids, char trace[IDS_TRACE_LEN]);
+
 /* Can it be passed on as it is? It is not long, and has letters, digits and "+-./:=@_~" only. */
 bool ids_is_good(struct str id);
 

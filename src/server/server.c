@@ -99,6 +99,7 @@ static void on_request(struct exchange *exchange)
     }
     exchange->sink.route = route->label;
     exchange->series = to->series;
+    exchange->tells_times = route->has_server_timing && route->server_timing == CONF_ON;
     exchange->access = server->access[route - server->conf->routes];
     atomic_store_explicit(&server->slot->route, to->shown_as, memory_order_relaxed);
     to->handle(to, &request);

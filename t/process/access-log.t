@@ -24,6 +24,11 @@ my $ROUTES = <<~CONF;
       GET /one/{id}:
         sql: "SELECT :id::int AS id"
         answer: row
+      GET /times:
+        sql: "SELECT 1 AS one FROM pg_sleep(0.05)"
+        answer: row
+        server_timing: on
+        headers: { X-Own: a }
       GET /slow:
         sql: "SELECT 1 AS one FROM pg_sleep(0.3)"
         answer: row
@@ -85,6 +90,22 @@ subtest 'a text of sources' => sub {
     my ($server, $file) = start(q({ to: FILE, format: "{{x} {request.method} {request.path} {answer.status} {header.X-A} {client.host}" }));
     $server->get('/a?a', headers => { 'X-A' => "\"\\\xff\xc3\xa4" });
     is_deeply [ lines_of($file, 1) ], ['{x} GET /a 200 \"\\\\\xff\xc3\xa4 test'], 'escaped' ;
+    is $server->stop, 'exit 0';
+};
+
+subtest 'traces, and times for browsers' => sub {
+    my ($server, $file) = start('{ to: FILE, format: "{request.path} {request.trace}" }');
+    my $id = '4bf92f3577b34da6a3ce929d0e0e4736';
+    my $answer = $server->get('/times', headers => { traceparent => "00-$id-00f067aa0ba902b7-01" });
+    my ($queue, $database, $total) =
+      $answer->header('Server-Timing') =~ /^queue;dur=(\d+\.\d{3}), database;dur=(\d+\.\d{3}), total;dur=(\d+\.\d{3})$/;
+    cmp_ok $database, '>=', 50, 'the time in PostgreSQL' or diag $answer->header('Server-Timing');
+    cmp_ok $queue + $database, '<=', $total + 0.002, 'is a part of all';
+    is $answer->header('X-Own'), 'a', 'beside the other fields';
+    is $server->get('/a')->header('Server-Timing'), undef, 'where it is wanted alone';
+    my @lines = sort { $a cmp $b } lines_of($file, 2);
+    like $lines[0], qr{^/a (?!0{32})[0-9a-f]{32}$}, 'a trace is made for the line';
+    is $lines[1], "/times $id", 'or is the client\'s';
     is $server->stop, 'exit 0';
 };
 

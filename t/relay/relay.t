@@ -114,8 +114,8 @@ subtest 'a request as the upstream gets it' => sub {
     is $seen->method, 'GET', 'the method';
     is $seen->target, '/y',  'the path of the relay';
     is $seen->header('Host'), $upstream->address, 'Host is the upstream\'s';
-    is_deeply [ grep { !/^(?:connection|host|via)$/ } $seen->names ], ['x-request-id'],
-      'nothing that the client did not say, but an id';
+    is_deeply [ grep { !/^(?:connection|host|via)$/ } $seen->names ], [qw(traceparent x-request-id)],
+      'nothing that the client did not say, but ids';
 
     $seen = seen_of($client, $upstream, join "\r\n", 'GET /x HTTP/1.1', 'Host: a', 'Accept: a/b', 'accept: c/d',
         'Authorization: Basic eA==', 'Cookie: e=f; g="h"', 'X-Empty:', "X-Latin: \xe4", 'If-None-Match: "i"', 'Range: bytes=1-2', '', '');
@@ -283,6 +283,30 @@ subtest 'the request has the same id on both sides' => sub {
     ($seen, $response) = $get->('/own', 'X-Request-Id: abc');
     is_deeply [ $seen->all('X-Request-Id') ], ['own'], 'send has the last word';
     is $response->header('X-Request-Id'), 'abc', '… which is for the upstream alone';
+    is $server->stop, 'exit 0';
+};
+
+subtest 'traceparent' => sub {
+    my $upstream = Hayfork::Test::Upstream->new;
+    my $server   = server("routes:\n  GET /x:\n    relay: ${\ $upstream->url('/y') }\n" .
+        "  GET /none:\n    relay: ${\ $upstream->url('/y') }\n    send: { traceparent: '' }\n");
+    my $client = $server->client;
+    my $get    = sub ($path, @fields) { seen_of($client, $upstream, join "\r\n", "GET $path HTTP/1.1", 'Host: a', @fields, '', '') };
+    my $made   = qr/^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-01$/;
+    my $good   = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00';
+    my $seen   = $get->('/x', "traceparent: $good", 'tracestate: a=b');
+    is_deeply [ map { $seen->all($_) } qw(traceparent tracestate) ], [ $good, 'a=b' ], 'the client\'s is passed on as it is';
+    is $get->('/x', "Traceparent: 01-${\ substr $good, 3 }-more")->header('traceparent'), "01-${\ substr $good, 3 }-more", 'one of a later version, too';
+    my %other = map { my $one = $get->('/x')->header('traceparent'); like $one, $made, 'without one it is made'; ($one => 1) } 1 .. 5;
+    is keys %other, 5, '… another one each time';
+    for my $bad ('', 'nonsense', uc $good, "$good-more", $good =~ s/-00$/-0g/r, $good =~ s/^00/ff/r, $good =~ s/4bf.*?-/0{32}-/r,
+        '00-' . '0' x 32 . '-00f067aa0ba902b7-00', '00-4bf92f3577b34da6a3ce929d0e0e4736-' . '0' x 16 . '-00', 'x' x 4096)
+    {
+        my $seen = $get->('/x', "traceparent: $bad", 'tracestate: a=b');
+        like join(',', $seen->all('traceparent')), $made, 'another one in place of ' . (length $bad > 60 ? 'a long one' : "\"$bad\"");
+        is_deeply [ $seen->all('tracestate') ], [], '… without its tracestate';
+    }
+    is_deeply [ $get->('/none', "traceparent: $good")->all('traceparent') ], [], 'send leaves it out';
     is $server->stop, 'exit 0';
 };
 

@@ -149,6 +149,7 @@ static enum stage_outcome count_enter(struct stage *stage, struct stage_run *run
         .taken = layer_taken,
         .client = layer_client,
         .request_id = layer_request_id,
+        .trace = layer_trace,
     };
     struct layer *layer = arena_alloc(&run->request.sink->arena, sizeof(*layer));
     (void)stage;

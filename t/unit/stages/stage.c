@@ -267,6 +267,7 @@ static enum stage_outcome shout_enter(struct stage *stage, struct stage_run *run
         .taken = layer_taken,
         .client = layer_client,
         .request_id = layer_request_id,
+        .trace = layer_trace,
     };
     struct sink *below = run->request.sink;
     struct shouting *shouting = arena_alloc(&below->arena, sizeof(*shouting));
