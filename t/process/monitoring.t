@@ -51,7 +51,7 @@ sub query ($expression)
 # Does it come to something that is not NaN, some time?
 sub yields ($expression)
 {
-    return scalar eval { wait_for($expression, sub { grep { $_->{value}[1] ne 'NaN' } query($expression) }, 8) };
+    return scalar eval { wait_for($expression, sub { grep { $_->{value}[1] ne 'NaN' } query($expression) }, 20) };
 }
 
 sub conf ($more = '')
@@ -231,7 +231,7 @@ subtest 'every expression of the dashboard yields data' => sub {
     cmp_ok scalar(grep { /rate\(|increase\(/ && !/\$__rate_interval/ } @expressions), '==', 0, 'rates are of the interval that fits';
     cmp_ok scalar(grep { !/job=~"\$job",instance=~"\$instance"/ } @expressions), '==', 0, 'all are of the job and instance that are chosen';
     for my $expression (@expressions) {
-        my $filled = $expression =~ s/\$__rate_interval/30s/gr =~ s/\$(?:job|instance)\b/.+/gr;
+        my $filled = $expression =~ s/\$__rate_interval/5m/gr =~ s/\$(?:job|instance)\b/.+/gr;
         ok yields($filled), $expression;
     }
     my @labels = map { $_->{query}{query} } grep { $_->{type} eq 'query' } $dashboard->{templating}{list}->@*;
