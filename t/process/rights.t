@@ -62,13 +62,9 @@ my $is_sanitized = slurp($Hayfork::Test::HAYFORK) =~ /__asan_init/;
 my ($nobody, $nogroup) = (getpwnam 'nobody')[ 2, 3 ];
 my $is_root = $> == 0;
 
-# Below /root others can read neither the program nor a libh2o that it was built with: they are given copies.
+# Those below run it as somebody else.
 if ($is_root && run([ setpriv(), 'test', '-x', $Hayfork::Test::HAYFORK ])->{exit} ne 'exit 0') {
-    my $folder    = temporary_folder();
-    my @libraries = run([ 'ldd', $Hayfork::Test::HAYFORK ])->{stdout} =~ m{=> (/.*/libh2o.*) \(}g;
-    is run([ 'cp', $Hayfork::Test::HAYFORK, @libraries, $folder ])->{exit}, 'exit 0', 'copies for others';
-    $Hayfork::Test::HAYFORK = "$folder/hayfork";
-    $ENV{LD_LIBRARY_PATH} = $folder;
+    $Hayfork::Test::HAYFORK = Hayfork::Test::copy_for_others();
 }
 
 # What a master keeps of root's capabilities (linux/capability.h): KILL, SETGID, SETUID, NET_BIND_SERVICE.

@@ -26,14 +26,14 @@ use Test::More;
 use Hayfork::Test::Cluster;
 use Hayfork::Test::Echo;
 use Hayfork::Test::Json qw(canonical);
-use Hayfork::Test::Process qw(run);
+use Hayfork::Test::Process qw(run temporary_folder);
 use Hayfork::Test::Server;
 
 our @EXPORT = (
     @Test::More::EXPORT, qw(needs needs_program needs_postgres cluster server sample_server hayfork),
     qw(problem_is json_is header_is quiet),
 );
-our @EXPORT_OK = qw($HAYFORK $TOP_SRCDIR);
+our @EXPORT_OK = qw($HAYFORK $TOP_SRCDIR copy_for_others);
 
 our $TOP_SRCDIR = abs_path($ENV{top_srcdir} // dirname(__FILE__) . '/../../..');
 our $HAYFORK    = File::Spec->rel2abs($ENV{HAYFORK} // (-x './hayfork' ? './hayfork' : "$TOP_SRCDIR/hayfork"));
@@ -110,6 +110,18 @@ sub sample_server ($cluster, %with)
 sub hayfork (@arguments)
 {
     return run([ $HAYFORK, @arguments ]);
+}
+
+# Copies the program to where other users can run it, as they cannot below /root; with the libh2o that it was built with,
+# unless that is the system's: LD_LIBRARY_PATH says from then on where that is. Returns the path.
+sub copy_for_others ()
+{
+    my $folder    = temporary_folder();
+    my @libraries = run([ 'ldd', $HAYFORK ])->{stdout} =~ m{=> (/.*/libh2o.*) \(}g;
+    my $copied    = run([ 'cp', $HAYFORK, @libraries, $folder ]);
+    $copied->{exit} eq 'exit 0' or die "cp: $copied->{stderr}";
+    $ENV{LD_LIBRARY_PATH} = $folder;
+    return "$folder/hayfork";
 }
 
 # Is the response a problem (RFC 9457) of that status, in the form that every error answer has? members
