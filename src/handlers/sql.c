@@ -1,9 +1,9 @@
 /* sql.c: routes with `sql`: values in, a query on the route's lane, its result out. */
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/mem.h"
+#include "handlers/json_body.h"
 #include "handlers/make.h"
 #include "handlers/sql_error.h"
 #include "handlers/sql_answer.h"
@@ -206,39 +206,15 @@ static void on_body(struct body_whole *body, bool complete)
         refuse_body(call);
 }
 
-/* application/json, or a type that is JSON by its suffix (RFC 6839 section 3.1); parameters do not matter. */
-static bool is_json(struct str type)
-{
-    size_t len = 0;
-    while (len < type.len && type.base[len] != ';' && type.base[len] != ' ' && type.base[len] != '\t')
-        len++;
-    if (len == strlen("application/json") && strncasecmp(type.base, "application/json", len) == 0)
-        return true;
-    return len > strlen("application/+json") && strncasecmp(type.base, "application/", 12) == 0 &&
-           strncasecmp(type.base + len - 5, "+json", 5) == 0;
-}
-
-/* Is the body compressed (RFC 9110 section 8.4)? */
-static bool is_encoded(const struct request *request)
-{
-    struct str coding = request->field(request, STR("content-encoding"));
-    return coding.len > 0 && !http1_same(coding, STR("identity"));
-}
-
 static void handle(struct handler *handler, const struct request *request)
 {
     const struct handler_sql *self = (const struct handler_sql *)handler;
     struct sql_call *call = sql_call_new(&self->route, request, &values_ops);
+    struct problem problem;
     if (!self->route.conf->takes_body)
         ask(call);
-    else if (request->body->length > 0 && !is_json(request->content_type))
-        sql_call_refuse(call, (struct problem){.status = 415,
-                                               .detail = "The body must be application/json.",
-                                               .field = {STR("Accept"), STR("application/json")}});
-    else if (request->body->length > 0 && is_encoded(request))
-        sql_call_refuse(call, (struct problem){.status = 415,
-                                               .detail = "The body must not have a content coding.",
-                                               .field = {STR("Accept-Encoding"), STR("identity")}});
+    else if (!json_body_is_taken(request, &problem))
+        sql_call_refuse(call, problem);
     else
         sql_values_collect_body(&call->values, request->body, on_body);
 }

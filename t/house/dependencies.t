@@ -31,7 +31,7 @@ my @HOUSE = (
             'handlers', 'what answers: sql, json, text, files, relay',
             [
                 qw(make.c staged admin metrics status_page status_json status.c status.h page text sql sql_error sql_answer sql_stream sql_call sql_rows sql_values sql_route relay relay_head relay_stream
-                  relay_fields stream json files make.h handler headers readers)
+                  relay_fields stream json json_body files make.h handler headers readers)
             ],
         ],
     ],
@@ -74,6 +74,10 @@ my @HOUSE = (
             [
                 qw(request problem layer sink http1_response http1 forwarded http1_field http1_class folder conditional body)
             ],
+        ],
+        [
+            'inference', 'what is said of a model: its folder, tokens, scores',
+            [qw(scores model tokenizer model_config document wordpiece vocabulary characters.c characters_data characters.h exchange)],
         ],
         ['images', 'what is said of a picture: parameters, sizes, formats', [qw(job plan sniff params)]],
         ['loop',    'timers, what is sent, whom to let go first', [qw(yield slices timeouts outbox ring busypoll)]],
