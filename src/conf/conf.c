@@ -15,6 +15,7 @@
 #include "conf/hint.h"
 #include "conf/include.h"
 #include "conf/lanes.h"
+#include "conf/models.h"
 #include "conf/listen.h"
 #include "conf/relay.h"
 #include "conf/route.h"
@@ -102,16 +103,18 @@ static void read_connect(struct conf *conf, const struct conf_directive *row, co
 }
 
 /* A relative path is of the file that names it. */
-static void read_log_file(struct conf *conf, const struct conf_directive *row, const struct conf_yaml *node)
+static void read_path(struct conf *conf, const struct conf_directive *row, const struct conf_yaml *node)
 {
     bool is_word = false;
     for (size_t i = 0; row->words[i] != NULL; i++)
         is_word = is_word || strcmp(row->words[i], node->value) == 0;
-    if (node->value[0] == '\0') {
+    bool is_none = node->value[0] == '\0';
+    if (is_none && row->default_text[0] != '\0') {
         conf_files_error(conf->files, node->pos, "%s is the name of a file", row->name);
         return;
     }
-    char *path = is_word ? mem_strdup(node->value) : conf_files_resolve(node->pos.file, node->value);
+    char *path =
+        is_word || is_none ? mem_strdup(node->value) : conf_files_resolve(node->pos.file, node->value);
     free(conf_table_set(row, conf, path));
     free(path);
 }
@@ -124,7 +127,7 @@ static void read_directive(struct conf *conf, const struct conf_directive *row, 
     }
     if (row->type == CONF_TYPE_ADMIN)
         return; /* it follows all other listeners: see conf_admin_read */
-    if (row->type != CONF_TYPE_LISTEN && row->type != CONF_TYPE_UPSTREAMS &&
+    if (row->type != CONF_TYPE_LISTEN && row->type != CONF_TYPE_UPSTREAMS && row->type != CONF_TYPE_MODELS &&
         row->type != CONF_TYPE_ACCESS_LOG && row->type != CONF_TYPE_ENV_FILE && !conf_table_is_scalar(row))
         return; /* they belong together: see conf_include_read */
     if (conf_yaml_is_null(node)) {
@@ -136,6 +139,8 @@ static void read_directive(struct conf *conf, const struct conf_directive *row, 
         conf_relay_read_upstreams(conf, node);
     } else if (row->type == CONF_TYPE_ACCESS_LOG) {
         conf_access_read(conf->files, node, &conf->access_log);
+    } else if (row->type == CONF_TYPE_MODELS) {
+        conf_models_read(conf, node);
     } else if (node->kind != CONF_YAML_SCALAR) {
         conf_files_error(
             conf->files, node->pos, "%s takes a single value, not %s%s", row->name, conf_yaml_what(node),
@@ -150,8 +155,8 @@ static void read_directive(struct conf *conf, const struct conf_directive *row, 
             problem = conf_table_set(row, conf, name);
         free(name);
         free(problem);
-    } else if (row->type == CONF_TYPE_LOG_FILE) {
-        read_log_file(conf, row, node);
+    } else if (row->type == CONF_TYPE_PATH) {
+        read_path(conf, row, node);
     } else if (row->type == CONF_TYPE_ENV_FILE) {
         if (node->value[0] == '\0') /* else it was read before all others */
             conf_files_error(conf->files, node->pos, "%s is the name of a file", row->name);
@@ -435,6 +440,7 @@ static struct conf *load(struct conf_files *files, const char *path, const struc
     conf_admin_read(conf, root);
     conf_access_number_files(conf);
     conf_check(conf);
+    conf_models_check(conf);
     if (directives_are_sound)
         check_workers(conf, root);
     if (directives_are_sound)
@@ -521,6 +527,7 @@ void conf_free(struct conf *conf)
     }
     conf_account_free(conf);
     conf_lanes_free(conf);
+    conf_models_free(conf);
     conf_files_free(conf->files);
     free(conf->listen);
     free(conf->upstreams);

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "route/params_gathering.h"
 #include "base/pack.h"
+#include "inference/model_config.h"
 #include "route/route.h"
 #include "pg/scan.h"
 
@@ -140,7 +141,7 @@ struct conf_route {
     struct conf_param *declared; /* what `query`, `body` and `body_as` declare */
     size_t n_declared;
     bool ignore_unknown_query; /* `unknown_query: ignore` */
-    bool takes_body;           /* has `body` or `body_as` */
+    bool takes_body;           /* has `body` or `body_as`, or a model */
     const char **body_fields;  /* the names in `body`; the array is owned */
     size_t n_body_fields;
     unsigned lane;  /* index in conf->lanes: by the method, or `lane` */
@@ -178,6 +179,12 @@ struct conf_route {
     enum conf_forwarded forwarded; /* `forwarded`, else that of the conf */
     bool makes_images;             /* `images`: of what it is answered with, pictures are made */
     bool passes_server;            /* the upstream's Server field, as the conf's `server` is empty */
+
+    /* classify, embed */
+    char *model_name; /* as written */
+    struct conf_pos model_pos;
+    size_t model; /* index in conf->models */
+    enum model_use use;
 
     bool implied; /* it is no conf's: one of those of `admin` */
     bool whole;   /* read without a mistake, as every route is in a conf that conf_load returns */
@@ -225,6 +232,22 @@ struct conf_upstream {
     unsigned connections; /* in each worker */
     unsigned idle;        /* ms that a connection waits to be used again */
     unsigned age;         /* ms after which it is not used again */
+};
+
+enum conf_device { CONF_CPU, CONF_CUDA };
+
+/* A folder with a model. */
+struct conf_model {
+    struct conf_pos pos;
+    char *name;
+    char *folder; /* from where the master was started, or from the root */
+    struct conf_pos folder_pos;
+    unsigned texts;             /* of a request, and of a job */
+    unsigned length;            /* tokens of a text at most; 0 is as many as the model takes */
+    unsigned refuses_long;      /* else longer texts are cut */
+    enum model_use use;         /* by its routes */
+    struct model_config config; /* of one that is used */
+    uint32_t width;             /* numbers of an answer */
 };
 
 /* Who the workers run as: what `user` and `group` say, looked up in the system's databases. */
@@ -308,7 +331,18 @@ struct conf {
     } images;
 
     struct {
+        char *library;   /* ONNX Runtime's path; "" where it is not said */
+        unsigned device; /* enum conf_device */
+        unsigned time;   /* ms for the texts of one job: limits.inference */
+        unsigned queue;  /* jobs that may wait for a helper in each worker */
+    } inference;
+
+    struct conf_model *models;
+    size_t n_models;
+
+    struct {
         unsigned images; /* processes; 0 is auto */
+        unsigned inference;
     } helpers;
 
     unsigned resolve; /* ms after which the name of a server is looked up again */
@@ -365,6 +399,9 @@ size_t conf_connections(const struct conf *conf, unsigned workers);
 
 /* Upstreams and all their servers, counted together. */
 size_t conf_servers(const struct conf *conf);
+
+/* Does some route use a model? */
+bool conf_runs_models(const struct conf *conf);
 
 /* Does some route make pictures? */
 bool conf_makes_images(const struct conf *conf);

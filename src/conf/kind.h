@@ -44,7 +44,8 @@ struct conf_kind {
     void (*print)(const struct conf *conf, const struct conf_route *route, int indent, FILE *out);
 };
 
-extern const struct conf_kind conf_kind_sql, conf_kind_json, conf_kind_text, conf_kind_files, conf_kind_relay;
+extern const struct conf_kind conf_kind_sql, conf_kind_json, conf_kind_text, conf_kind_files, conf_kind_relay,
+    conf_kind_model;
 
 /* Of the routes that conf/admin.c makes, which no conf can have. */
 extern const struct conf_kind conf_kind_admin;

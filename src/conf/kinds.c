@@ -4,7 +4,8 @@
 #include "conf/reading.h"
 
 const struct conf_kind *const conf_kinds[] = {
-    &conf_kind_sql, &conf_kind_json, &conf_kind_text, &conf_kind_files, &conf_kind_relay, NULL,
+    &conf_kind_sql, &conf_kind_json, &conf_kind_text, &conf_kind_files, &conf_kind_relay, &conf_kind_model,
+    NULL,
 };
 
 const char *conf_kind_name(const struct conf_kind *kind)

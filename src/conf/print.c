@@ -8,6 +8,7 @@
 #include "conf/conninfo.h"
 #include "conf/images.h"
 #include "conf/kind.h"
+#include "conf/models.h"
 #include "conf/relay.h"
 #include "conf/table.h"
 #include "conf/write.h"
@@ -122,6 +123,23 @@ static void print_upstreams(const struct conf *conf, FILE *out)
     }
 }
 
+static void print_models(const struct conf *conf, FILE *out)
+{
+    fputs("models:\n", out);
+    for (size_t i = 0; i < conf->n_models; i++) {
+        const struct conf_model *model = &conf->models[i];
+        conf_write_key(model->name, CONF_WRITE_STEP, out);
+        putc('\n', out);
+        conf_write_text("folder", model->folder, 2 * CONF_WRITE_STEP, out);
+        for (size_t j = 0; j < conf_models_n_options; j++) {
+            const struct conf_directive *row = &conf_models_options[j];
+            char *text = conf_table_write(row, (const char *)model + row->offset);
+            conf_write_text(row->name, text, 2 * CONF_WRITE_STEP, out);
+            free(text);
+        }
+    }
+}
+
 static void print_lanes(const struct conf *conf, int indent, FILE *out)
 {
     const struct conf_directive *row = conf_table_find("limits", "deadline");
@@ -202,6 +220,8 @@ static void print_directive(const struct conf *conf, const struct conf_directive
         print_lanes(conf, indent, out);
     } else if (row->type == CONF_TYPE_UPSTREAMS) {
         print_upstreams(conf, out);
+    } else if (row->type == CONF_TYPE_MODELS) {
+        print_models(conf, out);
     } else if (row->type == CONF_TYPE_ROUTES) {
         fputs("routes:\n", out);
         for (size_t i = 0; i < conf->n_routes && !conf->routes[i].implied; i++)
@@ -231,6 +251,8 @@ void conf_print(const struct conf *conf, unsigned workers, FILE *out)
             row->type == CONF_TYPE_DEFAULTS)
             continue; /* they have become part of the others */
         if (row->type == CONF_TYPE_UPSTREAMS && !has_upstreams(conf))
+            continue;
+        if (row->type == CONF_TYPE_MODELS && conf->n_models == 0)
             continue;
         if (i > 0 && (strcmp(row->section, section) != 0 || row->section[0] == '\0'))
             putc('\n', out);

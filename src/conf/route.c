@@ -438,4 +438,5 @@ void conf_route_free(struct conf_route *route)
     conf_listen_free_on(route);
     conf_access_free(&route->access_log);
     free(route->relay);
+    free(route->model_name);
 }

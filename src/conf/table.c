@@ -40,7 +40,7 @@ const struct conf_directive conf_table[] = {
 
     {"log", "level", CONF_TYPE_ENUM, AT(log.level), 0, 0, {"error", "warn", "info", "debug"}, "info",
      "the least grave lines that are logged: error, warn, info or debug"},
-    {"log", "to", CONF_TYPE_LOG_FILE, AT(log.to), 0, 0, {"stderr", "stdout"}, "stderr",
+    {"log", "to", CONF_TYPE_PATH, AT(log.to), 0, 0, {"stderr", "stdout"}, "stderr",
      "where the log goes: stderr, stdout or a file, which SIGUSR1 opens again"},
     {"log", "format", CONF_TYPE_ENUM, AT(log.format), 0, 0, {"plain", "json"}, "plain",
      "what a line is: plain text, or json, an object"},
@@ -117,8 +117,23 @@ const struct conf_directive conf_table[] = {
     {"limits.images", "queue", CONF_TYPE_UNSIGNED, AT(images.queue), 1, 10000, {NULL}, "64",
      "pictures that may wait for a helper in each worker; one more is answered 503"},
 
+    {"limits.inference", "time", CONF_TYPE_TIME, AT(inference.time), 10, HOUR, {NULL}, "30s",
+     "time to run a model over texts, once a helper has begun; then it is killed and the answer is 504"},
+    {"limits.inference", "queue", CONF_TYPE_UNSIGNED, AT(inference.queue), 1, 10000, {NULL}, "64",
+     "jobs that may wait for a helper in each worker, each with the texts of one request or several; one more is answered 503"},
+
+    {"inference", "library", CONF_TYPE_PATH, AT(inference.library), 0, 0, {NULL}, "",
+     "where ONNX Runtime is, which runs the models"},
+    {"inference", "device", CONF_TYPE_ENUM, AT(inference.device), 0, 0, {"cpu", "cuda"}, "cpu",
+     "cpu, or cuda: a GPU, with a library that was built for it"},
+
+    {"", "models", CONF_TYPE_MODELS, AT(models), 0, 0, {NULL}, NULL,
+     "models that routes classify and embed texts with, by name"},
+
     {"helpers", "images", CONF_TYPE_UNSIGNED, AT(helpers.images), 1, 64, {"auto"}, "auto",
      "processes that make pictures, where a route has images; auto is one for each core that may be used"},
+    {"helpers", "inference", CONF_TYPE_UNSIGNED, AT(helpers.inference), 1, 64, {"auto"}, "auto",
+     "processes that run models, where a route has classify or embed; auto is one for each core that may be used"},
 
     {"", "forwarded", CONF_TYPE_ENUM, AT(forwarded), 0, 0, {"off", "x", "standard", "both"}, "x",
      "what relays tell of the client: x is X-Forwarded-For, -Proto and -Host, standard is Forwarded"},
@@ -348,8 +363,9 @@ bool conf_table_is_scalar(const struct conf_directive *row)
 {
     return row->type != CONF_TYPE_LISTEN && row->type != CONF_TYPE_ADMIN &&
            row->type != CONF_TYPE_ACCESS_LOG && row->type != CONF_TYPE_LANES &&
-           row->type != CONF_TYPE_UPSTREAMS && row->type != CONF_TYPE_ENV_FILE &&
-           row->type != CONF_TYPE_INCLUDE && row->type != CONF_TYPE_DEFAULTS && row->type != CONF_TYPE_ROUTES;
+           row->type != CONF_TYPE_UPSTREAMS && row->type != CONF_TYPE_MODELS &&
+           row->type != CONF_TYPE_ENV_FILE && row->type != CONF_TYPE_INCLUDE &&
+           row->type != CONF_TYPE_DEFAULTS && row->type != CONF_TYPE_ROUTES;
 }
 
 char *conf_table_set(const struct conf_directive *row, struct conf *conf, const char *text)
@@ -360,7 +376,7 @@ char *conf_table_set(const struct conf_directive *row, struct conf *conf, const 
 bool conf_table_is_string(const struct conf_directive *row)
 {
     return row->type == CONF_TYPE_CONNECT || row->type == CONF_TYPE_FIELD || row->type == CONF_TYPE_NAME ||
-           row->type == CONF_TYPE_CREDENTIAL || row->type == CONF_TYPE_LOG_FILE;
+           row->type == CONF_TYPE_CREDENTIAL || row->type == CONF_TYPE_PATH;
 }
 
 static bool is_field_value(const char *text)

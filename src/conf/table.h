@@ -17,7 +17,7 @@ enum conf_type {
     CONF_TYPE_FIELD,      /* a string that can be a header field's value (RFC 9110 section 5.5), in ASCII */
     CONF_TYPE_NAME,       /* of a user or group, or a number; a string */
     CONF_TYPE_CREDENTIAL, /* what names a secret: see conf/credential.c; a string */
-    CONF_TYPE_LOG_FILE,   /* one of words, or a file that is written into; a string */
+    CONF_TYPE_PATH,       /* one of words, or the path of a file; a string */
     CONF_TYPE_SIZE,       /* bytes: 512, 64K, 1M, 1G; a size_t */
     CONF_TYPE_TIME,       /* milliseconds: 500ms, 10s, 2m; an unsigned */
     CONF_TYPE_UNSIGNED,   /* a whole number, or the word that stands for 0 */
@@ -27,6 +27,7 @@ enum conf_type {
     CONF_TYPE_ACCESS_LOG,
     CONF_TYPE_LANES,
     CONF_TYPE_UPSTREAMS,
+    CONF_TYPE_MODELS,
     CONF_TYPE_ENV_FILE, /* read before all others: see conf/env.c */
     CONF_TYPE_INCLUDE,
     CONF_TYPE_DEFAULTS,

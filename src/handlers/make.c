@@ -13,6 +13,7 @@ static const struct {
     {&conf_kind_sql, handler_sql_new},     {&conf_kind_json, handler_json_new},
     {&conf_kind_text, handler_text_new},   {&conf_kind_files, handler_files_new},
     {&conf_kind_relay, handler_relay_new}, {&conf_kind_admin, handler_admin_new},
+    {&conf_kind_model, handler_model_new},
 };
 
 struct handler *handler_make(const struct conf_route *route, const struct handler_env *env)

@@ -7,6 +7,7 @@
 #include "stages/stage.h"
 
 struct db_lane;
+struct helpers_pool;
 struct upstream_context;
 struct readers;
 struct series;
@@ -21,6 +22,7 @@ struct handler_env {
     struct readers *readers;
     struct slices *slices;
     struct stage_env stages;
+    struct helpers_pool *inference;  /* who runs models; NULL where nobody does */
     struct shm_slot *slot;           /* where the worker shows the current route */
     struct shm *shm;                 /* what all workers have counted */
     const char *commit;              /* that this program was built from, or empty */
@@ -35,6 +37,6 @@ struct handler *handler_make(const struct conf_route *route, const struct handle
 typedef struct handler *handler_maker(const struct conf_route *route, const struct handler_env *env);
 
 handler_maker handler_sql_new, handler_json_new, handler_text_new, handler_files_new, handler_relay_new,
-    handler_admin_new;
+    handler_admin_new, handler_model_new;
 
 #endif

@@ -169,11 +169,10 @@ static int take_offer(struct helpers_pool *pool, bool *again)
     return -1;
 }
 
-/* A helper that has ended since it offered itself is passed over. */
-static void on_offers(h2o_socket_t *offers, const char *error)
+/* Gives what waits to those that offer themselves. One that has ended since it did is passed over. */
+static void hand_out(struct helpers_pool *pool)
 {
-    struct helpers_pool *pool = offers->data;
-    bool again = error == NULL;
+    bool again = true;
     while (again && pool->first != NULL) {
         struct helpers_job *job = pool->first;
         int socket = take_offer(pool, &again);
@@ -185,6 +184,13 @@ static void on_offers(h2o_socket_t *offers, const char *error)
             close(socket);
     }
     listen_if_needed(pool);
+}
+
+static void on_offers(h2o_socket_t *offers, const char *error)
+{
+    struct helpers_pool *pool = offers->data;
+    if (error == NULL)
+        hand_out(pool);
 }
 
 /* Offers are for those that have work: they are not taken before. */
@@ -203,6 +209,11 @@ static void listen_if_needed(struct helpers_pool *pool)
 static void on_waited(h2o_timeout_entry_t *entry)
 {
     end(H2O_STRUCT_FROM_MEMBER(struct helpers_job, timer, entry), HELPERS_WAITED, NULL, 0);
+}
+
+bool helpers_job_waits(const struct helpers_job *job)
+{
+    return job->socket == NULL;
 }
 
 bool helpers_pool_is_full(const struct helpers_pool *pool)
@@ -233,7 +244,8 @@ struct helpers_job *helpers_pool_add(struct helpers_pool *pool, const void *mess
     show(pool);
     job->timer.cb = on_waited;
     h2o_timeout_link(pool->conf.loop, timeouts_get(pool->conf.timeouts, wait), &job->timer);
-    listen_if_needed(pool);
+    if (pool->first == job)
+        hand_out(pool); /* at once where a helper is free: more may come in the same turn, for another one */
     return job;
 }
 

@@ -60,6 +60,10 @@ struct helpers_job *helpers_pool_add(struct helpers_pool *pool, const void *mess
                                      const int fds[HELPERS_FDS], unsigned wait,
                                      const struct helpers_job_ops *ops, void *arg);
 
+/* Does it still wait for a helper? What goes with it may be added to until then, by a descriptor of one's
+ * own. */
+bool helpers_job_waits(const struct helpers_job *job);
+
 /* Nobody wants the answer any longer: nothing is called. What waits leaves its place. */
 void helpers_pool_abandon(struct helpers_pool *pool, struct helpers_job *job);
 

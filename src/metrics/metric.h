@@ -38,6 +38,9 @@
     ROW(WORKER_NEVER_READY, COUNTER, "hayfork_worker_deaths", "cause", "never_ready", NULL)                  \
     ROW(HELPERS, GAUGE, "hayfork_helpers", NULL, NULL, "Helper processes that there are.")                   \
     ROW(HELPER_STARTS, COUNTER, "hayfork_helper_starts", NULL, NULL, "Helper processes that were started.")  \
+    ROW(TEXTS, COUNTER, "hayfork_texts", NULL, NULL, "Texts that were given to models.")                     \
+    ROW(TEXTS_JOINED, COUNTER, "hayfork_texts_joined", NULL, NULL,                                           \
+        "Texts that became part of a job that was waiting already.")                                         \
     ROW(JOBS_WAITING, GAUGE, "hayfork_helper_jobs_waiting", NULL, NULL, "Jobs that wait for a helper.")      \
     ROW(JOBS_RUNNING, GAUGE, "hayfork_helper_jobs_running", NULL, NULL, "Jobs that helpers work on.")        \
     ROW(JOBS_DONE, COUNTER, "hayfork_helper_jobs", "result", "done",                                         \

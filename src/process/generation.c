@@ -61,7 +61,7 @@ struct generation *generation_of_snapshot(unsigned number, int snapshot)
     generation->number = number;
     generation->snapshot = snapshot;
     generation->role = GENERATION_CANDIDATE;
-    generation->helpers = (struct helpers){.to = -1, .from = -1};
+    generation->helpers = helpers_none();
     return generation;
 }
 
@@ -107,6 +107,8 @@ static void raise_file_limit(const struct conf *conf, unsigned workers)
         needed += WORKER_ADMIN_MOST;
     if (conf_makes_images(conf)) /* an original, a picture, and the way to a helper */
         needed += 3 * ((rlim_t)conf->images.queue + 1);
+    if (conf_runs_models(conf)) /* texts and results, each twice, and the way to a helper */
+        needed += 5 * ((rlim_t)conf->inference.queue + 1);
     needed += (conf->n_listen + 2) * workers; /* the master has the sockets and queues of all */
     for (size_t i = 0; i < conf->n_upstreams; i++)
         needed += conf->upstreams[i].connections;
@@ -159,7 +161,8 @@ _Noreturn static void run_worker(const struct generation *generation, const stru
         .shm = home->shm,
         .generation = generation->shared,
         .handoff = &generation->handoff,
-        .helpers = generation->helpers.from,
+        .images = generation->helpers.kinds[HELPERS_IMAGES].from,
+        .inference = generation->helpers.kinds[HELPERS_INFERENCE].from,
         .index = index,
         .ready_fd = home->ready_pipe[1],
         .master = parent,
@@ -207,7 +210,7 @@ void generation_start_worker(struct generation *generation, struct generation_ho
 
 int generation_start_helpers(struct generation *generation, struct generation_home *home)
 {
-    if (generation->helpers.n == 0 || !generation_load(generation, home->program))
+    if (!helpers_are_wanted(&generation->helpers) || !generation_load(generation, home->program))
         return -1;
     return helpers_start_due(&generation->helpers, generation->conf);
 }

@@ -12,11 +12,24 @@
 #include "conf/conf.h"
 #include "process/child.h"
 
-struct helpers {
+enum helpers_kind { HELPERS_IMAGES, HELPERS_INFERENCE, HELPERS_KINDS };
+
+/* Those of one kind. */
+struct helpers_of {
     int to, from; /* where helpers offer themselves, and where workers take offers; -1 where there are none */
-    unsigned n;
+    unsigned n;   /* processes that the master starts */
     struct child *all;
 };
+
+struct helpers {
+    struct helpers_of kinds[HELPERS_KINDS];
+};
+
+/* There are none. */
+struct helpers helpers_none(void);
+
+/* Is any kind of them wanted? */
+bool helpers_are_wanted(const struct helpers *helpers);
 
 /* Makes the sockets for so many helpers as the conf wants, perhaps none. Returns false after logging. */
 bool helpers_open(struct helpers *helpers, const struct conf *conf);

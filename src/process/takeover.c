@@ -44,7 +44,7 @@ static size_t index_of(const struct takeover *takeover, const struct listener *l
     return i;
 }
 
-static void pack_helpers(struct pack *pack, const struct helpers *helpers)
+static void pack_helpers(struct pack *pack, const struct helpers_of *helpers)
 {
     pack_number(pack, helpers->n);
     for (unsigned i = 0; i < helpers->n; i++)
@@ -86,7 +86,8 @@ static void pack_generation(struct pack *pack, const struct takeover *takeover,
         pack_number(pack, (uint64_t)generation->handoff.queues[i].to);
         pack_number(pack, (uint64_t)generation->handoff.queues[i].from);
     }
-    pack_helpers(pack, &generation->helpers);
+    for (int kind = 0; kind < HELPERS_KINDS; kind++)
+        pack_helpers(pack, &generation->helpers.kinds[kind]);
 }
 
 int takeover_write(const struct takeover *takeover)
@@ -148,8 +149,10 @@ void takeover_inherit(const struct takeover *takeover, int file, bool inherit)
             set_inherited(generation->handoff.queues[j].to, inherit);
             set_inherited(generation->handoff.queues[j].from, inherit);
         }
-        set_inherited(generation->helpers.to, inherit);
-        set_inherited(generation->helpers.from, inherit);
+        for (int kind = 0; kind < HELPERS_KINDS; kind++) {
+            set_inherited(generation->helpers.kinds[kind].to, inherit);
+            set_inherited(generation->helpers.kinds[kind].from, inherit);
+        }
     }
 }
 
@@ -230,7 +233,7 @@ static void unpack_handoff(struct unpack *in, struct generation *generation)
     }
 }
 
-static void unpack_helpers(struct unpack *in, struct helpers *helpers)
+static void unpack_helpers(struct unpack *in, struct helpers_of *helpers)
 {
     helpers->n = (unsigned)unpack_count(in, WORD);
     if (helpers->n == 0)
@@ -265,7 +268,8 @@ static struct generation *unpack_generation(struct unpack *in, const struct take
     }
     unpack_workers(in, generation);
     unpack_handoff(in, generation);
-    unpack_helpers(in, &generation->helpers);
+    for (int kind = 0; kind < HELPERS_KINDS; kind++)
+        unpack_helpers(in, &generation->helpers.kinds[kind]);
     if (role > GENERATION_LEAVING || generation->place > SHM_GENERATIONS ||
         (generation->place != 0 && generation->handoff.n != generation->n_workers))
         in->failed = true;
@@ -327,7 +331,8 @@ void takeover_free(struct takeover *takeover)
     for (size_t i = 0; i < takeover->n_generations; i++) {
         struct generation *generation = takeover->generations[i];
         free(generation->handoff.queues);
-        free(generation->helpers.all);
+        for (int kind = 0; kind < HELPERS_KINDS; kind++)
+            free(generation->helpers.kinds[kind].all);
         free(generation->listeners);
         free(generation->workers);
         free(generation);

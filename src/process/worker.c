@@ -18,7 +18,6 @@
 #include "conf/kind.h"
 #include "db/lane.h"
 #include "handlers/readers.h"
-#include "helpers/pool.h"
 #include "server/access.h"
 #include "server/server.h"
 #include "base/log.h"
@@ -29,6 +28,7 @@
 #include "loop/timeouts.h"
 #include "process/files.h"
 #include "process/logging.h"
+#include "process/pools.h"
 #include "process/privileges.h"
 #include "process/sandbox.h"
 #include "handlers/make.h"
@@ -65,7 +65,7 @@ struct worker {
     struct outbox *outbox; /* NULL: what is sent is sent at once */
     struct access *access;
     struct server *server;
-    struct helpers_pool *images; /* NULL where no route makes any */
+    struct pools pools; /* of helpers */
     struct upstream_context *upstreams;
     struct readers *readers;
     struct db_lane *lanes[CONF_MAX_LANES]; /* as in the conf; NULL where no route needs it */
@@ -411,9 +411,12 @@ static void keep_own_files(const struct worker_inheritance *inherited)
     keep[n++] = inherited->ready_fd;
     MEM_GROW(&keep, n);
     keep[n++] = log_file();
-    if (inherited->helpers >= 0) {
+    const int offers[] = {inherited->images, inherited->inference};
+    for (size_t i = 0; i < sizeof(offers) / sizeof(offers[0]); i++) {
+        if (offers[i] < 0)
+            continue;
         MEM_GROW(&keep, n);
-        keep[n++] = inherited->helpers;
+        keep[n++] = offers[i];
     }
     files_close_others(keep, n);
     free(keep);
@@ -470,7 +473,8 @@ static struct handler **make_handlers(struct worker *worker)
         .stages = {.conf = conf,
                    .loop = worker->loop,
                    .timeouts = worker->timeouts,
-                   .images = worker->images},
+                   .images = worker->pools.images},
+        .inference = worker->pools.inference,
         .slot = worker->slot,
         .shm = worker->inherited->shm,
         .commit = worker->inherited->commit,
@@ -532,33 +536,6 @@ static struct db_lane *make_lane(struct worker *worker, unsigned which)
                                          .frugal = &worker->inherited->generation->frugal,
                                          .shown = shown,
                                      });
-}
-
-/* Has the master kill a helper. There are as many places as a conf can have helpers. */
-static void condemn(void *arg, pid_t helper)
-{
-    const struct worker_inheritance *inherited = ((const struct worker *)arg)->inherited;
-    for (unsigned i = 0; helper != 0 && i < SHM_CONDEMNED; i++) {
-        pid_t none = 0;
-        if (atomic_compare_exchange_strong(&inherited->shm->condemned[i], &none, helper))
-            break;
-    }
-    if (write(inherited->ready_fd, "", 1) < 0 && errno != EAGAIN)
-        log_warn("cannot tell the master that a helper is overdue");
-}
-
-static struct helpers_pool *make_pool(struct worker *worker)
-{
-    const struct worker_inheritance *inherited = worker->inherited;
-    if (inherited->helpers < 0)
-        return NULL;
-    return helpers_pool_new(&(struct helpers_pool_conf){.loop = worker->loop,
-                                                        .timeouts = worker->timeouts,
-                                                        .offers = inherited->helpers,
-                                                        .queue = inherited->conf->images.queue,
-                                                        .time = inherited->conf->images.time,
-                                                        .condemn = condemn,
-                                                        .arg = worker});
 }
 
 /* Tells the others how much memory this process has, and what time it has had. now is clock_ms. */
@@ -682,7 +659,7 @@ static void worker_end(struct worker *worker)
     /* libh2o has to see the writes of those answers done: a socket that is closed before stays on its list */
     h2o_evloop_run(worker->loop, 0);
     server_free(worker->server);
-    helpers_pool_free(worker->images);
+    pools_close(&worker->pools);
     access_free(worker->access);
     readers_free(worker->readers);
     upstream_context_free(worker->upstreams);
@@ -762,7 +739,10 @@ int worker_run(const struct worker_inheritance *inherited)
                                                         .timeouts = worker.timeouts,
                                                         .spool = inherited->conf->limits.spool,
                                                         .rate = inherited->conf->limits.answer_rate});
-    worker.images = make_pool(&worker);
+    worker.pools.shm = inherited->shm;
+    worker.pools.ready_fd = inherited->ready_fd;
+    pools_open(&worker.pools, worker.loop, worker.timeouts, inherited->conf, inherited->images,
+               inherited->inference);
     worker.server = server_new(worker.loop, inherited->conf, make_handlers(&worker), worker.slot,
                                shm_series(inherited->shm, inherited->generation, inherited->index, 0, ""),
                                worker.timeouts, worker.outbox, worker.access);

@@ -24,7 +24,8 @@ struct worker_inheritance {
     struct shm *shm;
     const struct shm_generation *generation; /* whose worker it is */
     const struct handoff *handoff;
-    int helpers;    /* where they offer themselves; -1 where there are none */
+    int images;     /* where helpers for them offer themselves; -1 where there are none */
+    int inference;  /* the same for models */
     unsigned index; /* which slot and which sockets are this worker's; counts from 0 */
     int ready_fd;   /* the worker writes a byte here when its state in the shared memory has changed */
     pid_t master;

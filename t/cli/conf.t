@@ -140,8 +140,17 @@ subtest '-T fills in every default' => sub {
             time: 5s
             queue: 64
 
+          inference:
+            time: 30s
+            queue: 64
+
+        inference:
+          library: ""
+          device: cpu
+
         helpers:
           images: auto
+          inference: auto
 
         forwarded: x
 

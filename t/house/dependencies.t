@@ -18,8 +18,9 @@ my @HOUSE = (
     [
         ['main.c',  'options; hands over',                [qw(main)]],
         ['imaging', 'hayfork-images: makes pictures', [qw(main vips)]],
+        ['inferring', 'hayfork-inference: runs models', [qw(main work batch engine ort)]],
     ],
-    [['process', 'master, workers, listeners', [qw(master fleet trial takeover address generation helpers child program control sd worker sandbox files logging privileges listen handoff cpus)]]],
+    [['process', 'master, workers, listeners', [qw(master fleet trial takeover address generation helpers child program control sd worker pools sandbox files logging privileges listen handoff cpus)]]],
     [
         [
             'server', 'connections of clients, HTTP/1, exchanges',
@@ -28,9 +29,9 @@ my @HOUSE = (
     ],
     [
         [
-            'handlers', 'what answers: sql, json, text, files, relay',
+            'handlers', 'what answers: sql, json, text, files, relay, models',
             [
-                qw(make.c staged admin metrics status_page status_json status.c status.h page text sql sql_error sql_answer sql_stream sql_call sql_rows sql_values sql_route relay relay_head relay_stream
+                qw(make.c staged admin metrics status_page status_json status.c status.h page text model batches sql sql_error sql_answer sql_stream sql_call sql_rows sql_values sql_route relay relay_head relay_stream
                   relay_fields stream json json_body files make.h handler headers readers)
             ],
         ],
@@ -55,7 +56,7 @@ my @HOUSE = (
         [
             'conf', 'the conf file; read-only after the start',
             [
-                qw(print conf.c admin credential include route images kinds kind_text kind_sql statement lanes kind_relay relay kind_json json
+                qw(print conf.c admin credential include route images kinds kind_text kind_sql statement lanes kind_model models kind_relay relay kind_json json
                   kind_files kind_admin access source write reading headers params table env conninfo check listen hint synonyms kind account
                   yaml files secret conf.h)
             ],
@@ -96,8 +97,8 @@ my @HOUSE = (
 
 # Where a file calls one above it: by functions that this one has handed down in such a struct. One that is not named
 # *_ops is here, and either holds other things as well or is made by whoever asks.
-my %HANDS_DOWN = map { $_ => 1 } qw(arena body body_whole conf_kind db_asker db_lane_conf handler helpers_pool_conf helpers_service
-  json_check pictures_waiter reader readers_source_conf request
+my %HANDS_DOWN = map { $_ => 1 } qw(arena body body_whole conf_kind db_asker db_lane_conf handler batches_request helpers_pool_conf helpers_service
+  json_check ort_api ort_base pictures_waiter reader readers_source_conf request
   sink slice store_limit);
 
 # Who may include a header that is not for all above it.

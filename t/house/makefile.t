@@ -31,10 +31,12 @@ sub without_suffix (@files)
 
 my @fuzz_targets = grep { slurp("$top/$_") =~ /^int LLVMFuzzerTestOneInput\(.*\)$/m } files_in('t/fuzz', qr/\.c$/);
 
-is_deeply words_of('libhayfork_a_SOURCES'), [ grep { !m{^src/(?:main\.c|imaging/)} } files_in('src', qr/\.[ch]$/) ],
+is_deeply words_of('libhayfork_a_SOURCES'), [ grep { !m{^src/(?:main\.c|imaging/|inferring/)} } files_in('src', qr/\.[ch]$/) ],
   'libhayfork_a_SOURCES are the files in src/';
 is_deeply words_of('hayfork_images_SOURCES'), [ files_in('src/imaging', qr/\.[ch]$/) ],
   'hayfork_images_SOURCES are those of the helper';
+is_deeply words_of('hayfork_inference_SOURCES'), [ files_in('src/inferring', qr/\.[ch]$/) ],
+  '… and of the other one';
 is_deeply words_of('unit_tests'), [ without_suffix(files_in('t/unit', qr/\.c$/)) ], 'unit_tests are in t/unit/';
 is_deeply words_of('fuzz_targets'), [ without_suffix(@fuzz_targets) ], 'fuzz_targets are in t/fuzz/';
 is_deeply words_of('test_headers'), [ files_in('t', qr/\.h$/) ], 'test_headers are in t/';

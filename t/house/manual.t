@@ -41,6 +41,7 @@ sub known_names ()
         @in ? map { names_below("$key.$_") } @in : $key;
     } @top;
     push @names, map { "upstream $_" } keys_in("upstreams: { a: { $nothing: 1 } }\nroutes:\n  GET /: { text: ok }\n");
+    push @names, map { "model $_" } keys_in("models: { a: { $nothing: 1 } }\nroutes:\n  GET /: { text: ok }\n");
     push @names, map { "route $_" } keys_in("routes:\n  GET /:\n    $nothing: 1\n    text: ok\n");
     push @names, map { "parameter $_" } keys_in(<<~CONF);
         routes:
@@ -57,7 +58,7 @@ sub known_names ()
 sub documented ()
 {
     my %prefix = (DIRECTIVES => '', DEFAULTS => '', ROUTES => 'route ', PARAMETERS => 'parameter ', LANES => 'lane ',
-        UPSTREAMS => 'upstream ');
+        UPSTREAMS => 'upstream ', MODELS => 'model ');
     my ($section, @names);
     for (split /\n/, $page{'hayfork.conf.5'}) {
         $section = $1 if /^\.Sh (.*)/;
@@ -93,9 +94,11 @@ subtest 'hayfork.conf(5) has the defaults of hayfork -T' => sub {
     for (split /\n/, $run->{stdout}) {
         $section = ''      if /^\S/;
         $section = "$1."   if /^(\w+):$/;
-        $section .= "$1."  if /^  (images):$/;
+        if (my ($inner) = /^  (images|inference):$/) {
+            $section =~ s{\..*}{.$inner.};
+        }
         last               if $section eq 'routes.';
-        $standard{"$section$1"} = $2 if /^ {0,2}(\w+): (.+)$/ || ($section =~ /images/ && /^ {4}(\w+): (.+)$/);    # further in are those of lanes
+        $standard{"$section$1"} = $2 if /^ {0,2}(\w+): (.+)$/ || ($section =~ /\.\w/ && /^ {4}(\w+): (.+)$/);    # further in are those of lanes
     }
     my %written = map { $_->[0] => $_->[1] } grep { exists $standard{ $_->[0] } } documented();
     cmp_ok scalar keys %standard, '>=', 18, 'there are defaults';

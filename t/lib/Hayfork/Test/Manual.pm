@@ -16,6 +16,7 @@ use Exporter qw(import);
 use File::Basename qw(dirname);
 use File::Path qw(make_path);
 
+use Hayfork::Test::Model qw(model_folder);
 use Hayfork::Test::Process qw(slurp spew);
 
 our @EXPORT_OK = qw(examples is_conf complete commands refused write_files masked);
@@ -63,10 +64,10 @@ sub can_have ($example)
     return $example->{text} !~ /^ +images: on$/m || -x dirname($Hayfork::Test::HAYFORK) . '/hayfork-images';
 }
 
-# A conf that shows a part gets the routes that it needs to be whole.
+# A conf that shows a part gets the routes that it needs to be whole, and a library that is there.
 sub complete ($example)
 {
-    my $text = $example->{text};
+    my $text = $example->{text} =~ s/^inference: \{ library: \K[^ }]+/$Hayfork::Test::HAYFORK/mr;
     return $text =~ /^routes:/m ? $text : "${text}routes:\n  GET /:\n    text: ok\n";
 }
 
@@ -99,9 +100,13 @@ sub refused ($database, @examples)
     return map { $_->{command} =~ /-c (\S+)/ ? ($1 => 1) : () } @steps;
 }
 
-# Puts the files that examples show into a folder.
+# Puts the files that examples show into a folder, and the models that they name.
 sub write_files ($folder, @examples)
 {
+    for my $model (map { $_->{text} =~ m{\b(models/[\w-]+)}g } @examples) {
+        make_path("$folder/models");
+        model_folder("$folder/$model", 'classify', [qw(no yes)]);
+    }
     for my $example (grep { defined $_->{file} } @examples) {
         make_path(dirname("$folder/$example->{file}"));
         spew("$folder/$example->{file}", $example->{text});

@@ -128,7 +128,7 @@ sub helpers ($self)
 
 sub is_helper ($pid)
 {
-    return (readlink("/proc/$pid/exe") // '') =~ /hayfork-images/;
+    return (readlink("/proc/$pid/exe") // '') =~ /hayfork-(?:images|inference)/;
 }
 
 # A new connection to it.
