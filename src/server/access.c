@@ -230,7 +230,7 @@ static size_t put_special(struct line *line, struct str text)
 }
 
 /* What has nothing to be escaped in it, and is most often short. */
-static char *put_raw(char *out, struct str text)
+static inline char *put_raw(char *out, struct str text)
 {
     const char *from = text.base;
     if (text.len < 4) {
@@ -299,6 +299,20 @@ static void put_text(struct line *line, struct str text)
         *line->at++ = '"';
 }
 
+/* One that has nothing to be escaped in it. */
+static void put_plain(struct line *line, struct str text)
+{
+    if (text.len == 0) {
+        put_nothing(line);
+        return;
+    }
+    if (line->is_json)
+        *line->at++ = '"';
+    line->at = put_raw(line->at, text);
+    if (line->is_json)
+        *line->at++ = '"';
+}
+
 /* Sources */
 
 static struct str path_of(const struct exchange *exchange)
@@ -333,8 +347,6 @@ static struct str query_of(const struct exchange *exchange)
 static struct str text_of(struct exchange *exchange, const struct piece *piece)
 {
     switch (piece->kind) {
-    case CONF_SOURCE_CLIENT_ADDRESS:
-        return peer_client(exchange->peer).address;
     case CONF_SOURCE_CLIENT_SCHEME:
         return STR("http");
     case CONF_SOURCE_CLIENT_HOST:
@@ -373,6 +385,9 @@ static void put_value(struct line *line, const struct access *access, const stru
         break;
     case PROTOCOL:
         line->at = put_raw(line->at, exchange->minor_version == 1 ? STR(" HTTP/1.1") : STR(" HTTP/1.0"));
+        break;
+    case CONF_SOURCE_CLIENT_ADDRESS:
+        put_plain(line, peer_client(exchange->peer).address);
         break;
     case CONF_SOURCE_REQUEST_ID:
         line->at = put_raw(line->at, exchange_id(exchange));

