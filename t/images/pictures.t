@@ -257,4 +257,16 @@ subtest 'tags, conditions, parts and HEAD' => sub {
 };
 
 is $server->stop, 'exit 0';
+
+subtest 'the sample' => sub {
+    my $sample = "$Hayfork::Test::TOP_SRCDIR/conf/images.conf";
+    my $run    = hayfork('-t', '-c', $sample);
+    is $run->{exit}, 'exit 0', 'it is good';
+    is $run->{stderr}, '', '… and there is nothing to warn of';
+    my $text = slurp($sample) =~ s/^listen:.*$//mr =~ s{files: pictures}{files: $Hayfork::Test::TOP_SRCDIR/conf/pictures}r;
+    $server = server($text);
+    is picture("/pictures/$_.jpg?w=32&h=32&fit=crop&fm=png")->{width}, 32, $_ for qw(lake night flower);
+    problem_is $server->get('/pictures/lake.jpg?w=4096'), 400, { parameter => 'w' }, 'its bounds hold';
+    is $server->stop, 'exit 0';
+};
 done_testing;
