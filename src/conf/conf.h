@@ -178,7 +178,9 @@ struct conf_route {
     bool forwarded_is_set;
     enum conf_forwarded forwarded; /* `forwarded`, else that of the conf */
     bool makes_images;             /* `images`: of what it is answered with, pictures are made */
-    bool passes_server;            /* the upstream's Server field, as the conf's `server` is empty */
+    struct conf_preset *presets;   /* of these */
+    size_t n_presets;
+    bool passes_server; /* the upstream's Server field, as the conf's `server` is empty */
 
     /* classify, embed */
     char *model_name; /* as written */
@@ -188,6 +190,15 @@ struct conf_route {
 
     bool implied; /* it is no conf's: one of those of `admin` */
     bool whole;   /* read without a mistake, as every route is in a conf that conf_load returns */
+};
+
+/* Parameters of images under one name. */
+struct conf_preset {
+    char *name;
+    struct conf_preset_param {
+        char *name, *value;
+    } * params;
+    size_t n;
 };
 
 /* A parameter as the route declares it. */

@@ -436,6 +436,7 @@ void conf_route_free(struct conf_route *route)
     free(route->index);
     free(route->fallback);
     conf_listen_free_on(route);
+    conf_images_free(route);
     conf_access_free(&route->access_log);
     free(route->relay);
     free(route->model_name);

@@ -222,23 +222,18 @@ static const struct {
 };
 enum { N_PARAMS = sizeof(params) / sizeof(params[0]) };
 
-static set_function *find(struct str name)
+int images_params_find(struct str name)
 {
-    for (size_t i = 0; i < N_PARAMS; i++) {
+    for (int i = 0; i < N_PARAMS; i++) {
         if (str_equal(name, str_of(params[i].name)))
-            return params[i].set;
+            return i;
     }
-    return NULL;
-}
-
-bool images_params_has(struct str name)
-{
-    return find(name) != NULL;
+    return -1;
 }
 
 const char *images_params_set(struct images_wish *wish, struct str name, struct str value)
 {
-    return find(name)(wish, value);
+    return params[images_params_find(name)].set(wish, value);
 }
 
 static const char *const types[IMAGES_FORMATS] = {

@@ -59,8 +59,13 @@ struct images_wish {
     uint8_t takes;   /* which these are: bits of enum images_format */
 };
 
-/* Is there a parameter of this name? */
-bool images_params_has(struct str name);
+/* The number of the parameter with this name, below 32, or -1 where there is none. */
+int images_params_find(struct str name);
+
+static inline bool images_params_has(struct str name)
+{
+    return images_params_find(name) >= 0;
+}
 
 /*
  * Sets what the parameter says, decoded. Returns NULL, or what is wrong, to follow the parameter's name:

@@ -15,14 +15,14 @@
 #include <unistd.h>
 
 #include "base/complain.h"
-#include "base/decimal.h"
 #include "base/mem.h"
-#include "base/percent.h"
+#include "base/hex.h"
 #include "conf/kind.h"
 #include "http/conditional.h"
 #include "http/layer.h"
 #include "http/problem.h"
 #include "images/sniff.h"
+#include "stages/images_query.h"
 #include "stages/make.h"
 #include "stages/pictures.h"
 
@@ -460,173 +460,6 @@ static const struct sink_ops layer_ops = {
     .request_id = layer_request_id,
 };
 
-/* What is asked for */
-
-/* The part of the query up to the next '&'. */
-static struct str next_pair(struct str *query)
-{
-    const char *end = memchr(query->base, '&', query->len);
-    struct str pair = {query->base, end == NULL ? query->len : (size_t)(end - query->base)};
-    size_t skipped = pair.len + (end != NULL);
-    query->base += skipped;
-    query->len -= skipped;
-    return pair;
-}
-
-/* Returns a text with base NULL where it is malformed. */
-static struct str decode(struct str raw, const struct arena *arena)
-{
-    char *text = arena_alloc(arena, raw.len + 1);
-    size_t n = 0;
-    for (size_t at = 0; at < raw.len;) {
-        bool is_blank = raw.base[at] == '+';
-        int c = percent_next(raw, &at);
-        if (c <= 0)
-            return (struct str){NULL, 0};
-        text[n++] = is_blank ? ' ' : (char)c;
-    }
-    text[n] = '\0';
-    return (struct str){text, n};
-}
-
-struct reading {
-    struct stage_images *stage;
-    struct stage_run *run;
-    struct images_wish *image;
-    uint64_t seen; /* which of the declared ones, as bits: there are fewer parameters of images */
-    char *rest;    /* of the query: what is not about the picture */
-    size_t rest_len;
-    const char *name; /* at fault */
-    const char *problem;
-};
-
-static bool fail(struct reading *reading, const char *name, const char *problem)
-{
-    reading->name = name;
-    reading->problem = problem;
-    return false;
-}
-
-static const struct params_spec *find_spec(const struct conf_route *route, struct str name, size_t *which)
-{
-    *which = 0;
-    for (size_t i = 0; i < route->n_declared; i++) {
-        const struct params_spec *spec = &route->declared[i].spec;
-        if (spec->source != PARAMS_QUERY || !images_params_has(str_of(spec->name)))
-            continue;
-        if (str_equal(name, str_of(spec->name)))
-            return spec;
-        ++*which;
-    }
-    return NULL;
-}
-
-static bool is_among(const struct params_spec *spec, struct str value)
-{
-    for (size_t i = 0; i < spec->n_one_of; i++) {
-        if (str_equal(value, str_of(spec->one_of[i])))
-            return true;
-    }
-    return spec->n_one_of == 0;
-}
-
-/* Within the bounds that the route has for it? */
-static bool check_bounds(struct reading *reading, const struct params_spec *spec, struct str value)
-{
-    const struct arena *arena = &reading->run->request.sink->arena;
-    int order = 0;
-    if (!is_among(spec, value))
-        return fail(reading, spec->name, "is none of those that are allowed");
-    if (spec->min != NULL && (!decimal_compare(value, str_of(spec->min), &order) || order < 0))
-        return fail(reading, spec->name, arena_printf(arena, "must be %s at least", spec->min));
-    if (spec->max != NULL && (!decimal_compare(value, str_of(spec->max), &order) || order > 0))
-        return fail(reading, spec->name, arena_printf(arena, "must be %s at most", spec->max));
-    return true;
-}
-
-/* Without any that the route names, all are allowed. */
-static bool is_closed(const struct conf_route *route)
-{
-    size_t n;
-    find_spec(route, (struct str){NULL, 0}, &n);
-    return n > 0;
-}
-
-static void keep_pair(struct reading *reading, struct str pair)
-{
-    if (reading->rest_len > 0)
-        reading->rest[reading->rest_len++] = '&';
-    memcpy(reading->rest + reading->rest_len, pair.base, pair.len);
-    reading->rest_len += pair.len;
-}
-
-static bool read_pair(struct reading *reading, struct str pair)
-{
-    const struct conf_route *route = reading->stage->route;
-    const struct arena *arena = &reading->run->request.sink->arena;
-    const char *equals = pair.len == 0 ? NULL : memchr(pair.base, '=', pair.len);
-    size_t name_len = equals == NULL ? pair.len : (size_t)(equals - pair.base), which;
-    struct str name = decode((struct str){pair.base, name_len}, arena);
-    if (pair.len == 0)
-        return true;
-    if (name.base == NULL || !images_params_has(name)) {
-        if (route->kind->asks_database)
-            keep_pair(reading, pair);
-        else if (!route->ignore_unknown_query)
-            return fail(reading, name.base == NULL ? "?" : name.base, "is not a parameter of this");
-        return true;
-    }
-    const struct params_spec *spec = find_spec(route, name, &which);
-    if (spec == NULL && is_closed(route))
-        return route->ignore_unknown_query || fail(reading, name.base, "is not a parameter of this");
-    struct str value =
-        equals == NULL ? STR("") : decode((struct str){equals + 1, pair.len - name_len - 1}, arena);
-    if (value.base == NULL)
-        return fail(reading, name.base, "has a '%' without two hexadecimal digits after it");
-    if (spec != NULL && (reading->seen >> which & 1) != 0)
-        return fail(reading, name.base, "is there more than once");
-    reading->seen |= spec == NULL ? 0 : UINT64_C(1) << which;
-    const char *problem = images_params_set(reading->image, name, value);
-    if (problem != NULL)
-        return fail(reading, name.base, problem);
-    return spec == NULL || check_bounds(reading, spec, value);
-}
-
-/* What the client did not say. */
-static bool read_defaults(struct reading *reading)
-{
-    const struct conf_route *route = reading->stage->route;
-    size_t which = 0;
-    for (size_t i = 0; i < route->n_declared; i++) {
-        const struct params_spec *spec = &route->declared[i].spec;
-        if (spec->source != PARAMS_QUERY || !images_params_has(str_of(spec->name)))
-            continue;
-        bool is_given = (reading->seen >> which++ & 1) != 0;
-        if (!is_given && spec->required)
-            return fail(reading, spec->name, "is missing");
-        if (is_given || spec->default_text == NULL)
-            continue;
-        const char *problem =
-            images_params_set(reading->image, str_of(spec->name), str_of(spec->default_text));
-        if (problem != NULL)
-            return fail(reading, spec->name, problem);
-    }
-    return true;
-}
-
-static bool read_query(struct reading *reading)
-{
-    struct request *request = &reading->run->request;
-    struct str query = request->query;
-    reading->rest = arena_alloc(&request->sink->arena, query.len + 1);
-    while (query.len > 0) {
-        if (!read_pair(reading, next_pair(&query)))
-            return false;
-    }
-    request->query = (struct str){reading->rest_len == 0 ? NULL : reading->rest, reading->rest_len};
-    return read_defaults(reading);
-}
-
 /* The request that the handler gets */
 
 static struct str get_field(const struct request *request, struct str name)
@@ -675,12 +508,9 @@ static enum stage_outcome enter(struct stage *stage, struct stage_run *run)
     struct sink *below = request->sink;
     struct imaging *imaging = arena_alloc(&below->arena, sizeof(*imaging));
     *imaging = (struct imaging){.stage = self, .file = -1, .field = request->field, .of = request->of};
-    struct reading reading = {.stage = self, .run = run, .image = &imaging->image};
-    if (!read_query(&reading)) {
-        problem_send(below, &(struct problem){.status = 400,
-                                              .parameter = reading.name,
-                                              .detail = arena_printf(&below->arena, "%s %s.", reading.name,
-                                                                     reading.problem)});
+    struct problem problem = {.status = 400};
+    if (!images_query_read(self->route, request, &imaging->image, &problem)) {
+        problem_send(below, &problem);
         return STAGE_ANSWERED;
     }
     take_wish(imaging, request);

@@ -8,6 +8,7 @@ use v5.36;
 
 use Hayfork::Test;
 
+use File::Basename qw(dirname);
 use File::Temp qw(tempdir);
 
 use Hayfork::Test::Process qw(slurp spew);
@@ -19,9 +20,11 @@ my $folder = tempdir(CLEANUP => 1);
 my $confs = "$Hayfork::Test::TOP_SRCDIR/t/conf";
 chdir $confs or die "$confs: $!";
 
-my @good     = glob 'good-*.conf';
-my %is_good  = map { $_ => 1 } @good;
-my @mistaken = grep { !$is_good{$_} } glob '*.conf';
+my @good    = glob 'good-*.conf';
+my %is_good = map { $_ => 1 } @good;
+# Where libvips was missing, that is what is wrong with each conf with images.
+my $has_images = -x dirname($Hayfork::Test::HAYFORK) . '/hayfork-images';
+my @mistaken   = grep { !$is_good{$_} && ($has_images || !/^images-/) } glob '*.conf';
 cmp_ok scalar @mistaken, '>=', 150, 'there are confs with mistakes';
 
 subtest "$_ is refused" => \&refused, $_ for @mistaken;

@@ -36,7 +36,7 @@ my @HOUSE = (
             ],
         ],
     ],
-    [['stages', 'between a request and its handler', [qw(make.c images pictures make.h stage)]]],
+    [['stages', 'between a request and its handler', [qw(make.c images images_query pictures make.h stage)]]],
     [
         [
             'db',

@@ -29,6 +29,13 @@ my $server = server(<<~CONF);
         files: $top
         images: on
         query: { w: { default: 60, max: 100 }, fm: { one_of: [jpg, png] }, h: { required: true } }
+      GET /named/{path...}:
+        files: $top
+        images: { presets: { small: { w: 30, fm: png }, square: { w: 40, h: 40, fit: crop, crop: left } } }
+      GET /both/{path...}:
+        files: $top
+        images: { presets: { small: { w: 30, fm: png } } }
+        query: { w: { max: 50 }, q: 80, fm: jpg }
       GET /loose/{path...}:
         files: $top
         images: on
@@ -222,6 +229,29 @@ subtest 'what is refused' => sub {
     is picture('/closed/ramp.png?h=60')->{width}, 60, 'a default';
     is picture('/loose/ramp.png?w=30&blur=1&utm=2')->{width}, 30, 'unknown ones are ignored where the conf says so';
     is decode($server->get('/closed/ramp.png?h=%360&w=3%30')->body)->{width}, 30, 'values may be percent-encoded';
+};
+
+subtest 'presets' => sub {
+    is picture('/named/ramp.jpg?preset=small')->{format}, 'PNG', 'one by its name';
+    my $square = picture('/named/ramp.png?preset=square');
+    cmp_ok worst_difference($square, window(0, 0, 240, 240, 40, 40)), '<=', 4, '… and another one';
+    problem_is $server->get('/named/ramp.png'), 400, { parameter => 'preset' }, 'none';
+    problem_is $server->get('/named/ramp.png?preset=large'), 400, { parameter => 'preset' }, 'one that there is not';
+    problem_is $server->get('/named/ramp.png?preset=small&preset=small'), 400, { parameter => 'preset' }, 'two';
+    problem_is $server->get('/named/ramp.png?preset=small&w=10'), 400, { parameter => 'w' }, 'nothing else, where query has nothing';
+    problem_is $server->get('/i/ramp.png?preset=small'), 400, { parameter => 'preset' }, 'no parameter where there are none';
+    my $both = picture('/both/ramp.jpg?preset=small');
+    is "$both->{width} $both->{format}", '30 PNG', 'a preset comes before the defaults of query';
+    is picture('/both/ramp.jpg?preset=small&w=20')->{width}, 20, '… and after what the client says';
+    problem_is $server->get('/both/ramp.jpg?preset=small&w=60'), 400, { parameter => 'w' }, '… within the bounds';
+    is picture('/both/ramp.png')->{format}, 'JPEG', 'query can do without';
+};
+
+subtest 'hayfork -T' => sub {
+    my $conf  = "routes:\n  GET /{path...}:\n    files: $top\n    images: { presets: { a: { w: 3, bg: \"000\" }, b: {} } }\n    query: { h: 5 }\n";
+    my $first = hayfork('-T', '-c', spew("$top/presets.conf", $conf));
+    like $first->{stdout}, qr/images:\n +presets:\n +a:\n +w: 3\n +bg: 000\n +b: \{\}\n +query:\n +h: 5\n/, 'presets and query';
+    is hayfork('-T', '-c', spew("$top/presets.conf", $first->{stdout}))->{stdout}, $first->{stdout}, '… which means the same';
 };
 
 subtest 'tags, conditions, parts and HEAD' => sub {
