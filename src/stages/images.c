@@ -458,6 +458,7 @@ static const struct sink_ops layer_ops = {
     .taken = layer_taken,
     .client = layer_client,
     .request_id = layer_request_id,
+    .trace = layer_trace,
 };
 
 /* The request that the handler gets */
