@@ -12,8 +12,8 @@
 #include <stddef.h>
 
 enum {
-    LINES_SIZE = 64 * 1024,      /* bytes that are collected, */
-    LINES_MOST = LINES_SIZE / 2, /* and of one line */
+    LINES_SIZE = 80 * 1024, /* bytes that are collected, */
+    LINES_MOST = 48 * 1024, /* and of one line */
 };
 
 struct lines {

@@ -18,8 +18,12 @@ enum {
     FLUSH_MS = 1000,      /* after which a line is written at the latest */
     MOST_OF_VALUE = 2048, /* bytes that are kept of what a client has sent */
     LONGEST_ESCAPE = 6,   /* bytes that one may become */
-    /* of a line, which what a client has sent does not take: texts of the conf, numbers, the rest of JSON */
-    RESERVED = 16 * 1024,
+    /*
+     * Of a line, which what a client has sent does not take: texts of the conf, numbers, the rest of JSON.
+     * Most of it have the fields of the top level, of the defaults of two files and of a route, 64 of each,
+     * with a name of 64 bytes, a value of 32 and 6 around these.
+     */
+    RESERVED = 32 * 1024,
     ISO_LEN = CLOCK_ISO_LEN,
     CLF_LEN = 26, /* "28/Nov/2026:21:53:50 +0000" */
     BLOCK = 16,
@@ -264,6 +268,17 @@ static size_t plain_part(struct str text)
     return any_is_special(eight) ? i : text.len;
 }
 
+/* What a client has sent and has nothing to be escaped in it. */
+static void put_token(struct line *line, struct str text)
+{
+    size_t most = line->at >= line->end ? 0 : (size_t)(line->end - line->at);
+    if (text.len > MOST_OF_VALUE)
+        text.len = MOST_OF_VALUE;
+    if (text.len > most)
+        text.len = most;
+    line->at = put_raw(line->at, text);
+}
+
 static void put_escaped(struct line *line, struct str text)
 {
     size_t most = line->at >= line->end ? 0 : (size_t)(line->end - line->at) / LONGEST_ESCAPE;
@@ -390,10 +405,10 @@ static void put_value(struct line *line, const struct access *access, const stru
         put_plain(line, peer_client(exchange->peer).address);
         break;
     case CONF_SOURCE_REQUEST_ID:
-        line->at = put_raw(line->at, exchange_id(exchange));
+        put_token(line, exchange_id(exchange));
         break;
     case CONF_SOURCE_REQUEST_METHOD: /* a token (RFC 9110 section 5.6.2), or empty */
-        line->at = put_raw(line->at, exchange->method);
+        put_token(line, exchange->method);
         break;
     case CONF_SOURCE_REQUEST_TRACE:
         line->at =

@@ -232,4 +232,21 @@ subtest 'a request id of 4 KB, with quotes, and other bad input' => sub {
     is $server->stop, 'exit 0';
 };
 
+subtest 'what is not escaped is cut, too' => sub {
+    my $sources = '{request.method}{request.id}' x 140;
+    my ($server, $file) = start("{ to: FILE, format: '\$ $sources {answer.status}' }");
+    my $client = $server->client; # of one worker, which collects the lines
+    my @sent   = ([ 'GET', 'i' x 90 ], [ 'GET', 'i' x 128 ], [ 'M' x 15_000, 'i' x 128 ]) x 3;
+    for (@sent) {
+        my ($method, $id) = @$_;
+        $client->request($method, '/a', headers => { 'X-Request-Id' => $id });
+    }
+    my @lines = lines_of($file, scalar @sent);
+    is scalar(grep { length > 16 * 1024 + 100 } @lines), 0, 'no line is too long';
+    like $lines[0], qr/^\$ (?:GETi{90})+/, 'what has room is there';
+    like $lines[2], qr/^\$ M{2048}i{128}M/, 'of a method there is the beginning';
+    is_deeply [ map { /(\d+)$/ } @lines ], [ (200, 200, 501) x 3 ], 'the rest of the lines is there';
+    is $server->stop, 'exit 0';
+};
+
 done_testing;
