@@ -61,6 +61,7 @@ sub launch ($class, $conf, %with)
     my $self   = bless { address => "127.0.0.1:$port", log => "$folder/log", lanes => $with{lanes} // 1 }, $class;
     my %option = %{ $with{options} // {} };
     $option{user} = 'root' if $> == 0 && !exists $option{user};    # else there would be a warning
+    $option{'log.slow'} //= 'off';    # a machine that is busy would warn of any request
     delete @option{ grep { !defined $option{$_} } keys %option };
     if (defined $with{file}) {
         $self->{conf} = $with{file};
