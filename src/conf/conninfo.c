@@ -101,6 +101,21 @@ static const char *after_scheme(const char *text)
     return sign != NULL && sign < text + strcspn(text, "=" BLANKS) ? sign + 3 : NULL;
 }
 
+/*
+ * Where a URI, also one without its scheme or with half of it, has its user; NULL for what is none. Such a
+ * one may hold a password, so it is not to be taken for a name.
+ */
+static const char *begins_as_uri(const char *text)
+{
+    const char *after = after_scheme(text);
+    if (after != NULL)
+        return after;
+    const char *first = text + strspn(text, BLANKS), *sign = first + strcspn(first, "@/:=" BLANKS);
+    bool is_one =
+        *sign == '@' || *sign == '/' || (*sign == ':' && sign[1] != '\0' && strchr(BLANKS, sign[1]) == NULL);
+    return is_one ? first : NULL;
+}
+
 static bool is_uri(const char *text)
 {
     return strncmp(text, "postgresql://", 13) == 0 || strncmp(text, "postgres://", 11) == 0;
@@ -196,7 +211,7 @@ static void mark_uri(const char *text, const char *at, char *mask)
 
 void conf_conninfo_mark(const char *text, char *mask)
 {
-    const char *uri = after_scheme(text);
+    const char *uri = begins_as_uri(text);
     if (uri != NULL)
         mark_uri(text, uri, mask);
     else
@@ -226,6 +241,9 @@ struct check {
     const char *text;
     const char *at; /* where it is wrong */
     bool late;      /* libpq looks at it only when it connects */
+    size_t n_hosts; /* in a list of them; 0 is not known */
+    size_t n_ports;
+    const char *ports;
 };
 
 /*
@@ -280,6 +298,40 @@ static bool is_ports(const char *at, const char *end)
         at = next;
     }
     return true;
+}
+
+/* How many values are in a list; 0 for an empty one, and for one with escapes, which is left to libpq. */
+static size_t count_listed(struct str list)
+{
+    size_t n = list.len > 0;
+    for (size_t i = 0; i < list.len; i++) {
+        if (list.base[i] == '\\' || list.base[i] == '%')
+            return 0;
+        n += list.base[i] == ',';
+    }
+    return n;
+}
+
+static void note_lists(struct check *check, const char *name, struct str value)
+{
+    size_t n = count_listed(value);
+    if (strcmp(name, "port") == 0) {
+        check->n_ports = n;
+        check->ports = value.base;
+    } else if (n > 0 && (strcmp(name, "host") == 0 || strcmp(name, "hostaddr") == 0)) {
+        check->n_hosts = n;
+    }
+}
+
+/* One port is for all hosts. */
+static char *check_ports(struct check *check)
+{
+    if (check->n_hosts == 0 || check->n_ports <= 1 || check->n_ports == check->n_hosts)
+        return NULL;
+    check->at = check->ports;
+    check->late = true;
+    return mem_printf("%zu ports do not fit %zu host%s: give one for each, or one for all", check->n_ports,
+                      check->n_hosts, check->n_hosts == 1 ? "" : "s");
 }
 
 static char *say_port(struct check *check, const char *at, const char *advice)
@@ -340,6 +392,7 @@ static char *check_value(struct check *check, const char *name, const char *valu
 {
     const struct choice *choice = choice_of(name);
     struct str text = {value, (size_t)(end - value)};
+    note_lists(check, name, text);
     if (strcmp(name, "port") == 0)
         return is_ports(value, end) ? NULL : say_port(check, value, "");
     if (choice == NULL || text.len == 0 || memchr(value, '\\', text.len) != NULL ||
@@ -446,6 +499,14 @@ static char *check_hosts(struct check *check, const char **next)
     }
 }
 
+/* Has the first host an @ in it? At its beginning it names an abstract Unix socket. */
+static bool has_at(const char *host)
+{
+    const char *end = host + strcspn(host, ":/?,");
+    return end > host && memchr(host, '%', (size_t)(end - host)) == NULL &&
+           memchr(host + 1, '@', (size_t)(end - host - 1)) != NULL;
+}
+
 /* In the order of libpq's conninfo_uri_parse_options (fe-connect.c). */
 static char *check_uri(struct check *check)
 {
@@ -460,6 +521,11 @@ static char *check_uri(struct check *check)
     }
     if (*user_end == '@')
         next = user_end + 1;
+    if (*user_end == '@' && has_at(next)) {
+        check->at = user_end;
+        check->late = true;
+        return mem_strdup("only one @ stands before the host; in a password @ is written %40");
+    }
     char *problem = check_hosts(check, &next);
     if (problem != NULL)
         return problem;
@@ -514,10 +580,12 @@ char *conf_conninfo_check(const char *text, size_t *at)
     char *problem = NULL;
     if (is_uri(text))
         problem = check_uri(&check);
-    else if (after_scheme(text) != NULL)
+    else if (begins_as_uri(text) != NULL)
         problem = mem_strdup("the URI of a database begins with postgresql:// or postgres://");
     else
         problem = check_pairs(&check);
+    if (problem == NULL)
+        problem = check_ports(&check);
     if (accepted && !check.late) { /* its word counts: a later libpq may take more */
         free(problem);
         return NULL;

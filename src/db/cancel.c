@@ -1,7 +1,7 @@
 /*
  * cancel.c: has PostgreSQL give up what a session does. libpq waits while it connects for that, so it does so
- * in a thread. Before version 17 it sends the request in the clear where the session uses TLS: who reads it
- * could cancel what this session does, which is about to end.
+ * in a thread. PQcancel sends the request in the clear, also where the session uses TLS: who reads it could
+ * cancel what this session does, which is about to end.
  */
 #include "db/cancel.h"
 

@@ -126,19 +126,26 @@ static void add_help(char **help, const char *label, const char *line)
     *help = longer;
 }
 
-/*
- * Does a `#` stand between the beginning of the line and that offset, as other languages begin a comment? In
- * SQL it is an operator, if it is one at all.
- */
+/* Other languages begin a comment so. In SQL `#` is an operator, if it is one at all. */
+static bool is_hash(const char *text, size_t at)
+{
+    return text[at] == '#' && (at == 0 || is_blank(text[at - 1])) &&
+           (is_blank(text[at + 1]) || text[at + 1] == '#');
+}
+
+/* Does such a `#` stand between the beginning of the line and that offset, or begin the line above? */
 static bool follows_hash(const char *text, size_t offset)
 {
     while (offset > 0 && text[offset - 1] != '\n') {
-        offset--;
-        if (text[offset] == '#' && (offset == 0 || is_blank(text[offset - 1])) &&
-            (is_blank(text[offset + 1]) || text[offset + 1] == '#'))
+        if (is_hash(text, --offset))
             return true;
     }
-    return false;
+    if (offset == 0)
+        return false;
+    size_t above = offset - 1;
+    while (above > 0 && text[above - 1] != '\n')
+        above--;
+    return is_hash(text, above + strspn(text + above, " \t"));
 }
 
 /* The lines that PostgreSQL, and we, add to its message; NULL if there are none. The caller frees them. */

@@ -281,6 +281,12 @@ refused 'a comment as other languages have it', <<'CONF', <<'END';
     sql: |
       SELECT 5 # 3 AS xor, nothing
     answer: rows
+  GET /c:
+    sql: |
+      SELECT 1 AS a,
+        # b
+        2 AS b
+    answer: rows
 CONF
 hayfork.conf:5:27: error: syntax error at or near "#"
           SELECT id FROM item # all of them
@@ -289,6 +295,10 @@ hayfork.conf:5:27: error: syntax error at or near "#"
 hayfork.conf:10:28: error: column "nothing" does not exist
           SELECT 5 # 3 AS xor, nothing
                                ^
+    hint: a comment in SQL begins with --
+hayfork.conf:16:9: error: syntax error at or near "2"
+            2 AS b
+            ^
     hint: a comment in SQL begins with --
 END
 

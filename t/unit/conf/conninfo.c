@@ -57,6 +57,9 @@ static const struct {
     {"postgresql:///?PASSWORD=hush", "postgresql:///?PASSWORD=***"},
     {"postgresql:///?password=hush=hush", "postgresql:///?password=***"},
     {"mysql://a:hush@db/contacts", "mysql://a:***@db/contacts"},
+    {"postgresql:/a:hush@db/contacts", "postgresql:***@db/contacts"},
+    {"a:hush@db/contacts?sslmode=on", "a:***@db/contacts?sslmode=on"},
+    {"postgres://a:hu@sh@db/contacts", "postgres://a:***@db/contacts"},
     {"jdbc:postgresql://db/contacts?user=a&password=hush",
      "jdbc:postgresql://db/contacts?user=a&password=***"},
 };
@@ -81,6 +84,14 @@ static const struct {
     {"port=5432,0", "5432,0", "a port is a number from 1 to 65535"},
     {"port='65536'", "65536", "a port is a number from 1 to 65535"},
     {"mysql://a:hush@db", "mysql", "the URI of a database begins with postgresql:// or postgres://"},
+    {"postgresql:/a:hush@db", "postgresql", "the URI of a database begins with postgresql:// or postgres://"},
+    {"a:hush@db?sslmode=on", "a:", "the URI of a database begins with postgresql:// or postgres://"},
+    {"host: a", "host", "this is not a connection string: a database of this name is dbname='NAME'"},
+    {"postgres://a:hu@sh@db:1/b", "@sh", "only one @ stands before the host; in a password @ is written %40"},
+    {"host=a,b port=1,2,3", "1,2,3", "3 ports do not fit 2 hosts: give one for each, or one for all"},
+    {"port=1,2 hostaddr=::1", "1,2", "2 ports do not fit 1 host: give one for each, or one for all"},
+    {"postgres://db?host=a,b,c&port=1,2", "1,2",
+     "2 ports do not fit 3 hosts: give one for each, or one for all"},
     {"postgres://a:hu/sh@db", "hu/sh",
      "a port is a number from 1 to 65535; in a password : is written %3A, / %2F and @ %40"},
     {"postgres://a:hu%sh@db", "%sh", "after % come two hexadecimal digits; a % itself is written %25"},
@@ -105,8 +116,13 @@ static const char *const taken[] = {
     "",
     "  ",
     "dbname=shop",
-    "host=a,b port=5432,,5433 user = 'a b' password=",
+    "host=a,b,c port=5432,,5433 user = 'a b' password=",
     "host=a port=' 5432 '",
+    "host=a,b port=5432",
+    "port=5432,5433",
+    "host='a\\,b' port=5432,5433",
+    "postgres://a@@run/shop",
+    "postgres://a@%2Frun@b/shop",
     "port=54\\32",
     "password= host=b",
     "host='a'port=1",
@@ -220,10 +236,12 @@ static size_t count(const char *text, const char *word)
     return n;
 }
 
-/* What libpq looks at only when it connects: ports, and options that take one of some words or a number. */
+/* What libpq looks at only when it connects: hosts, ports, and options that take one of some words or a
+ * number. */
 static bool is_late(const char *problem)
 {
-    return strstr(problem, "a port is") == problem || strstr(problem, "sslmode takes") == problem;
+    return strstr(problem, "a port is") == problem || strstr(problem, "sslmode takes") == problem ||
+           strstr(problem, "only one @") == problem || strstr(problem, " ports do not fit ") != NULL;
 }
 
 /* Nothing else may be wrong with what libpq takes, and of that no password is seen. */
