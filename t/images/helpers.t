@@ -194,7 +194,8 @@ subtest 'a reload' => sub {
 subtest 'what a helper can do, and who has libvips' => sub {
     my $server = start('images: { time: 60s }');
     wait_for('it to work', sub { $server->get('/i/ramp.png')->status == 200 });
-    my ($pid)  = $server->helpers;
+    my ($pid) = $server->helpers;
+    wait_for('its job to be over', sub { is_idle($pid) });
     my $status = slurp("/proc/$pid/status");
     like $status, qr/^NoNewPrivs:\s+1$/m, 'no new privileges';
     like $status, qr/^CapPrm:\s+0+$/m,    'no capabilities';
