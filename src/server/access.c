@@ -268,7 +268,7 @@ static size_t plain_part(struct str text)
     return any_is_special(eight) ? i : text.len;
 }
 
-/* What a client has sent and has nothing to be escaped in it. */
+/* What a client may have sent, with nothing to be escaped in it. */
 static void put_token(struct line *line, struct str text)
 {
     size_t most = line->at >= line->end ? 0 : (size_t)(line->end - line->at);
@@ -407,18 +407,18 @@ static void put_value(struct line *line, const struct access *access, const stru
     case CONF_SOURCE_REQUEST_ID:
         put_token(line, exchange_id(exchange));
         break;
-    case CONF_SOURCE_REQUEST_METHOD: /* a token (RFC 9110 section 5.6.2), or empty */
-        put_token(line, exchange->method);
+    case CONF_SOURCE_REQUEST_METHOD: /* a token (RFC 9110 section 5.6.2), or empty, as the paths may be */
+        put_text(line, exchange->method);
         break;
     case CONF_SOURCE_REQUEST_TRACE:
         line->at =
             put_raw(line->at, (struct str){exchange_trace(exchange).base + IDS_TRACE_ID, IDS_TRACE_ID_LEN});
         break;
     case CONF_SOURCE_REQUEST_PATH:
-        put_escaped(line, path_of(exchange));
+        put_text(line, path_of(exchange));
         break;
     case CONF_SOURCE_REQUEST_TARGET:
-        put_escaped(line, exchange->path);
+        put_text(line, exchange->path);
         break;
     case CONF_SOURCE_ANSWER_STATUS:
         line->at = put_number(line->at, (uint64_t)exchange_status(exchange));
@@ -530,8 +530,7 @@ static void make_combined(struct access_log *log)
 static bool is_always_text(int kind)
 {
     return kind == CONF_SOURCE_REQUEST_TIME || kind == CONF_SOURCE_REQUEST_ID ||
-           kind == CONF_SOURCE_REQUEST_METHOD || kind == CONF_SOURCE_REQUEST_PATH ||
-           kind == CONF_SOURCE_REQUEST_TARGET || kind == CONF_SOURCE_REQUEST_TRACE;
+           kind == CONF_SOURCE_REQUEST_TRACE;
 }
 
 /* A name is plain: conf/access.c has seen to that. */

@@ -207,6 +207,7 @@ static void reject(struct conn *conn, const struct http1_head *head, struct http
     if (head->method.len == 0)
         known.minor_version = 1;
     begin_exchange(conn, &known, conn->link.input_len);
+    conn->exchange.path = STR(""); /* nor is it known what it asks for */
     conn->keep_alive = false;
     conn->client_stays = true; /* as far as anybody knows */
     conn->exchange.all->ops->reject(&conn->exchange, error.status, error.detail);

@@ -232,6 +232,23 @@ subtest 'a request id of 4 KB, with quotes, and other bad input' => sub {
     is $server->stop, 'exit 0';
 };
 
+subtest 'what is not understood has no method and no target' => sub {
+    my $path = '{request.method} {request.target} {request.path} {answer.status}';
+    for my $format ('combined', 'json', "'$path'") {
+        my ($server, $file) = start("{ to: FILE, format: $format }");
+        my $broken = $server->client->send("\x16\x03\x01\r\n\r\n")->receive;
+        my $target = $server->client->send("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n")->receive;
+        my $lines  = join "\n", sort(lines_of($file, 2));
+        if ($format eq 'json') {
+            my %seen = map { ($_->{method} // 'none') => $_->{target} } map { decode_json($_) } split /\n/, $lines;
+            is_deeply \%seen, { none => undef, GET => undef }, 'JSON';
+        } else {
+            like $lines, qr/(?:^|")- - .*400.*\n.*(?:^|")GET - .*400/m, $format;
+        }
+        is $server->stop, 'exit 0';
+    }
+};
+
 subtest 'what is not escaped is cut, too' => sub {
     my $sources = '{request.method}{request.id}' x 140;
     my ($server, $file) = start("{ to: FILE, format: '\$ $sources {answer.status}' }");
