@@ -45,7 +45,7 @@ struct db_connection {
     bool reserved;                        /* for a heavy statement that waits: others stay away */
     bool supersedes;                      /* once it is ready, the lane's others retire */
     bool retires;      /* it takes no more queries, and is closed when it has answered those that it has */
-    bool cancels;      /* the server was asked to give up what it does */
+    bool cancels;      /* the server was asked to give up the head */
     bool quietly;      /* it is closed, and that is nothing to complain of */
     bool pooled;       /* a pooler may give each transaction another session */
     bool read_only;    /* the session is known to be */
@@ -170,6 +170,13 @@ static inline void db_connection_set_knows_schema(struct db_connection *connecti
 static inline void db_connection_set_left(struct db_connection *connection, uint64_t left_at)
 {
     connection->left_at = left_at;
+}
+
+/* The next one is the head: nothing is known of it yet. */
+static inline void db_connection_next_head(struct db_connection *connection)
+{
+    connection->left_at = 0;
+    connection->cancels = false;
 }
 
 static inline void db_connection_set_holder(struct db_connection *connection,

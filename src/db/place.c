@@ -447,7 +447,7 @@ void db_place_head_ended(struct db_pipeline *pipeline, const struct db_flight *h
     if (connection->waited > 0 && ms >= statement->env->conf.spill && ms >= HELD_WORTH_MS)
         say_who_held(connection, statement, ms);
     db_connection_set_waited(connection, 0);
-    db_connection_set_left(connection, 0);
+    db_connection_next_head(connection);
     end_hold(connection);
     if (ask != NULL && db_ask_is_merged(ask))
         db_merge_learn(statement, ms);

@@ -196,6 +196,29 @@ subtest 'PostgreSQL does not lose its client' => sub {
     is lost(), $before, 'PostgreSQL has nothing to complain of';
 };
 
+subtest 'nor by several whose queries wait for each other' => sub {
+    my $server = server(<<~CONF, cluster => $cluster);
+        workers: 1
+        database:
+          connect: ${\ $cluster->conninfo }
+          lanes: { one: { from: read, connections: 1, deadline: 20m } }
+        routes:
+          GET /wait:
+            sql: SELECT 1 AS one FROM pg_sleep(600)
+            answer: rows
+            lane: one
+            deadline: 20m
+        CONF
+    my $before  = lost();
+    my @clients = map { $server->client } 1 .. 3;
+    $_->ask('GET', '/wait') for @clients;
+    ok wait_for('one to run', sub { sleeping() == 1 }), 'one of them runs';
+    $_->close('close') for @clients;
+    ok wait_for('the queries to end', sub { sleeping() == 0 && !$server->log_lines(qr/ error /) }), 'the queries end';
+    is $server->stop, 'exit 0';
+    is lost(), $before, 'PostgreSQL has nothing to complain of';
+};
+
 is $server->stop, 'exit 0', 'it ends well';
 is_deeply [ $server->log_lines(qr/ (?:warn|error) /) ], [], 'without a complaint';
 done_testing;
