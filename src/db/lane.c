@@ -285,8 +285,9 @@ struct db_query *db_submit(struct db_lane *lane, struct db_statement *statement,
     return query;
 }
 
-void db_abandon(struct db_query *query)
+uint64_t db_abandon(struct db_query *query)
 {
+    uint64_t sent_at = query->sent_at;
     if (query->doubt != NULL)
         db_doubt_leave(query);
     else if (query->ask == NULL)
@@ -294,6 +295,7 @@ void db_abandon(struct db_query *query)
     else
         db_ask_abandon(query);
     db_query_free(query);
+    return sent_at;
 }
 
 /* Sending */

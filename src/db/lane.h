@@ -198,8 +198,9 @@ void db_pause(struct db_query *query);
 void db_resume(struct db_query *query);
 
 /* Nobody waits for the query any longer: nothing of its asker's will be called. The answer of a sent one is
- * thrown away; if it takes long and nobody else waits on its connection, that is closed. */
-void db_abandon(struct db_query *query);
+ * thrown away; if it takes long and nobody else waits on its connection, that is closed. Returns when it was
+ * sent last, as struct db_result has it. */
+uint64_t db_abandon(struct db_query *query);
 
 /*
  * Sends what waits, as far as there is room. The worker calls it at the end of each turn of its loop. Returns

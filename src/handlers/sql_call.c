@@ -15,7 +15,7 @@ static void on_gone(struct sink *sink)
 {
     struct sql_call *call = sink->data;
     if (call->pending != NULL)
-        db_abandon(call->pending);
+        sql_call_abandon(call);
     sql_values_end(&call->values);
     if (call->reader != NULL)
         reader_end(call->reader);
@@ -70,8 +70,7 @@ void sql_call_query_ended(struct sql_call *call, uint64_t sent_at)
 
 void sql_call_abandon(struct sql_call *call)
 {
-    db_abandon(call->pending);
-    call->pending = NULL;
+    sql_call_query_ended(call, db_abandon(call->pending));
 }
 
 /* Rows */

@@ -270,11 +270,11 @@ static void tell(struct exchange *exchange)
 
 void exchange_close(struct exchange *exchange)
 {
+    if (exchange->sink.gone != NULL) /* who may have to say what PostgreSQL did until now */
+        exchange->sink.gone(&exchange->sink);
     tell(exchange);
     exchange->is_open = false;
     exchange->all->n_ended++;
-    if (exchange->sink.gone != NULL)
-        exchange->sink.gone(&exchange->sink);
 }
 
 /* The memory is kept for another one where a single chunk was enough. */

@@ -232,6 +232,17 @@ subtest 'a request id of 4 KB, with quotes, and other bad input' => sub {
     is $server->stop, 'exit 0';
 };
 
+subtest 'a client that leaves' => sub {
+    my ($server, $file) = start('{ to: FILE, format: json }');
+    my $client = $server->client->send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+    wait_for('its query', sub { $cluster->psql('SELECT count(*) FROM pg_stat_activity WHERE state = $$active$$ AND query ~ $$0\.3.$$ AND pid <> pg_backend_pid()') > 0 });
+    $client->close('reset');
+    my ($line) = map { decode_json($_) } lines_of($file, 1);
+    is $line->{status}, 499, 'has its status';
+    cmp_ok $line->{database}, '>', 0, 'and PostgreSQL its time until then';
+    is $server->stop, 'exit 0';
+};
+
 subtest 'what is not understood has no method and no target' => sub {
     my $path = '{request.method} {request.target} {request.path} {answer.status}';
     for my $format ('combined', 'json', "'$path'") {
