@@ -13,9 +13,9 @@
 
 struct batches_job {
     struct batches *batches;
-    struct helpers_job *job;
-    int in, out; /* the files of its texts and of its results */
-    size_t n;    /* texts */
+    struct helpers_job *job; /* NULL: its requests are being answered */
+    int in, out;             /* the files of its texts and of its results */
+    size_t n;                /* texts */
     struct batches_request *requests, **last;
 };
 
@@ -106,6 +106,7 @@ static void on_done(void *arg, enum helpers_end end, const void *answer, size_t 
     char *results = end == HELPERS_ANSWERED ? read_results(job, answer, len, &reason) : NULL;
     if (end == HELPERS_ANSWERED && results == NULL && reason == NULL)
         end = HELPERS_DIED;
+    job->job = NULL; /* which is over: batches_leave has nothing to abandon */
     if (job->batches->open == job)
         job->batches->open = NULL;  /* whoever is answered may ask again */
     while (job->requests != NULL) { /* each may leave meanwhile, as another one is answered */
@@ -180,7 +181,7 @@ void batches_leave(struct batches_request *request)
     if (job->last == &request->next)
         job->last = link;
     request->job = NULL;
-    if (job->requests != NULL)
+    if (job->requests != NULL || job->job == NULL)
         return;
     helpers_pool_abandon(job->batches->pool, job->job);
     end_job(job);
