@@ -7,14 +7,7 @@
 #include <linux/seccomp.h>
 #include <unistd.h>
 
-/* Sanitizers look into their own process by calls that no worker makes. */
-#if defined(__SANITIZE_ADDRESS__)
-#define HAS_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HAS_SANITIZER 1
-#endif
-#endif
+#include "base/sanitizers.h"
 
 #if defined(__x86_64__)
 #define ARCHITECTURE AUDIT_ARCH_X86_64
@@ -113,7 +106,7 @@ static void write_program(struct program *program, const struct syscalls_list *l
     answer(program, REFUSED);
 }
 
-#if defined(HAS_SANITIZER)
+#if HAS_SANITIZER /* they look into their own process by calls that no worker makes */
 
 bool syscalls_allow_only(const struct syscalls_list *lists, size_t n)
 {

@@ -17,20 +17,9 @@
 #include <sysexits.h>
 
 #include "base/log.h"
+#include "base/sanitizers.h"
 #include "helpers/sandbox.h"
 #include "imaging/vips.h"
-
-/* Sanitizers take more addresses than there is memory. */
-#if defined(__SANITIZE_ADDRESS__)
-#define HAS_SANITIZER true
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HAS_SANITIZER true
-#endif
-#endif
-#if !defined(HAS_SANITIZER)
-#define HAS_SANITIZER false
-#endif
 
 enum {
     OFFERS = 3, /* the descriptor that it inherits */
@@ -66,7 +55,7 @@ int main(int argc, char **argv)
     mallopt(M_MMAP_THRESHOLD, KEPT);
     mallopt(M_ARENA_MAX, 2);
     imaging_begin();
-    if (!HAS_SANITIZER)
+    if (!HAS_SANITIZER) /* they take more addresses than there is memory */
         limit(RLIMIT_AS, memory);
     limit(RLIMIT_FSIZE, file);
     int statm = helpers_open_memory();

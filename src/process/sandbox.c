@@ -14,17 +14,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/sanitizers.h"
 #include "base/syscalls.h"
 #include "http/folder.h"
-
-/* Sanitizers look into their own process by calls that no worker makes. */
-#if defined(__SANITIZE_ADDRESS__)
-#define HAS_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HAS_SANITIZER 1
-#endif
-#endif
 
 /* System calls */
 
@@ -196,7 +188,7 @@ enum {
 
 enum { LANDLOCK_CREATE_RULESET = 444, LANDLOCK_RESTRICT_SELF = 446 }; /* on all architectures */
 
-#if defined(HAS_SANITIZER)
+#if HAS_SANITIZER /* they look into their own process by calls that no worker makes */
 
 bool sandbox_forbid_writing(void)
 {

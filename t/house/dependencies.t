@@ -88,7 +88,7 @@ my @HOUSE = (
         [
             'base', 'text, numbers, JSON, memory, log, time',
             [
-                qw(beside syscalls chacha pack percent json_read json_keys siphash json_escape spool json hex decimal complain store mem lines log log_ring utf8 hash
+                qw(beside syscalls chacha pack percent json_read json_keys siphash json_escape spool json hex decimal complain store mem lines log log_ring utf8 sanitizers hash
                   clock lack arena str)
             ],
         ],

@@ -3,18 +3,15 @@ use v5.36;
 
 use Hayfork::Test;
 
-use Time::HiRes qw(sleep);
-
 use Hayfork::Test::Client;
+use Hayfork::Test::Helper qw(count is_idle stop_idle $RUNNING $WAITING);
 use Hayfork::Test::Picture qw(needs_images draw ramp);
-use Hayfork::Test::Process qw(alive children descriptors slurp temporary_folder wait_for);
+use Hayfork::Test::Process qw(alive children slurp temporary_folder wait_for);
 
 needs_images;
 
 # A program that is built with sanitizers makes calls that helpers do not, and catches its own crashes.
 my $is_sanitized = slurp($Hayfork::Test::HAYFORK) =~ /__asan_init/;
-
-my $IDLE = 6;    # descriptors: three standard ones, the socket for offers, its memory, and a pair's end
 
 my $top = temporary_folder();
 draw("$top/ramp.png", 90, 60, ramp(90, 60));
@@ -37,28 +34,12 @@ sub start ($limits)
     return $self;
 }
 
-# Does it wait for a job? Then it sleeps, and has but its own end of the pair of sockets open.
-sub is_idle ($pid)
-{
-    sleep 0.02;
-    return slurp("/proc/$pid/stat") =~ /^\d+ \(.*\) S/ && descriptors($pid) == $IDLE;
-}
-
 # Has the helper stopped, so that what it gets waits. The next one that there is.
 sub hold ($server)
 {
     my $pid = wait_for('a helper', sub { ($server->helpers)[0] });
     wait_for('it to work', sub { $server->get('/i/ramp.png?w=3')->status == 200 });
-    wait_for('it to have offered itself again', sub { is_idle($pid) && is_idle($pid) });
-    kill STOP => $pid;
-    wait_for('it to stop', sub { slurp("/proc/$pid/stat") =~ /^\d+ \(.*\) T/ });
-    return $pid;
-}
-
-sub count ($server, $name)
-{
-    my $metrics = $server->{metrics}->get('/metrics')->body;
-    return $metrics =~ /^\Q$name\E (\S+)$/m ? $1 : 0;
+    return stop_idle($pid);
 }
 
 # A request that is under way.
@@ -69,8 +50,6 @@ sub ask_for ($server, $target)
     return $client;
 }
 
-my $RUNNING = 'hayfork_helper_jobs_running';
-my $WAITING = 'hayfork_helper_jobs_waiting';
 
 sub result ($name)
 {

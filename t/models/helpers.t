@@ -3,18 +3,15 @@ use v5.36;
 
 use Hayfork::Test;
 
-use Time::HiRes qw(sleep);
-
 use Hayfork::Test::Client;
+use Hayfork::Test::Helper qw(count stop_idle $RUNNING $WAITING);
 use Hayfork::Test::Model qw(needs_models model_folder to_json);
-use Hayfork::Test::Process qw(alive children descriptors slurp temporary_folder wait_for);
+use Hayfork::Test::Process qw(alive children temporary_folder wait_for);
 
 my $library = needs_models;
 my $top     = temporary_folder();
 model_folder("$top/m", 'classify', [qw(no yes)]);
 model_folder("$top/e", 'embed', 4);
-
-my $IDLE = 6;    # descriptors: three standard ones, the socket for offers, its memory, and a pair's end
 
 # A server with one worker and one helper; its metrics are asked for by count.
 sub start ($limits, $sandbox = 'on')
@@ -46,13 +43,6 @@ sub helpers_of ($server)
     return map { children($_) } loader_of($server);
 }
 
-# Does it wait for a job? Then it sleeps, and has but its own end of the pair of sockets open.
-sub is_idle ($pid)
-{
-    sleep 0.02;
-    return slurp("/proc/$pid/stat") =~ /^\d+ \(.*\) S/ && descriptors($pid) == $IDLE;
-}
-
 sub request_for ($inputs, $target = '/')
 {
     return Hayfork::Test::Client::request_text(POST => $target, json => to_json({ inputs => $inputs }));
@@ -68,16 +58,7 @@ sub hold ($server)
 {
     my $pid = wait_for('a helper', sub { (helpers_of($server))[0] });
     is answer($server, 'good')->status, 200, 'it works';
-    wait_for('it to have offered itself again', sub { is_idle($pid) && is_idle($pid) });
-    kill STOP => $pid;
-    wait_for('it to stop', sub { slurp("/proc/$pid/stat") =~ /^\d+ \(.*\) T/ });
-    return $pid;
-}
-
-sub count ($server, $name)
-{
-    my $metrics = $server->{metrics}->get('/metrics')->body;
-    return $metrics =~ /^\Q$name\E (\S+)$/m ? $1 : 0;
+    return stop_idle($pid);
 }
 
 # A request that is under way.
@@ -88,8 +69,6 @@ sub ask ($server, $inputs, $target = '/')
     return $client;
 }
 
-my $RUNNING = 'hayfork_helper_jobs_running';
-my $WAITING = 'hayfork_helper_jobs_waiting';
 my $TEXTS   = 'hayfork_texts_total';
 my $JOINED  = 'hayfork_texts_joined_total';
 
